@@ -1,0 +1,524 @@
+"""Direction sets and their file format: safetensors, so that loading one can run nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ._version import __version__
+from .errors import DirectionFileError, LatentError, ParameterError, RegionError
+from .generators.base import Generator
+from .regions import Region
+from .spaces import vector_shape
+from .tensorfile import read_tensors, write_bytes, write_tensors
+
+FORMAT_VERSION = "1"
+MAX_FILE_BYTES = 64 << 20
+MAX_DIRECTIONS = 512
+MAX_TEXT = 4096
+THUMBNAIL_SIDE = 256
+SPACES = ("w", "w+", "s", "z", "z+")
+LAYERED = ("w+", "z+")
+
+_VERSION_KEY = "resefa.format_version"
+_IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
+
+PUBLISHED: dict[str, tuple[str, int, tuple[int, ...]]] = {
+    "stylegan2_ffhq_eyebrows": ("stylegan2", 1024, (8, 9, 10, 11)),
+    "stylegan2_ffhq_eyesize": ("stylegan2", 1024, (4, 5, 6, 7)),
+    "stylegan2_ffhq_gaze_direction": ("stylegan2", 1024, (4, 5, 6, 7)),
+    "stylegan2_ffhq_lipstick": ("stylegan2", 1024, (8, 9, 10, 11)),
+    "stylegan2_ffhq_mouth": ("stylegan2", 1024, (4, 5, 6, 7)),
+    "stylegan2_ffhq_nose_length": ("stylegan2", 1024, (4, 5, 6, 7)),
+    "stylegan3_ffhq_eyes-r": ("stylegan3-r", 1024, (4, 5, 6, 7)),
+    "stylegan3_afhq_eyes-r": ("stylegan3-r", 512, (4, 5, 6, 7)),
+}
+"""Architecture, resolution and layers of the directions published with the paper, by file stem."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """k directions of a latent space.
+
+    Attributes:
+        vectors: unit vectors, float32: `(k, D)` in w and z, `(k, len(layers), D)` in w+ and z+,
+            `(k, S)` in s, S the style channels of the layers one after the other.
+        eigenvalues: the generalized Rayleigh quotients, `(k,)`.
+        inside, outside: mean squared change per pixel and channel inside and outside the region, for
+            a move of length 1, to first order, `(k,)`.
+        steps: the distance that strength 1 moves, `(k,)`.
+        steps_confined: the same for an edit that is fully confined to the region, or None.
+        names: one name for each.
+        space, layers: where the directions live and the layers that they move.
+        layer_sizes: in s, the number of style channels of every layer of the generator.
+        region: the region they were found for, or None.
+        generator: what is known of the generator: `architecture`, `resolution`, `fingerprint`, `name`.
+        regularization, damping: λ, and the number `a` that it came to (Eq. 10).
+        truncation, seeds, num_samples: of the images they were found on.
+        base_codes: `(L, D)`, the codes of that image if it was one.
+        strength_range: the strengths worth offering.
+        title, description, author, license, tags, date: for people; plain text.
+        thumbnail: a picture of at most 256 x 256, PNG, or None.
+    """
+
+    vectors: Tensor
+    eigenvalues: Tensor
+    inside: Tensor
+    outside: Tensor
+    steps: Tensor
+    space: str
+    layers: tuple[int, ...]
+    steps_confined: Tensor | None = None
+    names: tuple[str, ...] = ()
+    layer_sizes: tuple[int, ...] = ()
+    region: Region | None = None
+    generator: Mapping[str, Any] = field(default_factory=dict)
+    regularization: float = 0.0
+    damping: float = 0.0
+    truncation: float = 1.0
+    seeds: tuple[int, ...] | None = None
+    num_samples: int = 1
+    base_codes: Tensor | None = None
+    strength_range: tuple[float, float] = (-6.0, 6.0)
+    title: str = ""
+    description: str = ""
+    author: str = ""
+    license: str = ""
+    tags: tuple[str, ...] = ()
+    date: str = ""
+    thumbnail: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", tuple(f"direction {i}" for i in range(len(self))))
+        _check_consistent(self)
+
+    def __len__(self) -> int:
+        return int(self.vectors.shape[0])
+
+    def __getitem__(self, key: int | str | slice | Sequence[int]) -> Directions:
+        """Some of the directions, as a set: by index, name, slice or list of indices."""
+        if isinstance(key, slice):
+            chosen = list(range(len(self)))[key]
+        elif isinstance(key, (int, str)):
+            chosen = [self.index(key)]
+        else:
+            chosen = [self.index(k) for k in key]
+        if not chosen:
+            raise ParameterError(f"no directions are left: the set has {len(self)}")
+        confined = self.steps_confined
+        return replace(
+            self,
+            vectors=self.vectors[chosen],
+            eigenvalues=self.eigenvalues[chosen],
+            inside=self.inside[chosen],
+            outside=self.outside[chosen],
+            steps=self.steps[chosen],
+            steps_confined=None if confined is None else confined[chosen],
+            names=tuple(self.names[i] for i in chosen),
+        )
+
+    def __iter__(self) -> Iterator[Directions]:
+        return (self[i] for i in range(len(self)))
+
+    def index(self, key: int | str) -> int:
+        """The position of a direction given by index (negative from the end) or by name.
+
+        Raises:
+            ParameterError: there is no such direction.
+        """
+        if isinstance(key, str):
+            if key in self.names:
+                return self.names.index(key)
+            raise ParameterError(f"no direction is named {key!r}: the names are {', '.join(self.names[:20])}")
+        if not -len(self) <= key < len(self):
+            raise ParameterError(
+                f"direction {key} is out of range: the set has {len(self)}, 0 to {len(self) - 1}"
+            )
+        return key % len(self)
+
+    def renamed(self, names: Mapping[int | str, str]) -> Directions:
+        """The same directions with some names changed, by index or by old name."""
+        changed = list(self.names)
+        for key, name in names.items():
+            changed[self.index(key)] = name
+        return replace(self, names=tuple(changed))
+
+    def check(self, generator: Generator) -> None:
+        """Raise LatentError unless the directions fit a generator's layers and sizes."""
+        made_for = self.generator.get("architecture", "an unknown generator")
+        mine = f"{made_for} {self.generator.get('name', '')}".strip()
+        theirs = f"{generator.architecture} {generator.name}".strip()
+        if self.space not in generator.spaces:
+            raise LatentError(
+                f"these directions are for the space {self.space} of {mine}; {theirs} has "
+                f"{', '.join(generator.spaces)}"
+            )
+        if max(self.layers) >= generator.num_layers:
+            raise LatentError(
+                f"these directions, made for {mine}, move layers up to {max(self.layers)}; {theirs} has "
+                f"layers 0 to {generator.num_layers - 1}"
+            )
+        expected = vector_shape(generator, self.space, self.layers)
+        if tuple(self.vectors.shape[1:]) != expected:
+            raise LatentError(
+                f"these directions, made for {mine}, have shape {tuple(self.vectors.shape[1:])}; {theirs} "
+                f"expects {expected} in {self.space}"
+            )
+        if self.layer_sizes and self.layer_sizes != generator.layer_sizes:
+            raise LatentError(
+                f"these directions are for style layers of sizes {self.layer_sizes}; {theirs} has "
+                f"{generator.layer_sizes}"
+            )
+
+    def matches(self, generator: Generator) -> bool:
+        """Whether they were made with exactly this generator's weights."""
+        return self.generator.get("fingerprint") == generator.fingerprint
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write a direction file, atomically.
+
+        Raises:
+            DirectionFileError: the file exists and `overwrite` is false, or it can't be written.
+        """
+        metadata = _to_metadata(self)
+        if sum(len(k.encode()) + len(v.encode()) for k, v in metadata.items()) > 900_000:
+            raise DirectionFileError(f"{path}: the description, names and thumbnail are over 900 kB together")
+        write_tensors(path, _to_tensors(self), metadata, DirectionFileError, overwrite)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Directions:
+        """Read a direction file, which may come from a stranger.
+
+        Raises:
+            DirectionFileError: the file is missing, over 64 MB, damaged, inconsistent, or no direction file.
+        """
+        tensors, metadata = read_tensors(path, DirectionFileError, MAX_FILE_BYTES)
+        version = metadata.get(_VERSION_KEY)
+        if version != FORMAT_VERSION:
+            found = "no version" if version is None else f"version {version[:20]!r}"
+            raise DirectionFileError(
+                f"{path}: not a direction file of version {FORMAT_VERSION}: it has {found}; "
+                f"its tensors are {sorted(tensors)[:4]}"
+            )
+        try:
+            return _from_file(tensors, metadata)
+        except (
+            ArithmeticError,
+            LookupError,
+            RecursionError,
+            RegionError,
+            ParameterError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise DirectionFileError(f"{path}: damaged direction file: {error}") from error
+
+    @staticmethod
+    def from_npy(
+        path: str | PathLike[str],
+        space: str | None = None,
+        layers: Sequence[int] | None = None,
+        generator: Generator | Mapping[str, Any] | None = None,
+        region: Region | None = None,
+    ) -> Directions:
+        """Directions as published with the paper's code: an array `(k, D)` or `(D,)`, or `(k, L, D)`.
+
+        Space, layers and generator are taken from the file's name where it is one of `PUBLISHED`.
+        Vectors are brought to unit length; steps are 1, since nothing is known of their effect.
+
+        Raises:
+            DirectionFileError: the file can't be read, or what can't be known from it was not given.
+        """
+        file = Path(path)
+        array = _read_npy(file)
+        known = PUBLISHED.get(file.stem)
+        if known is not None:
+            space = "w" if space is None else space
+            layers = known[2] if layers is None else layers
+            if generator is None:
+                generator = {"architecture": known[0], "resolution": known[1], "name": file.stem}
+        if space not in SPACES or layers is None:
+            raise DirectionFileError(
+                f"{file}: an .npy file does not say its space and layers, and its name is not a "
+                f"published one: give a space ({', '.join(SPACES)}) and the layers it applies to"
+            )
+        vectors = torch.from_numpy(array).float()
+        if vectors.ndim == 1 or (space in LAYERED and vectors.ndim == 2):
+            vectors = vectors[None]
+        norms = vectors.flatten(1).norm(dim=1)
+        if vectors.numel() == 0 or not bool(norms.isfinite().all()) or float(norms.min()) <= 0:
+            raise DirectionFileError(f"{file}: has directions that are empty, zero or not finite")
+        vectors = vectors / norms.reshape(-1, *[1] * (vectors.ndim - 1))
+        count = vectors.shape[0]
+        described = generator.describe() if isinstance(generator, Generator) else dict(generator or {})
+        names = (file.stem,) if count == 1 else tuple(f"{file.stem} {i}" for i in range(count))
+        try:
+            return Directions(
+                vectors=vectors,
+                eigenvalues=torch.zeros(count),
+                inside=torch.zeros(count),
+                outside=torch.zeros(count),
+                steps=torch.ones(count),
+                space=space,
+                layers=tuple(sorted(set(layers))),
+                names=names,
+                region=region,
+                generator=described,
+                strength_range=(-10.0, 10.0),
+                title=file.stem,
+            )
+        except ParameterError as error:
+            raise DirectionFileError(f"{file}: {error}") from error
+
+    def to_npy(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write the vectors alone, as the paper's code reads them: `(k, D)`, or `(k, L, D)`.
+
+        Raises:
+            DirectionFileError: the file exists and `overwrite` is false, or it can't be written.
+        """
+        buffer = io.BytesIO()
+        np.save(buffer, self.vectors.numpy())
+        write_bytes(path, buffer.getvalue(), DirectionFileError, overwrite)
+
+
+def _check_consistent(directions: Directions) -> None:
+    """Raise ParameterError where a set's parts contradict each other."""
+    d = directions
+    count = d.vectors.shape[0] if d.vectors.ndim else 0
+    if not 1 <= count <= MAX_DIRECTIONS:
+        raise ParameterError(f"{count} directions: expected 1 to {MAX_DIRECTIONS}")
+    if d.space not in SPACES:
+        raise ParameterError(f"space {d.space!r} is unknown: expected one of {', '.join(SPACES)}")
+    if not d.layers or list(d.layers) != sorted(set(d.layers)) or d.layers[0] < 0 or d.layers[-1] > 999:
+        raise ParameterError(f"layers {list(d.layers)[:20]} are not distinct, ascending indices")
+    dims = 3 if d.space in LAYERED else 2
+    if d.vectors.ndim != dims or 0 in d.vectors.shape:
+        raise ParameterError(f"vectors of shape {tuple(d.vectors.shape)} do not fit the space {d.space}")
+    if dims == 3 and d.vectors.shape[1] != len(d.layers):
+        raise ParameterError(f"{d.vectors.shape[1]} vectors per direction for {len(d.layers)} layers")
+    if d.space == "s":
+        known = len(d.layer_sizes) > d.layers[-1]
+        width = sum(d.layer_sizes[layer] for layer in d.layers) if known else 0
+        if width != d.vectors.shape[1]:
+            raise ParameterError(
+                f"layers {list(d.layers)} of sizes {d.layer_sizes} have {width} style channels, "
+                f"the directions {d.vectors.shape[1]}"
+            )
+    for name in ("eigenvalues", "inside", "outside", "steps", "steps_confined"):
+        values = getattr(d, name)
+        if values is None:
+            continue
+        if tuple(values.shape) != (count,):
+            raise ParameterError(f"{name} has shape {tuple(values.shape)}, expected ({count},)")
+        if not bool(values.isfinite().all()) or float(values.min()) < (1e-30 if "steps" in name else 0.0):
+            raise ParameterError(f"{name} has values that are negative, or not finite")
+    if len(d.names) != count or not all(isinstance(n, str) and 0 < len(n) <= 200 for n in d.names):
+        raise ParameterError(f"{len(d.names)} names for {count} directions; each has 1 to 200 characters")
+    low, high = d.strength_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ParameterError(f"strength range {d.strength_range} is not two ascending numbers")
+
+
+def _to_tensors(directions: Directions) -> dict[str, Tensor]:
+    d = directions
+    tensors = {name: vector.float().cpu() for name, vector in zip(_components(len(d)), d.vectors, strict=True)}
+    for name in ("eigenvalues", "inside", "outside", "steps", "steps_confined", "base_codes"):
+        value = getattr(d, name)
+        if value is not None:
+            tensors[name] = value.float().cpu()
+    if d.region is not None:
+        mask = d.region.mask(256, 256, check=False)
+        tensors["region_mask"] = (mask * 255.0).round().to(torch.uint8)
+    return tensors
+
+
+def _components(count: int) -> list[str]:
+    return [f"component_{index:02d}" for index in range(count)]
+
+
+def _to_metadata(directions: Directions) -> dict[str, str]:
+    d = directions
+    architecture = str(d.generator.get("architecture", "unknown"))
+    resolution = d.generator.get("resolution")
+    metadata = {
+        "method": "resefa",
+        "num_components": str(len(d)),
+        "w_dim": str(d.vectors.shape[-1]),
+        "component_order": json.dumps(_components(len(d))),
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": f"{architecture}/local-direction",
+        "modelspec.implementation": _IMPLEMENTATION,
+        "modelspec.title": d.title or ", ".join(d.names[:3]),
+        "modelspec.description": d.description,
+        "modelspec.author": d.author,
+        "modelspec.date": d.date or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "modelspec.license": d.license,
+        "modelspec.tags": ", ".join(d.tags),
+        "resefa.version": __version__,
+        _VERSION_KEY: FORMAT_VERSION,
+        "resefa.generator": json.dumps(dict(d.generator)),
+        "resefa.space": d.space,
+        "resefa.layers": json.dumps(d.layers),
+        "resefa.layer_sizes": json.dumps(d.layer_sizes),
+        "resefa.region": json.dumps(None if d.region is None else d.region.to_json()),
+        "resefa.names": json.dumps(d.names),
+        "resefa.strength_range": json.dumps(d.strength_range),
+        "resefa.regularization": json.dumps(d.regularization),
+        "resefa.damping": json.dumps(d.damping),
+        "resefa.truncation": json.dumps(d.truncation),
+        "resefa.seeds": json.dumps(d.seeds),
+        "resefa.num_samples": json.dumps(d.num_samples),
+    }
+    if resolution is not None:
+        metadata["modelspec.resolution"] = f"{resolution}x{resolution}"
+    if d.thumbnail is not None:
+        encoded = base64.b64encode(d.thumbnail).decode("ascii")
+        metadata["modelspec.thumbnail"] = f"data:image/png;base64,{encoded}"
+    return metadata
+
+
+def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directions:
+    order = _json(metadata, "component_order", list)
+    if order != _components(len(order)) or not 1 <= len(order) <= MAX_DIRECTIONS:
+        raise ValueError(f"its component_order is {str(order)[:80]}")
+    if metadata.get("num_components") != str(len(order)):
+        raise ValueError(f"it says {metadata.get('num_components')!r} components and lists {len(order)}")
+    vectors = [tensors.pop(name) for name in order]
+    if any(v.shape != vectors[0].shape or v.dtype != torch.float32 for v in vectors):
+        raise ValueError("its components differ in shape, or are not float32")
+    stacked = torch.stack(vectors)
+    norms = stacked.flatten(1).norm(dim=1)
+    if not bool(((norms - 1.0).abs() < 1e-3).all()):
+        raise ValueError("its components are not of unit length")
+    optional = ("steps_confined", "base_codes", "region_mask")
+    required = ("eigenvalues", "inside", "outside", "steps")
+    unknown = set(tensors) - set(required) - set(optional)
+    if unknown or any(name not in tensors for name in required):
+        raise ValueError(f"its tensors are {sorted(tensors)[:8]}, expected {required} and some of {optional}")
+    for name, tensor in tensors.items():
+        if tensor.dtype != (torch.uint8 if name == "region_mask" else torch.float32):
+            raise ValueError(f"its {name} has type {tensor.dtype}")
+    mask = tensors.pop("region_mask", None)
+    if mask is not None and (mask.ndim != 2 or not 1 <= min(mask.shape) <= max(mask.shape) <= 256):
+        raise ValueError(f"its region_mask has shape {tuple(mask.shape)}")
+    base_codes = tensors.get("base_codes")
+    if base_codes is not None and base_codes.ndim != 2:
+        raise ValueError(f"its base_codes have shape {tuple(base_codes.shape)}")
+    region = json.loads(metadata["resefa.region"])
+    seeds = json.loads(metadata.get("resefa.seeds", "null"))
+    low, high = _json(metadata, "resefa.strength_range", list)
+    return Directions(
+        vectors=stacked,
+        **tensors,
+        space=metadata["resefa.space"],
+        layers=_whole_numbers(_json(metadata, "resefa.layers", list)),
+        layer_sizes=_whole_numbers(json.loads(metadata.get("resefa.layer_sizes", "[]"))),
+        names=tuple(_json(metadata, "resefa.names", list)),
+        region=None if region is None else Region.from_json(region, mask),
+        generator=_generator(_json(metadata, "resefa.generator", dict)),
+        regularization=_finite(metadata, "resefa.regularization"),
+        damping=_finite(metadata, "resefa.damping"),
+        truncation=_finite(metadata, "resefa.truncation"),
+        seeds=None if seeds is None else _whole_numbers(seeds),
+        num_samples=_whole_numbers([json.loads(metadata.get("resefa.num_samples", "1"))])[0],
+        strength_range=(_number(low), _number(high)),
+        title=_text(metadata, "title"),
+        description=_text(metadata, "description"),
+        author=_text(metadata, "author"),
+        license=_text(metadata, "license"),
+        tags=tuple(tag.strip() for tag in _text(metadata, "tags").split(",") if tag.strip()),
+        date=_text(metadata, "date"),
+        thumbnail=_thumbnail(metadata.get("modelspec.thumbnail")),
+    )
+
+
+def _json(metadata: dict[str, str], key: str, kind: type) -> Any:
+    value = json.loads(metadata[key])
+    if not isinstance(value, kind):
+        raise ValueError(f"its {key} is not a {kind.__name__}")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a finite number")
+    return float(value)
+
+
+def _finite(metadata: dict[str, str], key: str) -> float:
+    return _number(json.loads(metadata.get(key, "0")))
+
+
+def _whole_numbers(values: object) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(v) is int and 0 <= v < 2**32 for v in values):
+        raise ValueError(f"{str(values)[:80]} are not whole numbers")
+    return tuple(values)
+
+
+def _text(metadata: dict[str, str], key: str) -> str:
+    """Text for people, without control characters and of bounded length; escape it before showing."""
+    text = metadata.get(f"modelspec.{key}", "")
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")[:MAX_TEXT]
+
+
+def _generator(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        str(key)[:64]: value[:200] if isinstance(value, str) else value
+        for key, value in list(data.items())[:32]
+        if isinstance(value, (str, int, float, bool))
+    }
+
+
+def _thumbnail(uri: str | None) -> bytes | None:
+    """Decode and encode again, so that nothing but pixels comes through; None if it is no picture."""
+    if uri is None or not uri.startswith("data:image/") or ";base64," not in uri[:40]:
+        return None
+    try:
+        data = base64.b64decode(uri.split(",", 1)[1], validate=True)
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
+            if max(picture.size) > 4 * THUMBNAIL_SIDE:
+                return None
+            return encode_thumbnail(picture)
+    except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError):
+        return None
+
+
+def encode_thumbnail(picture: Image.Image) -> bytes:
+    """A PNG of at most 256 x 256."""
+    small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _read_npy(file: Path) -> np.ndarray[Any, Any]:
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise DirectionFileError(f"{file}: over {MAX_FILE_BYTES >> 20} MB, too large for directions")
+        array = np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+    except DirectionFileError:
+        raise
+    except Exception as error:  # numpy raises many kinds on damaged files
+        raise DirectionFileError(f"{file}: not readable as .npy: {type(error).__name__}: {error}") from error
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim not in (1, 2, 3):
+        raise DirectionFileError(
+            f"{file}: an array of {array.dtype} with shape {array.shape}: expected floating-point "
+            "numbers of shape (D,), (k, D) or (k, L, D)"
+        )
+    return array.astype(np.float32)

@@ -1,0 +1,232 @@
+"""Editing: move latents along directions, everywhere or inside a region only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+from .directions import LAYERED, Directions
+from .errors import LatentError, ParameterError
+from .factorization import STEP_CHANGE
+from .generators.base import Generator
+from .generators.styles import Gate, Style
+from .jacobian import Progress, analysed, analysis_mode
+from .latents import ConfinedMove, Latent
+from .regions import Region
+
+Strengths = Mapping["int | str", float]
+
+
+def move(
+    latent: Latent,
+    directions: Directions,
+    strengths: Strengths,
+    confine: float = 0.0,
+    feather: float = 0.0,
+) -> Latent:
+    """Move latents along one or several directions (Eq. 1).
+
+    Args:
+        latent: `(B, L, D)`; all are moved alike.
+        directions: the set.
+        strengths: how far along which direction, by index or name, in steps of that direction.
+        confine: in [0, 1]: 0 moves the code everywhere, 1 inside the directions' region only.
+        feather: softens a confined edit's edge; a fraction of the image's height.
+
+    Returns:
+        A new latent; the given one is unchanged.
+
+    Raises:
+        LatentError: the directions do not fit the latent, or have no region or no confined steps.
+        ParameterError: no such direction, or a number out of range.
+    """
+    distances = _distances(directions, strengths, confine)
+    total = torch.tensordot(distances, directions.vectors, dims=1)
+    codes, styles, z = _offsets(latent, directions, total)
+    if confine == 0.0:
+        return replace(
+            latent,
+            codes=latent.codes if codes is None else latent.codes + codes.to(latent.codes),
+            style_offset=_sum(latent.style_offset, styles),
+            z_offset=_sum(latent.z_offset, z),
+        )
+    region = _confinable(directions).feather(feather)
+    confined = ConfinedMove(region, float(confine), codes, styles, z)
+    return replace(latent, confined=(*latent.confined, confined))
+
+
+def edit(
+    generator: Generator,
+    latent: Latent,
+    directions: Directions,
+    strengths: Strengths,
+    confine: float = 0.0,
+    feather: float = 0.0,
+) -> Tensor:
+    """The edited images, `(B, 3, H, W)`: `synthesize(move(...))`.
+
+    A confined edit whose steps are not in the direction set measures them first; see
+    `with_confined_steps`.
+
+    Raises:
+        LatentError: the directions do not fit the generator; see `move`.
+    """
+    directions.check(generator)
+    if confine and directions.steps_confined is None:
+        directions = with_confined_steps(generator, latent[:1], directions, feather)
+    return generator.synthesize(move(latent, directions, strengths, confine, feather))
+
+
+def sweep(
+    generator: Generator,
+    latent: Latent,
+    directions: Directions,
+    strengths: Sequence[float] = (-4.0, -2.0, 0.0, 2.0, 4.0),
+    confine: float = 0.0,
+    feather: float = 0.0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """One strip of images per direction.
+
+    Args:
+        latent: a batch of one.
+        strengths: the steps of a strip, in the order of the images.
+
+    Returns:
+        `(k, len(strengths), 3, H, W)` in about [-1, 1].
+    """
+    if len(latent) != 1:
+        raise LatentError(f"{len(latent)} latents were given: sweep one at a time, latent[i]")
+    directions.check(generator)
+    if confine and directions.steps_confined is None:
+        directions = with_confined_steps(generator, latent, directions, feather)
+    strips = []
+    for index in range(len(directions)):
+        images = [
+            generator.synthesize(move(latent, directions, {index: strength}, confine, feather))
+            for strength in strengths
+        ]
+        strips.append(torch.cat(images))
+        if progress is not None:
+            progress(index + 1, len(directions))
+    return torch.stack(strips)
+
+
+def with_confined_steps(
+    generator: Generator, latent: Latent, directions: Directions, feather: float = 0.0
+) -> Directions:
+    """The directions with the steps that fully confined edits need, from one forward-mode product each.
+
+    A confined edit changes less, because the coarse layers' part of the change needs its surroundings
+    to move too. Its step is the distance at which the change inside the region comes to 0.1 (root mean
+    square, to first order), as for unconfined ones.
+
+    Raises:
+        LatentError: the generator can't confine edits, or the directions have no region.
+    """
+    directions.check(generator)
+    region = _confinable(directions)
+    if not generator.can_confine:
+        raise LatentError(
+            f"this {generator.architecture} cannot confine an edit: its codes do not vary over the image"
+        )
+    with analysis_mode():
+        latent = latent[:1].map_tensors(torch.clone).to(generator.device, generator.dtype)
+        gate = Gate(region.feather(feather), 1.0)
+        base = generator.styles(latent)
+        label = None if latent.label is None else latent.label.to(generator.device)
+        deltas: list[list[Tensor]] = []
+        for vector in directions.vectors:
+            codes, styles, z = _offsets(latent, directions, vector)
+            deltas.append(generator.style_deltas(latent, codes, styles, z))
+        stacked = [torch.stack(parts) for parts in zip(*deltas, strict=True)]
+
+        def change(*parts: Tensor) -> Tensor:
+            def image(amount: Tensor) -> Tensor:
+                moved = [
+                    Style(style.base, (*style.moves, (gate, amount * part)))
+                    for style, part in zip(base, parts, strict=True)
+                ]
+                return generator.render(moved, label)
+
+            zero = torch.zeros((), device=generator.device, dtype=generator.dtype)
+            tangent: Tensor = jvp(image, (zero,), (torch.ones_like(zero),))[1]
+            return tangent
+
+        tangents = analysed(vmap(change, chunk_size=8)(*stacked)[:, 0].float())
+        mask = region.mask(*tangents.shape[2:]).to(tangents)
+        energy = (tangents.square() * mask).sum(dim=(1, 2, 3)) / (3.0 * mask.sum())
+        steps = STEP_CHANGE / energy.clamp_min(1e-30).sqrt()
+    return replace(directions, steps_confined=steps.float().cpu())
+
+
+def _distances(directions: Directions, strengths: Strengths, confine: float) -> Tensor:
+    """How far to move along each direction, `(k,)`."""
+    if not 0.0 <= confine <= 1.0:
+        raise ParameterError(f"confine {confine} is out of range: expected a number in [0, 1]")
+    steps = directions.steps
+    if confine:
+        if directions.steps_confined is None:
+            raise LatentError(
+                "these directions do not say how far a confined edit moves: "
+                "use edit(...), or with_confined_steps(generator, latent, directions) first"
+            )
+        steps = 1.0 / ((1.0 - confine) / steps + confine / directions.steps_confined)
+    distances = torch.zeros(len(directions))
+    for key, strength in strengths.items():
+        if not -1e6 < strength < 1e6:
+            raise ParameterError(f"strength {strength} is out of range")
+        index = directions.index(key)
+        distances[index] += float(strength) * steps[index]
+    return distances
+
+
+def _confinable(directions: Directions) -> Region:
+    if directions.region is None:
+        raise LatentError("these directions have no region to confine an edit to: give them one")
+    return directions.region
+
+
+def _offsets(
+    latent: Latent, directions: Directions, vector: Tensor
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """A vector of the directions' space as offsets of codes, style channels and noise, for the batch."""
+    layers = list(directions.layers)
+    batch, num_layers, size = latent.codes.shape
+    if max(layers) >= num_layers:
+        raise LatentError(f"the directions move layer {max(layers)}; the latent has {num_layers} layers")
+    vector = vector.to(latent.codes)
+    if directions.space == "s":
+        return None, _on_all_layers(vector, directions).expand(batch, -1), None
+    if directions.space == "z" and directions.generator.get("has_mapping", latent.z is not None):
+        if latent.z is None:
+            raise LatentError("the latent has no noise (z): it was imported as codes; use w, w+ or s")
+        _check_size(vector, latent.z.shape[1])
+        return None, None, vector.expand(batch, -1)
+    _check_size(vector, size)
+    codes = torch.zeros_like(latent.codes)
+    codes[:, layers] = vector if directions.space in LAYERED else vector.expand(len(layers), -1)
+    return codes, None, None
+
+
+def _on_all_layers(vector: Tensor, directions: Directions) -> Tensor:
+    """A vector of some layers' style channels, among zeros for the others."""
+    sizes = directions.layer_sizes
+    parts = iter(vector.split([sizes[layer] for layer in directions.layers]))
+    chosen = set(directions.layers)
+    return torch.cat([next(parts) if i in chosen else vector.new_zeros(n) for i, n in enumerate(sizes)])
+
+
+def _check_size(vector: Tensor, size: int) -> None:
+    if vector.shape[-1] != size:
+        raise LatentError(f"the directions have {vector.shape[-1]} numbers per code, the latent {size}")
+
+
+def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second.to(first)

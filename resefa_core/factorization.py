@@ -1,0 +1,479 @@
+"""The generalized Rayleigh quotient: what changes a region and leaves the rest alone.
+
+With region weights m, `A = Jᵀ diag(m) J` and `B = Jᵀ diag(1 - m) J`, directions maximise
+`nᵀA n / nᵀ(B + aI) n` with `a = λ tr(B)` (Eq. 7, 10, 11).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .directions import Directions
+from .errors import JacobianError, ParameterError, RegionError
+from .jacobian import (
+    DenseJacobian,
+    Jacobian,
+    MatrixFreeJacobian,
+    Progress,
+    analysis_mode,
+    orthonormal,
+    solver_device,
+)
+from .regions import Region
+
+Solver = Literal["cholesky", "woodbury"]
+
+STEP_CHANGE = 0.1
+"""Root-mean-square change inside the region, on the [-1, 1] scale, that one step makes to first order."""
+
+_NEGLIGIBLE = 1e-9
+_BLOCK_EXTRA = 4
+_SMALL = 256
+
+
+def factorize(
+    jacobian: Jacobian | Sequence[Jacobian],
+    region: Region,
+    num_directions: int = 8,
+    regularization: float = 1e-3,
+    *,
+    solver: Solver = "cholesky",
+    max_passes: int | None = None,
+    precondition: bool = True,
+    progress: Progress | None = None,
+) -> Directions:
+    """Directions that change a region and leave the rest of the image alone, best first.
+
+    Args:
+        jacobian: of one image, or of several images of one generator in one space: then A and B are
+            summed over them (each divided by its own tr(JᵀJ)) and the directions hold for all.
+        region: where to change the image.
+        num_directions: k, in [1, 512]; at most d are returned.
+        regularization: λ >= 0, a fraction of tr(B).
+        solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12); they agree. Matrix-free Jacobians are
+            solved by preconditioned conjugate gradients on blocks (LOBPCG) instead.
+        max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
+            (those of its sketch included); a third of d by default.
+        precondition: for matrix-free Jacobians, whether to precondition by Eq. 12 on the sketch.
+        progress: called with (done, total).
+
+    Returns:
+        Unit vectors with their quotients, mean squared change inside and outside the region per
+        squared unit of distance, and steps; the entry of largest magnitude of each is positive.
+
+    Raises:
+        RegionError: the image does not respond inside the region, or nothing is left outside, or
+            `B + aI` is singular.
+        JacobianError: the Jacobians do not belong together.
+        ParameterError: a number is out of range.
+    """
+    jacobians = [jacobian] if isinstance(jacobian, Jacobian) else list(jacobian)
+    _check(jacobians, num_directions, regularization, solver)
+    first = jacobians[0]
+    mask = region.mask(first.height, first.width)
+    count = min(num_directions, first.dimension)
+    with analysis_mode():
+        if all(isinstance(each, DenseJacobian) for each in jacobians):
+            dense = [each for each in jacobians if isinstance(each, DenseJacobian)]
+            solution = _solve_dense(dense, mask, count, regularization, solver)
+        else:
+            free = _MatrixFreePencil(jacobians, mask, regularization, progress)
+            limit = first.dimension // 3 if max_passes is None else max_passes
+            solution = free.solve(count, limit, precondition)
+    inside_pixels = 3.0 * float(mask.sum())
+    outside_pixels = 3.0 * float((1.0 - mask).sum())
+    inside, outside = solution.inside / inside_pixels, solution.outside / outside_pixels
+    steps = (STEP_CHANGE / inside.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0)
+    vectors = solution.vectors.reshape(-1, *first.shape)
+    seeds = [each.latent.seed for each in jacobians]
+    return Directions(
+        vectors=vectors.float().cpu(),
+        eigenvalues=solution.quotients.float().cpu(),
+        inside=inside.mean(dim=0).float().cpu(),
+        outside=outside.mean(dim=0).float().cpu(),
+        steps=steps.float().cpu(),
+        space=first.space,
+        layers=first.layers,
+        layer_sizes=first.layer_sizes,
+        region=region,
+        generator=first.described,
+        regularization=regularization,
+        damping=solution.damping,
+        truncation=first.latent.truncation,
+        seeds=None if None in seeds else tuple(s for seed in seeds for s in seed or ()),
+        num_samples=len(jacobians),
+        base_codes=first.latent.codes[0].float().cpu() if len(jacobians) == 1 else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """k directions `(k, d)` with their quotients `(k,)`, each image's nᵀA n and nᵀB n `(images, k)`, and a."""
+
+    vectors: Tensor
+    quotients: Tensor
+    inside: Tensor
+    outside: Tensor
+    damping: float
+
+
+def _check(jacobians: list[Jacobian], num_directions: int, regularization: float, solver: str) -> None:
+    if not jacobians:
+        raise JacobianError("no Jacobians were given")
+    if not 1 <= num_directions <= 512:
+        raise ParameterError(f"num_directions {num_directions} is out of range: expected 1 to 512")
+    if not (math.isfinite(regularization) and regularization >= 0):
+        raise ParameterError(f"regularization {regularization} is out of range: expected 0 or more")
+    if solver not in ("cholesky", "woodbury"):
+        raise ParameterError(f"solver {solver!r} is unknown: expected 'cholesky' or 'woodbury'")
+    first = jacobians[0]
+    for other in jacobians[1:]:
+        for what in ("space", "layers", "shape", "height"):
+            if getattr(other, what) != getattr(first, what):
+                raise JacobianError(
+                    f"Jacobians of different {what} were given: {getattr(first, what)} and {getattr(other, what)}"
+                )
+        if other.described.get("fingerprint") != first.described.get("fingerprint"):
+            raise JacobianError(
+                f"Jacobians of different generators were given: {first.described.get('name')!r} and "
+                f"{other.described.get('name')!r}"
+            )
+    for each in jacobians:
+        each.check_response()
+
+
+def _check_split(inside: float, outside: float, total: float) -> None:
+    if not inside > _NEGLIGIBLE * total:
+        raise RegionError("the image does not respond here: no direction changes this region")
+    if not outside > _NEGLIGIBLE * total:
+        raise RegionError("nothing is left outside: all that changes lies in the region")
+
+
+def _solve_dense(
+    jacobians: list[DenseJacobian], mask: Tensor, count: int, regularization: float, solver: Solver
+) -> _Solution:
+    grams = [_region_grams(each, mask) for each in jacobians]
+    weights = [1.0 / each.trace for each in jacobians]
+    device = grams[0][0].device
+    a = torch.stack([(w * pair[0]).to(device) for w, pair in zip(weights, grams, strict=True)]).sum(0)
+    b = torch.stack([(w * pair[1]).to(device) for w, pair in zip(weights, grams, strict=True)]).sum(0)
+    _check_split(float(a.trace()), float(b.trace()), float(len(jacobians)))
+    damping = regularization * float(b.trace())
+    vectors = (
+        _solve_cholesky(a, b, damping, count)
+        if solver == "cholesky"
+        else _solve_woodbury(a, b, damping, count)
+    )
+    vectors = vectors / vectors.norm(dim=0)
+    vectors = vectors * _signs(vectors)
+    quotients = _energies(vectors, a) / (_energies(vectors, b) + damping)
+    order = quotients.argsort(descending=True)
+    vectors, quotients = vectors[:, order], quotients[order]
+    inside = torch.stack([_energies(vectors, pair[0]) for pair in grams])
+    outside = torch.stack([_energies(vectors, pair[1]) for pair in grams])
+    mean_weight = sum(weights) / len(weights)
+    return _Solution(vectors.T, quotients, inside, outside, damping / mean_weight)
+
+
+def _region_grams(jacobian: DenseJacobian, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """A and B: one product over the smaller side of the split, the other by subtraction."""
+    total = jacobian.gram()
+    if int((mask > 0).sum()) <= int((mask < 1).sum()):
+        a = jacobian.gram(mask)
+        return a, total - a
+    b = jacobian.gram(1.0 - mask)
+    return total - b, b
+
+
+def _energies(vectors: Tensor, matrix: Tensor) -> Tensor:
+    """nᵀM n of each column, at least 0."""
+    return (vectors * (matrix @ vectors)).sum(dim=0).clamp_min(0.0)
+
+
+def _signs(vectors: Tensor) -> Tensor:
+    """What makes the entry of largest magnitude of each column positive."""
+    index = vectors.abs().argmax(dim=0, keepdim=True)
+    return torch.where(vectors.gather(0, index) < 0, -1.0, 1.0).to(vectors)
+
+
+def _solve_cholesky(a: Tensor, b: Tensor, damping: float, count: int) -> Tensor:
+    """Eq. 9: with `B + aI = L Lᵀ`, the eigenvectors of `L⁻¹ A L⁻ᵀ`, taken back by `L⁻ᵀ`."""
+    damped = b.clone()
+    damped.diagonal().add_(damping)
+    factor, failed = torch.linalg.cholesky_ex(damped)
+    diagonal = factor.diagonal()
+    if bool(failed) or float(diagonal.min()) <= 1e-7 * float(diagonal.max()):
+        raise RegionError(
+            "B + aI is singular: some directions change nothing outside the region; "
+            "use a regularization above 0, such as 1e-3"
+        )
+
+    def whitened(block: Tensor) -> Tensor:
+        lowered = torch.linalg.solve_triangular(factor.T, block, upper=True)
+        return torch.linalg.solve_triangular(factor, a @ lowered, upper=False)
+
+    top = _top_eigenvectors(whitened, a, count)
+    return torch.linalg.solve_triangular(factor.T, top, upper=True)
+
+
+def _solve_woodbury(a: Tensor, b: Tensor, damping: float, count: int) -> Tensor:
+    """Eq. 12: `S = (I - V diag(1 - sqrt(a / (a + D²))) Vᵀ) / sqrt(a)` is the inverse root of `B + aI`,
+    V and D the right singular vectors and values of `sqrt(1 - m) J`; eigenvectors of `S A S`, by S."""
+    squares, basis = torch.linalg.eigh(b)
+    squares = squares.clamp_min(0.0)
+    if damping > 0:
+        shrink = 1.0 - (damping / (damping + squares)).sqrt()
+        root = torch.eye(b.shape[0], dtype=b.dtype, device=b.device) - (basis * shrink) @ basis.T
+        root /= math.sqrt(damping)
+    elif float(squares[0]) <= 1e-14 * float(squares[-1]):
+        raise RegionError(
+            "B is singular: some directions change nothing outside the region; "
+            "use a regularization above 0, such as 1e-3"
+        )
+    else:
+        root = (basis * squares.rsqrt()) @ basis.T
+    top = _top_eigenvectors(lambda block: root @ (a @ (root @ block)), a, count)
+    return root @ top
+
+
+def _top_eigenvectors(apply: Callable[[Tensor], Tensor], like: Tensor, count: int) -> Tensor:
+    """The eigenvectors `(d, count)` of the largest eigenvalues of a symmetric positive operator.
+
+    Small operators are formed and decomposed. For others a block Krylov space (Lanczos with full
+    orthogonalization) is grown until the residuals of the wanted pairs vanish; one that does not
+    get there is decomposed after all.
+    """
+    size = like.shape[0]
+    if size <= _SMALL or count > size // 8:
+        return _eigenvectors_of(apply(torch.eye(size, dtype=like.dtype, device=like.device)), count)
+    noise = torch.Generator().manual_seed(0)
+    width = count + _BLOCK_EXTRA
+    block = torch.randn(size, width, generator=noise, dtype=torch.float64).to(like)
+    basis = torch.linalg.qr(block)[0]
+    images = apply(basis)
+    newest = images
+    while basis.shape[1] + width <= size // 2:
+        for _ in range(2):
+            newest = newest - basis @ (basis.T @ newest)
+            newest = torch.linalg.qr(newest)[0]
+        image = apply(newest)
+        basis, images = torch.cat([basis, newest], dim=1), torch.cat([images, image], dim=1)
+        newest = image
+        values, coordinates = torch.linalg.eigh(_symmetric(basis.T @ images))
+        top = coordinates[:, -count:].flip(1)
+        vectors = basis @ top
+        residual = (images @ top - vectors * values[-count:].flip(0)).norm(dim=0)
+        if bool((residual <= 1e-9 * values[-1]).all()):
+            return vectors
+    return _eigenvectors_of(apply(torch.eye(size, dtype=like.dtype, device=like.device)), count)
+
+
+def _eigenvectors_of(matrix: Tensor, count: int) -> Tensor:
+    return torch.linalg.eigh(_symmetric(matrix))[1][:, -count:].flip(1)
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.T) / 2
+
+
+class _MatrixFreePencil:
+    """The pencil (A, B + aI) of Jacobians that are only applied.
+
+    Blocks of latent vectors `(n, d)` travel with their images: for every Jacobian `(n, 3hw)`, divided by
+    the root of its tr(JᵀJ), so that sums over images are sums over rows.
+    """
+
+    def __init__(
+        self, jacobians: list[Jacobian], mask: Tensor, regularization: float, progress: Progress | None
+    ) -> None:
+        self.jacobians = jacobians
+        self.progress = progress
+        self.device = jacobians[0].device
+        self.work_device = solver_device(self.device)
+        self.mask = mask.flatten().repeat(3).to(self.work_device, torch.float64)
+        self.spent = 0
+        sketches = []
+        for each in jacobians:
+            if not isinstance(each, MatrixFreeJacobian):
+                raise JacobianError("dense and matrix-free Jacobians can't be solved together")
+            sketches.append(each.sketch)
+        self.traces = [each.trace for each in jacobians]
+        probes = sketches[0]["probe_images"].shape[0]
+        if len(jacobians) == 1:
+            self.basis = sketches[0]["basis"]
+            self.basis_images = [self._scaled(0, sketches[0]["basis_images"])]
+        else:
+            pulled = [s["probe_latents"] / t for s, t in zip(sketches, self.traces, strict=True)]
+            self.basis = orthonormal(torch.stack([p.to(self.device) for p in pulled]).sum(0))
+            self.basis_images = self.images(self.basis)
+        self.spent += 4 * probes
+        scaled = [self._scaled(i, s["probe_images"]) for i, s in enumerate(sketches)]
+        inside = sum(float((s.square() @ self.mask).mean()) for s in scaled)
+        outside = sum(float((s.square() @ (1.0 - self.mask)).mean()) for s in scaled)
+        _check_split(inside, outside, inside + outside)
+        self.damping = regularization * outside
+        if not self.damping > 0:
+            raise RegionError(
+                "a regularization of 0 needs a dense Jacobian: use method='dense' or a value such as 1e-3"
+            )
+
+    def _scaled(self, index: int, images: Tensor) -> Tensor:
+        return images.to(self.work_device, torch.float64).flatten(1) / math.sqrt(self.traces[index])
+
+    def images(self, vectors: Tensor) -> list[Tensor]:
+        """J x of each Jacobian."""
+        self.spent += vectors.shape[0]
+        return [
+            self._scaled(index, each.jvp(vectors.to(self.device, torch.float32)))
+            for index, each in enumerate(self.jacobians)
+        ]
+
+    def pulled(self, images: list[Tensor]) -> Tensor:
+        """Σ Jᵀ y, `(n, d)`."""
+        self.spent += 2 * images[0].shape[0]
+        shape = (-1, 3, self.jacobians[0].height, self.jacobians[0].width)
+        total = torch.zeros(1, dtype=torch.float64, device=self.work_device)
+        for each, image, trace in zip(self.jacobians, images, self.traces, strict=True):
+            pulled = each.vjp(image.reshape(shape).to(self.device, torch.float32))
+            total = total + pulled.to(self.work_device, torch.float64) / math.sqrt(trace)
+        return total
+
+    def solve(self, count: int, max_passes: int, precondition: bool) -> _Solution:
+        """LOBPCG from a start inside the region, the sketch's basis in every Rayleigh-Ritz step."""
+        width = min(count + _BLOCK_EXTRA, self.jacobians[0].dimension)
+        self._prepare_preconditioner(precondition)
+        x = self._start(width)
+        block = _Block(x, self.images(x))
+        sketch = _Block(self.basis.to(self.work_device, torch.float64), self.basis_images)
+        theta, block, momentum = self._ritz([block, sketch], block, width)
+        start = self.spent
+        while self.spent + 3 * width <= max_passes:
+            weights = [
+                (self.mask - t * (1.0 - self.mask)) for t in theta
+            ]
+            weighted = [image * torch.stack(weights) for image in block.images]
+            residual = self.pulled(weighted) - theta[:, None] * self.damping * block.vectors
+            z = self._preconditioned(residual)
+            known = [block, sketch] + ([] if momentum is None else [momentum])
+            z = _orthogonal_to(z, torch.cat([b.vectors for b in known]))
+            if z.shape[0] == 0:
+                break
+            previous = theta
+            fresh = _Block(z, self.images(z))
+            theta, block, momentum = self._ritz([*known, fresh], block, width)
+            if self.progress is not None:
+                self.progress(min(self.spent - start, max_passes - start), max_passes - start)
+            if bool(((theta - previous)[:count] <= 1e-4 * theta[:count]).all()):
+                break
+        if self.progress is not None:
+            self.progress(max_passes - start, max_passes - start)
+        return self._solution(block, count)
+
+    def _prepare_preconditioner(self, precondition: bool) -> None:
+        self._ritz_vectors: Tensor | None = None
+        if not precondition:
+            return
+        outside = sum((image * (1.0 - self.mask)) @ image.T for image in self.basis_images)
+        assert isinstance(outside, Tensor)
+        squares, coordinates = torch.linalg.eigh(_symmetric(outside))
+        self._ritz_vectors = coordinates.T @ self.basis.to(self.work_device, torch.float64)
+        squares = squares.clamp_min(0.0)
+        self._shrink = squares / (self.damping + squares)
+
+    def _preconditioned(self, vectors: Tensor) -> Tensor:
+        """Eq. 12 on the sketch: `(I - V diag(D² / (a + D²)) Vᵀ) / a`, the scale left out."""
+        if self._ritz_vectors is None:
+            return vectors
+        return vectors - ((vectors @ self._ritz_vectors.T) * self._shrink) @ self._ritz_vectors
+
+    def _start(self, width: int) -> Tensor:
+        """The preconditioned span of `Jᵀ diag(m) J` applied to Gaussian vectors."""
+        noise = torch.Generator().manual_seed(1)
+        probes = torch.randn(width, self.jacobians[0].dimension, generator=noise)
+        pulled = self.pulled([image * self.mask for image in self.images(probes)])
+        return orthonormal(self._preconditioned(orthonormal(pulled)))
+
+    def _ritz(
+        self, blocks: list[_Block], current: _Block, width: int
+    ) -> tuple[Tensor, _Block, _Block | None]:
+        """The best `width` pairs in the span of the blocks, and the part of them that is new."""
+        span = _Block(
+            torch.cat([b.vectors for b in blocks]),
+            [torch.cat(parts) for parts in zip(*(b.images for b in blocks), strict=True)],
+        )
+        gram = span.vectors @ span.vectors.T
+        sizes, axes = torch.linalg.eigh(gram)
+        kept = sizes > 1e-10 * sizes[-1]
+        change = (axes[:, kept] / sizes[kept].sqrt()).T
+        span = span.combined(change)
+        inside = sum((image * self.mask) @ image.T for image in span.images)
+        outside = sum((image * (1.0 - self.mask)) @ image.T for image in span.images)
+        assert isinstance(inside, Tensor) and isinstance(outside, Tensor)
+        outside = _symmetric(outside)
+        outside.diagonal().add_(self.damping)
+        factor = torch.linalg.cholesky(outside)
+        half = torch.linalg.solve_triangular(factor, _symmetric(inside), upper=False)
+        whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
+        theta, coordinates = torch.linalg.eigh(_symmetric(whitened))
+        width = min(width, theta.numel())
+        top = torch.linalg.solve_triangular(factor.T, coordinates[:, -width:].flip(1), upper=True).T
+        top = top / top.norm(dim=1, keepdim=True)
+        best = span.combined(top)
+        overlap = best.vectors @ torch.linalg.pinv(current.vectors)
+        momentum = _Block(
+            best.vectors - overlap @ current.vectors,
+            [new - overlap @ old for new, old in zip(best.images, current.images, strict=True)],
+        )
+        return theta[-width:].flip(0), best, momentum.normalized()
+
+    def _solution(self, block: _Block, count: int) -> _Solution:
+        block = block.first(count)
+        signs = _signs(block.vectors.T).T
+        inside = torch.stack([image.square() @ self.mask for image in block.images])
+        outside = torch.stack([image.square() @ (1.0 - self.mask) for image in block.images])
+        quotients = inside.sum(0) / (outside.sum(0) + self.damping)
+        scale = torch.tensor(self.traces, dtype=torch.float64, device=self.work_device)[:, None]
+        mean_weight = sum(1.0 / trace for trace in self.traces) / len(self.traces)
+        return _Solution(
+            block.vectors * signs, quotients, inside * scale, outside * scale, self.damping / mean_weight
+        )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Latent vectors `(n, d)` and their images under each Jacobian, `(n, 3hw)`."""
+
+    vectors: Tensor
+    images: list[Tensor]
+
+    def combined(self, change: Tensor) -> _Block:
+        return _Block(change @ self.vectors, [change @ image for image in self.images])
+
+    def first(self, count: int) -> _Block:
+        return _Block(self.vectors[:count], [image[:count] for image in self.images])
+
+    def normalized(self) -> _Block | None:
+        """Unit vectors, without those that vanish; None if all do."""
+        norms = self.vectors.norm(dim=1, keepdim=True)
+        kept = norms[:, 0] > 1e-8
+        if not bool(kept.any()):
+            return None
+        return _Block(
+            self.vectors[kept] / norms[kept], [image[kept] / norms[kept] for image in self.images]
+        )
+
+
+def _orthogonal_to(vectors: Tensor, known: Tensor) -> Tensor:
+    """An orthonormal basis of what the vectors add to the span of the known ones."""
+    basis = orthonormal(known)
+    vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    for _ in range(2):
+        vectors = vectors - (vectors @ basis.T) @ basis
+    sizes = vectors.norm(dim=1)
+    return orthonormal(vectors[sizes > 1e-7]) if bool((sizes > 1e-7).any()) else vectors[:0]

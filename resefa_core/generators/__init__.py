@@ -1,0 +1,9 @@
+"""Generators: one file per architecture, one small base class."""
+
+from __future__ import annotations
+
+from .base import Generator
+from .stylegan2 import StyleGAN2
+from .wrapped import WrappedGenerator
+
+__all__ = ["Generator", "StyleGAN2", "WrappedGenerator"]

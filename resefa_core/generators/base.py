@@ -1,0 +1,299 @@
+"""What every generator offers: a chain of layers, each driven by one style vector.
+
+A generator turns codes `(B, L, D)` into an image in three moves, and everything else in the package
+(Jacobians that start at an inner layer, confined edits, style space) rests on them::
+
+    state = generator.begin(batch_size, label)
+    for layer, style in enumerate(styles):
+        state = generator.step(layer, state, style)
+    image = generator.finish(state)
+
+The style of a layer is an affine function of that layer's code; architectures without one use the
+code itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import LatentError
+from ..latents import Latent, draw_noise
+from .linearization import Linearization
+from .styles import Gate, State, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+class Generator(nn.Module, ABC):
+    """A pretrained generator, seen as a chain of layers.
+
+    Attributes:
+        architecture: the family's name, e.g. `"stylegan2"`.
+        name: what the user called it: a bundled name or a file's stem.
+        resolution: height and width of the image, in pixels.
+        z_dim: size of the noise that `sample` draws.
+        num_layers: L, the number of codes that drive an image.
+        latent_dim: D, the size of one code.
+        layer_sizes: the number of style channels of each layer.
+        num_classes: how many classes the model knows, 0 if none.
+        spaces: the latent spaces in which directions can be found; the first is the default.
+        has_mapping: whether noise passes a mapping network (`w`) or drives the layers itself (`z`).
+        can_confine: whether codes may vary over the image.
+    """
+
+    architecture: str
+    name: str = ""
+    resolution: int
+    z_dim: int
+    num_layers: int
+    latent_dim: int
+    layer_sizes: tuple[int, ...]
+    num_classes: int = 0
+    spaces: tuple[str, ...]
+    has_mapping: bool = False
+    can_confine: bool = False
+
+    @abstractmethod
+    def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Noise `(B, z_dim)` and optional classes `(B,)` to untruncated codes `(B, L, D)`."""
+
+    def mean_codes(self) -> Tensor:
+        """The codes that truncation pulls towards, `(L, D)`."""
+        return torch.zeros(self.num_layers, self.latent_dim, device=self.device, dtype=self.dtype)
+
+    @abstractmethod
+    def begin(self, batch_size: int, label: Tensor | None) -> State:
+        """The state before the first layer."""
+
+    @abstractmethod
+    def step(self, layer: int, state: State, style: Style) -> State:
+        """Run one layer."""
+
+    @abstractmethod
+    def finish(self, state: State) -> Tensor:
+        """The image `(B, 3, H, W)` of the state after the last layer."""
+
+    def style_matrix(self, layer: int) -> Tensor | None:
+        """The linear part of code -> style, `(S, D)`, or None where the style is the code."""
+        return None
+
+    def style(self, layer: int, code: Tensor) -> Tensor:
+        """The style `(B, S)` of a layer's code `(B, D)`."""
+        return code
+
+    def activation_floats(self) -> int:
+        """About how many numbers the widest moment of one image's pass holds; sizes the chunks."""
+        return 96 * self.resolution**2
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self._tensors().values())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(iter(self._tensors().values())).dtype
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the tensors' names, shapes and values (as float16): the same model in
+        float32 or float16, on any device, has the same fingerprint."""
+        tensors = self._tensors()
+        key = tuple((t.data_ptr(), _version(t)) for t in tensors.values())
+        cached: tuple[object, str] | None = self.__dict__.get("_fingerprint")
+        if cached is not None and cached[0] == key:
+            return cached[1]
+        digest = hashlib.sha256()
+        for name in sorted(tensors):
+            tensor = tensors[name].detach()
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
+        self.__dict__["_fingerprint"] = (key, digest.hexdigest())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, str | int | bool]:
+        """What a direction file records of the generator that it was made with."""
+        return {
+            "architecture": self.architecture,
+            "resolution": self.resolution,
+            "fingerprint": self.fingerprint,
+            "name": self.name,
+            "has_mapping": self.has_mapping,
+        }
+
+    def sample(
+        self,
+        seed: int | Sequence[int] = 0,
+        truncation: float = 1.0,
+        label: int | Sequence[int] | None = None,
+        truncation_layers: int | None = None,
+    ) -> Latent:
+        """Draw latents by seed, the same on every machine (NVIDIA's convention).
+
+        Args:
+            seed: one seed or several, each in [0, 2**32 - 1].
+            truncation: 1 leaves codes as drawn, 0 gives the mean image.
+            label: a class, or one for each seed; required exactly where the model has classes.
+            truncation_layers: truncate only that many first layers; all of them by default.
+
+        Returns:
+            A latent with codes `(B, L, D)`, B the number of seeds.
+
+        Raises:
+            LatentError: a seed, class or truncation is out of range.
+        """
+        seeds = tuple(int(s) for s in seed) if isinstance(seed, Sequence) else (int(seed),)
+        labels = self._check_label(label, len(seeds))
+        z = draw_noise(seeds, self.z_dim).to(self.device, self.dtype)
+        with torch.no_grad():
+            codes = self.codes_of_noise(z, labels, truncation, truncation_layers)
+        return Latent(
+            codes=codes,
+            z=z if self.has_mapping else None,
+            label=labels,
+            seed=seeds,
+            truncation=float(truncation),
+            truncation_layers=truncation_layers,
+            generator=self.fingerprint,
+        )
+
+    def codes_of_noise(
+        self, z: Tensor, label: Tensor | None, truncation: float, truncation_layers: int | None = None
+    ) -> Tensor:
+        """Truncated codes `(B, L, D)` of noise `(B, z_dim)`."""
+        if not -2.0 <= truncation <= 2.0:
+            raise LatentError(f"truncation {truncation} is out of range: expected a number in [-2, 2]")
+        count = self.num_layers if truncation_layers is None else truncation_layers
+        if not 0 <= count <= self.num_layers:
+            raise LatentError(
+                f"truncation_layers {count} is out of range: this generator has {self.num_layers} layers"
+            )
+        codes = self.map(z, label)
+        if truncation == 1.0:
+            return codes
+        mean = self.mean_codes().to(codes)
+        amount = codes.new_ones(self.num_layers, 1)
+        amount[:count] = truncation
+        return mean + amount * (codes - mean)
+
+    def _check_label(self, label: int | Sequence[int] | None, batch: int) -> Tensor | None:
+        if self.num_classes == 0:
+            if label is not None:
+                raise LatentError(f"class {label} was given, but this {self.architecture} has no classes")
+            return None
+        if label is None:
+            raise LatentError(f"this {self.architecture} needs a class in [0, {self.num_classes - 1}]")
+        labels = [int(x) for x in label] if isinstance(label, Sequence) else [int(label)] * batch
+        if len(labels) != batch:
+            raise LatentError(f"{len(labels)} classes were given for {batch} seeds")
+        if not all(0 <= x < self.num_classes for x in labels):
+            raise LatentError(f"class {labels} is out of range: expected [0, {self.num_classes - 1}]")
+        return torch.tensor(labels, device=self.device)
+
+    def check_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
+        """Sorted, distinct layer indices; all layers for None."""
+        if layers is None:
+            return tuple(range(self.num_layers))
+        chosen = tuple(sorted({int(layer) for layer in layers}))
+        if not chosen or chosen[0] < 0 or chosen[-1] >= self.num_layers:
+            raise LatentError(
+                f"layers {list(chosen)} do not fit: this {self.architecture} has layers "
+                f"0 to {self.num_layers - 1}"
+            )
+        return chosen
+
+    def check_latent(self, latent: Latent) -> None:
+        """Raise LatentError unless the latent's shapes fit this generator."""
+        if latent.codes.shape[1:] != (self.num_layers, self.latent_dim):
+            raise LatentError(
+                f"the latent's codes have shape {tuple(latent.codes.shape)}, but this "
+                f"{self.architecture} takes (B, {self.num_layers}, {self.latent_dim})"
+            )
+        if latent.style_offset is not None and latent.style_offset.shape[1] != sum(self.layer_sizes):
+            raise LatentError(
+                f"the latent carries {latent.style_offset.shape[1]} style offsets, but this "
+                f"{self.architecture} has {sum(self.layer_sizes)} style channels"
+            )
+
+    def styles(self, latent: Latent) -> list[Style]:
+        """The style of every layer, with the latent's own moves resolved."""
+        self.check_latent(latent)
+        latent = latent.to(self.device, self.dtype)
+        codes = latent.codes + self._noise_move(latent, latent.z_offset)
+        styles = [self.style(layer, codes[:, layer]) for layer in range(self.num_layers)]
+        if latent.style_offset is not None:
+            offsets = latent.style_offset.split(list(self.layer_sizes), dim=1)
+            styles = [style + offset for style, offset in zip(styles, offsets, strict=True)]
+        moves: list[list[tuple[Gate, Tensor]]] = [[] for _ in styles]
+        for move in latent.confined:
+            if not self.can_confine:
+                raise LatentError(
+                    f"this {self.architecture} cannot confine an edit: its codes do not vary over the image"
+                )
+            gate = Gate(move.region, move.confine)
+            for layer, delta in enumerate(self.style_deltas(latent, move.codes, move.styles, move.z)):
+                if bool(delta.any()):
+                    moves[layer].append((gate, delta))
+        return [Style(base, tuple(move)) for base, move in zip(styles, moves, strict=True)]
+
+    def _noise_move(self, latent: Latent, z_offset: Tensor | None) -> Tensor:
+        """What an offset of the noise adds to the codes, `(B, L, D)`."""
+        if z_offset is None:
+            return torch.zeros_like(latent.codes)
+        if latent.z is None:
+            raise LatentError("the latent has no noise (z): it was imported as codes; use w, w+ or s")
+        before = self.codes_of_noise(latent.z, latent.label, latent.truncation, latent.truncation_layers)
+        after = self.codes_of_noise(
+            latent.z + z_offset, latent.label, latent.truncation, latent.truncation_layers
+        )
+        return after - before
+
+    def style_deltas(
+        self, latent: Latent, codes: Tensor | None, styles: Tensor | None, z: Tensor | None
+    ) -> list[Tensor]:
+        """Offsets of codes `(B, L, D)`, styles `(B, sum S)` and noise `(B, z_dim)` as one offset of
+        each layer's style, `(B, S)`."""
+        total = self._noise_move(latent, z)
+        if codes is not None:
+            total = total + codes
+        deltas = []
+        for layer in range(self.num_layers):
+            matrix = self.style_matrix(layer)
+            deltas.append(total[:, layer] if matrix is None else total[:, layer] @ matrix.T)
+        if styles is not None:
+            offsets = styles.split(list(self.layer_sizes), dim=1)
+            deltas = [delta + offset for delta, offset in zip(deltas, offsets, strict=True)]
+        return deltas
+
+    def render(self, styles: Sequence[Style], label: Tensor | None = None) -> Tensor:
+        """The image `(B, 3, H, W)` of one style per layer; differentiable."""
+        state = self.begin(styles[0].base.shape[0], label)
+        for layer, style in enumerate(styles):
+            state = self.step(layer, state, style)
+        return self.finish(state)
+
+    def linearize(self, styles: Sequence[Style], label: Tensor | None) -> Linearization:
+        """The derivative of the image at one style `(1, S)` per layer."""
+        return Linearization(self, styles, label)
+
+    def synthesize(self, latent: Latent) -> Tensor:
+        """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.
+
+        Raises:
+            LatentError: the latent does not fit this generator.
+        """
+        with torch.no_grad():
+            label = None if latent.label is None else latent.label.to(self.device)
+            return self.render(self.styles(latent), label).float()
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version

@@ -1,0 +1,74 @@
+"""A generator's derivative at one latent, applied in forward and in reverse mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vjp, vmap
+
+from .styles import State, Style
+
+if TYPE_CHECKING:
+    from .base import Generator
+
+
+class Linearization:
+    """The derivative of one image with respect to its layers' styles.
+
+    The states before every layer are kept, so that a tangent that starts at an inner layer costs
+    only the layers from there on.
+
+    Args:
+        generator: any generator, in float32.
+        styles: one style `(1, S)` per layer, possibly with moves (then kept fixed).
+        label: the class, `(1,)`, or None.
+    """
+
+    def __init__(self, generator: Generator, styles: Sequence[Style], label: Tensor | None) -> None:
+        self.generator = generator
+        self.styles = list(styles)
+        self.states: list[State] = [generator.begin(1, label)]
+        for layer, style in enumerate(self.styles):
+            self.states.append(generator.step(layer, self.states[-1], style))
+        self.image = generator.finish(self.states[-1])
+
+    def _tail(self, layers: Sequence[int]) -> Callable[..., Tensor]:
+        """Styles of the given layers, each `(1, S)`, to the image `(3, H, W)`."""
+        first = min(layers)
+
+        def tail(*bases: Tensor) -> Tensor:
+            given = dict(zip(layers, bases, strict=True))
+            state = self.states[first]
+            for layer in range(first, len(self.styles)):
+                style = self.styles[layer]
+                if layer in given:
+                    style = style._replace(base=given[layer])
+                state = self.generator.step(layer, state, style)
+            return self.generator.finish(state)[0]
+
+        return tail
+
+    def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
+        """Forward mode: style tangents `(n, S)` by layer to image tangents `(n, 3, H, W)`."""
+        layers = sorted(tangents)
+        tail = self._tail(layers)
+        at = tuple(self.styles[layer].base for layer in layers)
+
+        def one(*tangent: Tensor) -> Tensor:
+            moved: Tensor = jvp(tail, at, tuple(t[None] for t in tangent))[1]
+            return moved
+
+        pushed: Tensor = vmap(one)(*(tangents[layer] for layer in layers))
+        return pushed
+
+    def pull(self, cotangents: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
+        """Reverse mode: image cotangents `(n, 3, H, W)` to style cotangents `(n, S)` by layer."""
+        ordered = sorted(layers)
+        at = tuple(self.styles[layer].base for layer in ordered)
+        with torch.enable_grad():
+            pullback = vjp(self._tail(ordered), *at)[1]
+            pulled = vmap(pullback)(cotangents)
+        return {layer: part[:, 0].detach() for layer, part in zip(ordered, pulled, strict=True)}

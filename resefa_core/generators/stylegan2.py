@@ -1,0 +1,445 @@
+"""StyleGAN2 (Karras et al., 2020), skip architecture, with the tensor names of NVIDIA's releases.
+
+Style modulation is applied to activations instead of weights. The two are equal, and this way the
+tangents of one image share each convolution's weights, and a code may vary over the image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import Generator
+from .linearization import Linearization
+from .styles import State, Style
+
+_GAIN = math.sqrt(2.0)
+_SLOPE = 0.2
+_EPSILON = 1e-8
+
+
+def _leaky_relu(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, _SLOPE) * _GAIN
+
+
+def _normalize(x: Tensor) -> Tensor:
+    return x * (x.square().mean(dim=1, keepdim=True) + _EPSILON).rsqrt()
+
+
+class FullyConnected(nn.Module):
+    """A linear layer with equalized learning rate: weights are scaled when used."""
+
+    def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0, bias: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
+        self.weight_gain = lr_multiplier / math.sqrt(inputs)
+        self.bias_gain = lr_multiplier
+
+    def matrix(self) -> Tensor:
+        return self.weight * self.weight_gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.matrix(), self.bias * self.bias_gain)
+
+
+class Mapping(nn.Module):
+    """Noise (and class) to w."""
+
+    w_avg: Tensor
+
+    def __init__(
+        self, z_dim: int, c_dim: int, w_dim: int, num_layers: int, layer_features: int, lr_multiplier: float
+    ) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        embed = w_dim if c_dim else 0
+        sizes = [z_dim + embed, *[layer_features] * (num_layers - 1), w_dim]
+        if c_dim:
+            self.embed = FullyConnected(c_dim, embed)
+        for index in range(num_layers):
+            self.add_module(f"fc{index}", FullyConnected(sizes[index], sizes[index + 1], lr_multiplier))
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor, one_hot: Tensor | None) -> Tensor:
+        x = _normalize(z)
+        if one_hot is not None:
+            x = torch.cat([x, _normalize(self.embed(one_hot))], dim=1)
+        for index in range(self.num_layers):
+            x = _leaky_relu(self.get_submodule(f"fc{index}")(x))
+        return x
+
+
+def _modulate(x: Tensor, style: Style) -> Tensor:
+    scale = style.base[:, :, None, None]
+    for gate, delta in style.moves:
+        scale = scale + gate.at(x.shape[2], x.shape[3], x) * delta[:, :, None, None]
+    return x * scale
+
+
+def _demodulation(weight: Tensor, style: Style, height: int, width: int) -> Tensor:
+    """One over the root of the modulated weights' energy, for each output channel and place.
+
+    With a style that varies over the image as `s(x) = sum_i g_i(x) v_i`, the energy is the quadratic
+    form `sum_ij g_i(x) g_j(x) (W^2 (v_i * v_j))`: one small product for each pair.
+    """
+    energy = weight.square().sum(dim=(2, 3))
+    if not style.moves:
+        return (F.linear(style.base.square(), energy) + _EPSILON).rsqrt()[:, :, None, None]
+    parts: list[tuple[Tensor | None, Tensor]] = [(None, style.base)]
+    parts += [(gate.at(height, width, weight), delta) for gate, delta in style.moves]
+    total: Tensor | float = _EPSILON
+    for i, (gate_i, vector_i) in enumerate(parts):
+        for gate_j, vector_j in parts[i:]:
+            term = F.linear(vector_i * vector_j, energy)[:, :, None, None]
+            if vector_i is not vector_j:
+                term = 2.0 * term
+            for gate in (gate_i, gate_j):
+                if gate is not None:
+                    term = term * gate
+            total = total + term
+    assert isinstance(total, Tensor)
+    return total.clamp_min(_EPSILON).rsqrt()
+
+
+class SynthesisLayer(nn.Module):
+    """A modulated, demodulated 3 x 3 convolution with noise, bias and leaky ReLU; may double the size."""
+
+    noise_const: Tensor
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.up = up
+        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def forward(self, x: Tensor, style: Style, kernel: Tensor) -> Tensor:
+        x = self.convolve(_modulate(x, style), self.weight, kernel)
+        scale = _GAIN * _demodulation(self.weight, style, self.resolution, self.resolution)
+        return F.leaky_relu(torch.addcmul(self.shift(), x, scale), _SLOPE)
+
+    def convolve(self, x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+        """The linear heart of the layer: the convolution and, where it doubles the size, the filter."""
+        if self.up:
+            return _filter(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel * 2.0)
+        return F.conv2d(x, weight, padding=1)
+
+    def shift(self) -> Tensor:
+        """Noise and bias, `(1, O, H, W)`, with the activation's gain."""
+        return _GAIN * (self.noise_const * self.noise_strength + self.bias[:, None, None])[None]
+
+
+class ToRGB(nn.Module):
+    """A modulated 1 x 1 convolution to the colour channels, without demodulation."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int) -> None:
+        super().__init__()
+        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight_gain = 1.0 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, style: Style) -> Tensor:
+        return F.conv2d(_modulate(x, style), self.weight * self.weight_gain, self.bias)
+
+
+def _filter(x: Tensor, kernel: Tensor) -> Tensor:
+    """Filter each channel by the 4-tap `kernel` along both axes; the result is 1 smaller."""
+    channels = x.shape[1]
+    x = F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), padding=(1, 0), groups=channels)
+    return F.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), padding=(0, 1), groups=channels)
+
+
+def _upsample(image: Tensor) -> Tensor:
+    """Double the size by the filter [1, 3, 3, 1] with zeros around: bilinear interpolation, padded."""
+    image = F.interpolate(F.pad(image, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+    return image[:, :, 2:-2, 2:-2]
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one resolution, with the running image beside the features."""
+
+    resample_filter: Tensor
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, img_channels: int) -> None:
+        super().__init__()
+        self.register_buffer("resample_filter", torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8.0, persistent=False)
+        if inputs:
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=True)
+        else:
+            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, up=False)
+        self.torgb = ToRGB(outputs, img_channels, w_dim)
+
+
+class Synthesis(nn.Module):
+    """The blocks from 4 x 4 up to the image's resolution."""
+
+    def __init__(
+        self, w_dim: int, img_resolution: int, img_channels: int, channel_base: int, channel_max: int
+    ) -> None:
+        super().__init__()
+        self.resolutions = [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
+        inputs = 0
+        for resolution in self.resolutions:
+            outputs = min(channel_base // resolution, channel_max)
+            self.add_module(
+                f"b{resolution}", SynthesisBlock(inputs, outputs, w_dim, resolution, img_channels)
+            )
+            inputs = outputs
+
+    def block(self, resolution: int) -> SynthesisBlock:
+        block = self.get_submodule(f"b{resolution}")
+        assert isinstance(block, SynthesisBlock)
+        return block
+
+
+class StyleGAN2(Generator):
+    """StyleGAN2 generator.
+
+    Layer 0 drives the first convolution. Each odd layer drives a resolution's to-RGB convolution and,
+    with the same code, the up-sampling convolution of the next one; each further even layer drives
+    the second convolution of its resolution. A resolution of 2^n has 2n - 2 layers.
+
+    Args:
+        z_dim, c_dim, w_dim: sizes of the noise, the class vector (0: no classes) and w.
+        img_resolution: a power of two, at least 4.
+        img_channels: 3 for RGB.
+        num_mapping_layers: depth of the mapping network.
+        mapping_features: width of its inner layers; w_dim by default.
+        lr_multiplier: learning-rate multiplier that the mapping network was trained with.
+        channel_base, channel_max: a resolution r has min(channel_base / r, channel_max) channels.
+    """
+
+    architecture = "stylegan2"
+    spaces = ("w+", "w", "s", "z")
+    has_mapping = True
+    can_confine = True
+
+    def __init__(
+        self,
+        z_dim: int = 512,
+        c_dim: int = 0,
+        w_dim: int = 512,
+        img_resolution: int = 1024,
+        img_channels: int = 3,
+        num_mapping_layers: int = 8,
+        mapping_features: int | None = None,
+        lr_multiplier: float = 0.01,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+    ) -> None:
+        super().__init__()
+        self.z_dim = z_dim
+        self.num_classes = c_dim
+        self.latent_dim = w_dim
+        self.resolution = img_resolution
+        self.mapping = Mapping(
+            z_dim, c_dim, w_dim, num_mapping_layers, mapping_features or w_dim, lr_multiplier
+        )
+        self.synthesis = Synthesis(w_dim, img_resolution, img_channels, channel_base, channel_max)
+        self.num_layers = 2 * len(self.synthesis.resolutions)
+        self.layer_sizes = tuple(
+            sum(layer.affine.weight.shape[0] for layer in self._modulated(index))
+            for index in range(self.num_layers)
+        )
+        self.requires_grad_(False)
+
+    def style_slices(self, layer: int) -> list[tuple[SynthesisLayer | ToRGB, tuple[int, int]]]:
+        """The convolutions that a layer's code drives, each with its part of the layer's style."""
+        slices, start = [], 0
+        for module in self._modulated(layer):
+            stop = start + module.weight.shape[1]
+            slices.append((module, (start, stop)))
+            start = stop
+        return slices
+
+    def _modulated(self, layer: int) -> list[SynthesisLayer | ToRGB]:
+        """The convolutions that a layer's code drives."""
+        resolutions = self.synthesis.resolutions
+        block = self.synthesis.block(resolutions[layer // 2])
+        if layer % 2 == 0:
+            return [block.conv1]
+        if layer == self.num_layers - 1:
+            return [block.torgb]
+        return [block.torgb, self.synthesis.block(resolutions[layer // 2 + 1]).conv0]
+
+    def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        one_hot = None
+        if self.num_classes and label is not None:
+            one_hot = F.one_hot(label, self.num_classes).to(z.dtype)
+        w: Tensor = self.mapping(z, one_hot)
+        return w[:, None].expand(-1, self.num_layers, -1).clone()
+
+    def mean_codes(self) -> Tensor:
+        return self.mapping.w_avg.expand(self.num_layers, -1)
+
+    def style(self, layer: int, code: Tensor) -> Tensor:
+        return torch.cat([module.affine(code) for module in self._modulated(layer)], dim=1)
+
+    def style_matrix(self, layer: int) -> Tensor:
+        return torch.cat([module.affine.matrix() for module in self._modulated(layer)])
+
+    def activation_floats(self) -> int:
+        widest = 0
+        for resolution in self.synthesis.resolutions:
+            block = self.synthesis.block(resolution)
+            widest = max(widest, 5 * block.conv1.weight.shape[0] * resolution**2)
+        return widest
+
+    def linearize(self, styles: Sequence[Style], label: Tensor | None) -> Linearization:
+        if any(style.moves for style in styles):
+            return Linearization(self, styles, label)
+        return _StyleGAN2Linearization(self, styles, label)
+
+    def begin(self, batch_size: int, label: Tensor | None) -> State:
+        const = self.synthesis.block(4).const
+        return (const[None].expand(batch_size, -1, -1, -1),)
+
+    def step(self, layer: int, state: State, style: Style) -> State:
+        resolutions = self.synthesis.resolutions
+        block = self.synthesis.block(resolutions[layer // 2])
+        kernel = block.resample_filter
+        x = state[0]
+        if layer % 2 == 0:
+            return (block.conv1(x, style, kernel), *state[1:])
+        channels = block.torgb.affine.weight.shape[0]
+        image = block.torgb(x, _slice(style, 0, channels))
+        if len(state) > 1:
+            image = image + _upsample(state[1])
+        if layer == self.num_layers - 1:
+            return (image,)
+        following = self.synthesis.block(resolutions[layer // 2 + 1])
+        return (following.conv0(x, _slice(style, channels, None), kernel), image)
+
+    def finish(self, state: State) -> Tensor:
+        return state[0]
+
+
+def _slice(style: Style, start: int, stop: int | None) -> Style:
+    return Style(
+        style.base[:, start:stop], tuple((gate, delta[:, start:stop]) for gate, delta in style.moves)
+    )
+
+
+@dataclass(frozen=True)
+class _LayerAt:
+    """A synthesis layer's constants at one image.
+
+    With styles s, demodulation d and input x, the layer is `leaky(d * conv(x * s) + shift)`. What
+    multiplies a tangent alone is folded into the weights, so that a tangent which does not move this
+    layer's own style costs one convolution and one product.
+    """
+
+    layer: SynthesisLayer
+    kernel: Tensor
+    x: Tensor
+    style: Tensor
+    output: Tensor
+    demodulation: Tensor
+    energy: Tensor
+    weight: Tensor
+    modulated_weight: Tensor
+    slope: Tensor
+
+    @staticmethod
+    def of(layer: SynthesisLayer, kernel: Tensor, x: Tensor, style: Tensor) -> _LayerAt:
+        energy = layer.weight.square().sum(dim=(2, 3))
+        demodulation = (F.linear(style.square(), energy) + _EPSILON).rsqrt()
+        output = layer.convolve(x * style[:, :, None, None], layer.weight, kernel)
+        before = torch.addcmul(layer.shift(), output, _GAIN * demodulation[:, :, None, None])
+        weight = layer.weight * demodulation[0, :, None, None, None]
+        return _LayerAt(
+            layer=layer,
+            kernel=kernel,
+            x=x,
+            style=style,
+            output=output,
+            demodulation=demodulation,
+            energy=energy,
+            weight=weight,
+            modulated_weight=weight * style[0, :, None, None],
+            slope=torch.where(before > 0, _GAIN, _GAIN * _SLOPE),
+        )
+
+    def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
+        """Tangents of the input `(n, C, h, w)` and of the style `(n, C)` to tangents of the output."""
+        if style is None:
+            if x is None:
+                return None
+            return self.layer.convolve(x, self.modulated_weight, self.kernel).mul_(self.slope)
+        moved = _push_modulation(self.x, self.style, x, style)
+        pushed = self.layer.convolve(moved, self.weight, self.kernel)
+        change = -self.demodulation**3 * F.linear(self.style * style, self.energy)
+        return pushed.addcmul_(self.output, change[:, :, None, None]).mul_(self.slope)
+
+
+@dataclass(frozen=True)
+class _ToRGBAt:
+    """A to-RGB layer's constants at one image."""
+
+    x: Tensor
+    style: Tensor
+    weight: Tensor
+
+    def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
+        if style is None:
+            return None if x is None else F.conv2d(x, self.weight * self.style[0, :, None, None])
+        return F.conv2d(_push_modulation(self.x, self.style, x, style), self.weight)
+
+
+def _push_modulation(x: Tensor, style: Tensor, dx: Tensor | None, dstyle: Tensor) -> Tensor:
+    """The tangent of `x * style`."""
+    if dx is None:
+        return x * dstyle[:, :, None, None]
+    return (dx * style[:, :, None, None]).addcmul_(x, dstyle[:, :, None, None])
+
+
+class _StyleGAN2Linearization(Linearization):
+    """Forward mode written out: about the cost of a forward pass per tangent, and half of it or less
+    where only one layer's style moves."""
+
+    generator: StyleGAN2
+
+    def __init__(self, generator: StyleGAN2, styles: Sequence[Style], label: Tensor | None) -> None:
+        super().__init__(generator, styles, label)
+        self._layers: list[tuple[_ToRGBAt | None, _LayerAt | None]] = []
+        for index, style in enumerate(self.styles):
+            x, base = self.states[index][0], style.base
+            to_rgb, convolution = None, None
+            for module, (start, stop) in generator.style_slices(index):
+                part = base[:, start:stop]
+                if isinstance(module, ToRGB):
+                    to_rgb = _ToRGBAt(x, part, module.weight * module.weight_gain)
+                else:
+                    kernel = generator.synthesis.block(module.resolution).resample_filter
+                    convolution = _LayerAt.of(module, kernel, x, part)
+            self._layers.append((to_rgb, convolution))
+
+    def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
+        x: Tensor | None = None
+        image: Tensor | None = None
+        for index in range(min(tangents), len(self._layers)):
+            to_rgb, convolution = self._layers[index]
+            style = tangents.get(index)
+            channels = 0 if to_rgb is None else to_rgb.style.shape[1]
+            if to_rgb is not None:
+                image = None if image is None else _upsample(image)
+                colour = to_rgb.push(x, None if style is None else style[:, :channels])
+                if image is None or colour is None:
+                    image = colour if image is None else image
+                else:
+                    image = image + colour
+            if convolution is not None:
+                x = convolution.push(x, None if style is None else style[:, channels:])
+        assert image is not None
+        return image

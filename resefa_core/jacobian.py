@@ -1,0 +1,628 @@
+"""The Jacobian of an image with respect to a latent: the expensive step, done once per image.
+
+`compute_jacobian` analyses a latent; `factorize` then answers for any region of that image. Where the
+latent space is small the Jacobian is formed and kept (`DenseJacobian`); where it is large it is only
+applied, and a sketch of it is kept (`MatrixFreeJacobian`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import JacobianError, LatentError, ParameterError, ReSeFaError
+from .generators.base import Generator
+from .generators.linearization import Linearization
+from .latents import Latent
+from .spaces import LatentSpace, Part, identity_chunk, latent_space
+from .tensorfile import read_tensors, write_tensors
+
+Progress = Callable[[int, int], None]
+Method = Literal["auto", "dense", "matrix-free"]
+
+ANALYSIS_SIDE = 256
+SKETCH_SIZE = 32
+PATIENCE_SECONDS = 60.0
+_MATRIX_FREE_PASSES = 320
+_DEFAULT_BUDGET = 2 << 30
+_FILE_VERSION = "1"
+_MAX_FILE_BYTES = 16 << 30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an analysis would cost.
+
+    Attributes:
+        dimension: d, the dimension of the latent space.
+        dense_bytes: size of the Jacobian, if it is formed.
+        dense_seconds: about how long forming it takes.
+        matrix_free_seconds: about how long one region takes without forming it.
+    """
+
+    dimension: int
+    dense_bytes: int
+    dense_seconds: float
+    matrix_free_seconds: float
+
+
+class Jacobian(ABC):
+    """The derivative of an image with respect to a latent, in one space.
+
+    Attributes:
+        space, layers: the latent space and the layers that were analysed.
+        shape: a latent vector's shape; `dimension` is its number of entries, d.
+        latent: the latent, a batch of one.
+        layer_sizes: in s, the number of style channels of every layer of the generator.
+        described: the generator's description, as `Generator.describe` gives it.
+        height, width: size of the analysed image, at most 256; all three channels are kept.
+        passes: forward-mode products so far, a reverse-mode product counted as two.
+    """
+
+    kind: str
+
+    def __init__(
+        self,
+        space: str,
+        layers: tuple[int, ...],
+        shape: tuple[int, ...],
+        latent: Latent,
+        described: dict[str, Any],
+        image_size: tuple[int, int],
+        layer_sizes: tuple[int, ...] = (),
+    ) -> None:
+        self.space = space
+        self.layers = layers
+        self.shape = shape
+        self.latent = latent
+        self.described = described
+        self.height, self.width = image_size
+        self.layer_sizes = layer_sizes
+        self.passes = 0
+
+    @property
+    def dimension(self) -> int:
+        return int(torch.Size(self.shape).numel())
+
+    @property
+    def num_outputs(self) -> int:
+        """Rows of the Jacobian: three channels of every analysed pixel."""
+        return 3 * self.height * self.width
+
+    @abstractmethod
+    def jvp(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
+        """Latent vectors `(n, d)` to image tangents `(n, 3, h, w)`."""
+
+    @abstractmethod
+    def vjp(self, images: Tensor, progress: Progress | None = None) -> Tensor:
+        """Image cotangents `(n, 3, h, w)` to latent vectors `(n, d)`."""
+
+    @property
+    @abstractmethod
+    def trace(self) -> float:
+        """tr(JᵀJ), exact or estimated."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where products are computed."""
+
+    @abstractmethod
+    def _file_tensors(self) -> dict[str, Tensor]: ...
+
+    def check_response(self) -> None:
+        """Raise LatentError if the image does not depend on the latent at all."""
+        if not self.trace > 1e-12 * self.num_outputs:
+            seed = "" if self.latent.seed is None else f" (seed {self.latent.seed[0]})"
+            raise LatentError(
+                f"the image does not respond to this latent{seed} at all: the sample has collapsed; "
+                "choose another seed"
+            )
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write the Jacobian and its latent to a safetensors file, atomically.
+
+        Raises:
+            JacobianError: the file exists and `overwrite` is false, or it can't be written.
+        """
+        latent = self.latent
+        tensors = {name: tensor.cpu() for name, tensor in self._file_tensors().items()}
+        tensors["codes"] = latent.codes.cpu()
+        for name in ("z", "label", "style_offset", "z_offset"):
+            value = getattr(latent, name)
+            if value is not None:
+                tensors[name] = value.cpu()
+        header = {
+            "kind": self.kind,
+            "space": self.space,
+            "layers": self.layers,
+            "shape": self.shape,
+            "image": [self.height, self.width],
+            "layer_sizes": self.layer_sizes,
+            "generator": self.described,
+            "seed": latent.seed,
+            "truncation": latent.truncation,
+            "truncation_layers": latent.truncation_layers,
+            "passes": self.passes,
+        }
+        metadata = {"resefa.jacobian_version": _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
+        write_tensors(path, tensors, metadata, JacobianError, overwrite)
+
+
+class DenseJacobian(Jacobian):
+    """A Jacobian that was formed: `matrix` `(d, 3, h, w)`, float32, row i the change of the image along
+    latent entry i. Any region is then a matter of small matrix products."""
+
+    kind = "dense"
+
+    def __init__(self, matrix: Tensor, **common: Any) -> None:
+        super().__init__(**common)
+        self.matrix = matrix
+        self._total: Tensor | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.matrix.device
+
+    def jvp(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
+        return torch.tensordot(vectors.to(self.matrix), self.matrix, dims=1)
+
+    def vjp(self, images: Tensor, progress: Progress | None = None) -> Tensor:
+        return images.to(self.matrix).flatten(1) @ self.matrix.flatten(1).T
+
+    def gram(self, weights: Tensor | None = None) -> Tensor:
+        """`Jᵀ diag(weights) J`, `(d, d)`, in float64.
+
+        Args:
+            weights: `(h, w)`, at least 0; all ones for None, which is computed once and kept.
+        """
+        if weights is None:
+            if self._total is None:
+                self._total = self._product(self.matrix.flatten(2))
+            return self._total
+        mask = weights.flatten().to(self.device)
+        used = mask.nonzero()[:, 0]
+        return self._product(self.matrix.flatten(2)[:, :, used], mask[used])
+
+    def _product(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
+        device = solver_device(self.device)
+        total = torch.zeros(self.dimension, self.dimension, dtype=torch.float64, device=device)
+        chunk = max(1, (64 << 20) // (8 * 3 * self.dimension))
+        for start in range(0, rows.shape[2], chunk):
+            part = rows[:, :, start : start + chunk].to(device, torch.float64)
+            if weights is not None:
+                part = part * weights[start : start + chunk].to(device, torch.float64).sqrt()
+            part = part.flatten(1)
+            total.addmm_(part, part.T)
+        return total
+
+    @property
+    def trace(self) -> float:
+        return float(self.gram().trace())
+
+    def _file_tensors(self) -> dict[str, Tensor]:
+        return {"matrix": self.matrix}
+
+
+class MatrixFreeJacobian(Jacobian):
+    """A Jacobian that is only applied. It keeps a sketch that serves every region: images `probe_images`
+    of Gaussian vectors, their pull-back `probe_latents`, an orthonormal basis `basis` of the latter, `(p, d)`,
+    and the basis' images."""
+
+    kind = "matrix-free"
+
+    def __init__(self, operator: _Operator, sketch: dict[str, Tensor] | None, **common: Any) -> None:
+        super().__init__(**common)
+        self._operator = operator
+        self._sketch = sketch
+
+    @property
+    def device(self) -> torch.device:
+        return self._operator.device
+
+    def jvp(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
+        self.passes += vectors.shape[0]
+        return self._operator.push(vectors, progress)
+
+    def vjp(self, images: Tensor, progress: Progress | None = None) -> Tensor:
+        self.passes += 2 * images.shape[0]
+        return self._operator.pull(images, progress)
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Compute the sketch, unless it is there."""
+        if self._sketch is not None:
+            return
+        count = min(SKETCH_SIZE, self.dimension)
+        noise = torch.Generator().manual_seed(0)
+        probes = torch.randn(count, self.dimension, generator=noise).to(self.device)
+        report = _Stages(progress, 4 * count)
+        images = self.jvp(probes, report.stage(count))
+        latents = self.vjp(images, report.stage(2 * count))
+        basis = orthonormal(latents)
+        self._sketch = {
+            "probe_images": images,
+            "probe_latents": latents,
+            "basis": basis,
+            "basis_images": self.jvp(basis, report.stage(count)),
+        }
+
+    @property
+    def sketch(self) -> dict[str, Tensor]:
+        """The sketch's four tensors, by name."""
+        self.prepare()
+        assert self._sketch is not None
+        return self._sketch
+
+    @property
+    def trace(self) -> float:
+        images = self.sketch["probe_images"]
+        return float(images.to(solver_device(self.device), torch.float64).square().mean(0).sum())
+
+    def _file_tensors(self) -> dict[str, Tensor]:
+        return dict(self.sketch)
+
+
+class _Operator:
+    """Products with the derivative of the analysed image, in chunks that fit a memory budget."""
+
+    def __init__(self, generator: Generator, latent: Latent, space: LatentSpace, budget: int) -> None:
+        self.space = space
+        with analysis_mode():
+            label = None if latent.label is None else latent.label.to(generator.device)
+            self.linearization: Linearization = generator.linearize(generator.styles(latent), label)
+        self.device = generator.device
+        resolution = self.linearization.image.shape[-1]
+        side = min(resolution, ANALYSIS_SIDE)
+        self.image_size = (side, side)
+        most = 32 if self.device.type == "cpu" else 256
+        self.chunk = max(1, min(most, budget // (8 * 4 * generator.activation_floats())))
+
+    def push(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
+        def one(rows: slice) -> Tensor:
+            return self.push_styles(self.space.lift(vectors[rows].to(self.device)))
+
+        return torch.cat(self._chunked(one, vectors.shape[0], progress))
+
+    def push_styles(self, tangents: dict[int, Tensor]) -> Tensor:
+        with analysis_mode():
+            return analysed(self.linearization.push(tangents))
+
+    def pull(self, images: Tensor, progress: Progress | None = None) -> Tensor:
+        side = self.linearization.image.shape[-1]
+        layers = self.space.layers
+
+        def one(rows: slice) -> Tensor:
+            with analysis_mode():
+                spread = _spread(images[rows].to(self.device), side)
+                return self.space.lower(self.linearization.pull(spread, layers))
+
+        return torch.cat(self._chunked(one, images.shape[0], progress))
+
+    def _chunked(
+        self, function: Callable[[slice], Tensor], count: int, progress: Progress | None
+    ) -> list[Tensor]:
+        """Apply a function to slices of at most `chunk`; where memory runs out, to smaller ones."""
+        parts: list[Tensor] = []
+        done = 0
+        while done < count:
+            stop = min(done + self.chunk, count)
+            try:
+                parts.append(function(slice(done, stop)))
+            except torch.cuda.OutOfMemoryError:
+                if self.chunk == 1:
+                    raise
+                self.chunk = max(1, self.chunk // 2)
+                torch.cuda.empty_cache()
+                continue
+            done = stop
+            if progress is not None:
+                progress(done, count)
+        return parts
+
+    def columns(self, progress: Progress | None = None) -> Tensor:
+        """The whole Jacobian, `(d, 3, h, w)`: layer by layer where layers move by themselves, each from
+        the state before it, and through its style channels where these are fewer than its code's."""
+        space = self.space
+        if space.shared:
+            size = space.dimension
+
+            def together(rows: slice) -> Tensor:
+                vectors = identity_chunk(rows.start, rows.stop, size, self.device)
+                return self.push_styles(space.lift(vectors))
+
+            return torch.cat(self._chunked(together, size, progress))
+        report = _Stages(progress, sum(_tangents(part) for part in space.parts))
+        matrix = torch.empty(space.dimension, 3, *self.image_size, device=self.device)
+        for part in space.parts:
+            size = part.stop - part.start
+            count = _tangents(part)
+
+            def alone(rows: slice, part: Part = part, count: int = count, size: int = size) -> Tensor:
+                if part.matrix is None or count < size:
+                    tangents = identity_chunk(rows.start, rows.stop, count, self.device)
+                else:
+                    tangents = part.matrix.T[rows]
+                return self.push_styles({part.layer: tangents})
+
+            images = torch.cat(self._chunked(alone, count, report.stage(count)))
+            if part.matrix is not None and count < size:
+                images = torch.tensordot(part.matrix.T, images, dims=1)
+            matrix[part.start : part.stop] = images
+        return matrix
+
+
+def _tangents(part: Part) -> int:
+    """How many tangents span what a part can do: its style channels, where these are fewer."""
+    size = part.stop - part.start
+    return size if part.matrix is None else min(size, part.matrix.shape[0])
+
+
+def compute_jacobian(
+    generator: Generator,
+    latent: Latent,
+    space: str | None = None,
+    layers: Iterable[int] | None = None,
+    *,
+    method: Method = "auto",
+    memory_budget: int | None = None,
+    progress: Progress | None = None,
+) -> Jacobian:
+    """Analyse one image: how each of its pixels depends on each entry of its latent (Eq. 4).
+
+    The image is averaged over areas to at most 256 x 256; all colour channels are kept; the analysis
+    is in float32 whatever the weights' type. Works under `torch.inference_mode()`.
+
+    Args:
+        generator: on any device.
+        latent: a batch of one; its own moves are part of the point that is analysed.
+        space: `w+`, `w`, `s`, `z`, `z+`; the generator's default, its first, for None.
+        layers: the layers that directions will be applied to; all for None.
+        method: form the Jacobian (`dense`), only apply it (`matrix-free`), or choose by `estimate`:
+            dense where it fits half of the memory budget and takes a minute at most, or no more than
+            twice as long as one region without it.
+        memory_budget: bytes; 2 GiB by default, half of the free memory on a CUDA device.
+        progress: called with (tangents done, tangents in all); the analysis stops if it raises.
+
+    Raises:
+        LatentError: the latent, the space or the layers do not fit the generator, or the image does
+            not respond to the latent at all.
+        ParameterError: unknown method.
+    """
+    if method not in ("auto", "dense", "matrix-free"):
+        raise ParameterError(f"method {method!r} is unknown: expected 'auto', 'dense' or 'matrix-free'")
+    if len(latent) != 1:
+        raise LatentError(f"{len(latent)} latents were given: analyse one at a time, latent[i]")
+    generator.check_latent(latent)
+    with analysis_mode():
+        described = generator.describe()
+        analysed_generator = _float32(generator)
+        latent = latent.map_tensors(torch.clone)
+        point = latent.to(generator.device, torch.float32)
+        budget = _budget(generator.device) if memory_budget is None else memory_budget
+        chosen = latent_space(analysed_generator, point, space, layers)
+        started = time.perf_counter()
+        operator = _Operator(analysed_generator, point, chosen, budget // 2)
+        seconds_per_pass = (time.perf_counter() - started) / 2
+        common: dict[str, Any] = {
+            "space": chosen.name,
+            "layers": chosen.layers,
+            "shape": chosen.shape,
+            "latent": latent,
+            "described": described,
+            "image_size": operator.image_size,
+            "layer_sizes": generator.layer_sizes if chosen.name == "s" else (),
+        }
+        if method == "auto":
+            cost = _estimate(chosen, operator, seconds_per_pass)
+            method = _choose(cost, budget)
+        jacobian: Jacobian
+        if method == "dense":
+            jacobian = DenseJacobian(operator.columns(progress), **common)
+            jacobian.passes = chosen.dimension
+            jacobian.gram()
+        else:
+            jacobian = MatrixFreeJacobian(operator, None, **common)
+            jacobian.prepare(progress)
+    jacobian.check_response()
+    return jacobian
+
+
+def estimate(
+    generator: Generator, latent: Latent, space: str | None = None, layers: Iterable[int] | None = None
+) -> Estimate:
+    """What analysing a latent would cost, from the time of one forward pass."""
+    with analysis_mode():
+        analysed_generator = _float32(generator)
+        point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
+        chosen = latent_space(analysed_generator, point, space, layers)
+        started = time.perf_counter()
+        operator = _Operator(analysed_generator, point, chosen, _DEFAULT_BUDGET)
+        return _estimate(chosen, operator, (time.perf_counter() - started) / 2)
+
+
+def _estimate(space: LatentSpace, operator: _Operator, seconds_per_pass: float) -> Estimate:
+    height, width = operator.image_size
+    return Estimate(
+        dimension=space.dimension,
+        dense_bytes=4 * space.dimension * 3 * height * width,
+        dense_seconds=seconds_per_pass * space.dimension * (1.0 if space.shared else 0.6),
+        matrix_free_seconds=seconds_per_pass * min(_MATRIX_FREE_PASSES, space.dimension),
+    )
+
+
+def _choose(cost: Estimate, budget: int) -> Method:
+    quick = cost.dense_seconds <= max(PATIENCE_SECONDS, 2 * cost.matrix_free_seconds)
+    return "dense" if cost.dense_bytes <= budget // 2 and quick else "matrix-free"
+
+
+def load_jacobian(path: str | PathLike[str], generator: Generator | None = None) -> Jacobian:
+    """Read a Jacobian that was saved.
+
+    Args:
+        path: the file.
+        generator: the generator that it was computed with; needed for a matrix-free one.
+
+    Raises:
+        JacobianError: the file is damaged, or belongs to another generator.
+    """
+    tensors, metadata = read_tensors(path, JacobianError, _MAX_FILE_BYTES)
+    if metadata.get("resefa.jacobian_version") != _FILE_VERSION:
+        raise JacobianError(f"{path}: not a Jacobian file of version {_FILE_VERSION}")
+    try:
+        header = json.loads(metadata["resefa.jacobian"])
+        latent = Latent(
+            codes=tensors.pop("codes"),
+            z=tensors.pop("z", None),
+            label=tensors.pop("label", None),
+            style_offset=tensors.pop("style_offset", None),
+            z_offset=tensors.pop("z_offset", None),
+            seed=None if header["seed"] is None else tuple(header["seed"]),
+            truncation=float(header["truncation"]),
+            truncation_layers=header["truncation_layers"],
+            generator=str(header["generator"]["fingerprint"]),
+        )
+        common: dict[str, Any] = {
+            "space": str(header["space"]),
+            "layers": tuple(int(layer) for layer in header["layers"]),
+            "shape": tuple(int(size) for size in header["shape"]),
+            "latent": latent,
+            "described": dict(header["generator"]),
+            "image_size": tuple(int(side) for side in header["image"]),
+            "layer_sizes": tuple(int(size) for size in header["layer_sizes"]),
+        }
+        kind, passes = header["kind"], int(header["passes"])
+        dimension = int(torch.Size(common["shape"]).numel())
+        for name, tensor in tensors.items():
+            rows = dimension if name == "matrix" else tensor.shape[0]
+            flat = name in ("basis", "probe_latents")
+            expected = (rows, dimension) if flat else (rows, 3, *common["image_size"])
+            if tuple(tensor.shape) != expected:
+                raise JacobianError(f"its {name} has shape {tuple(tensor.shape)}, expected {expected}")
+        if kind == "dense":
+            jacobian: Jacobian = DenseJacobian(tensors["matrix"], **common)
+        else:
+            missing = {"basis", "basis_images", "probe_images", "probe_latents"} - set(tensors)
+            if missing:
+                raise JacobianError(f"its sketch lacks {sorted(missing)}")
+            jacobian = _attach(tensors, common, generator)
+        jacobian.passes = passes
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ReSeFaError) as error:
+        raise JacobianError(f"{path}: {error}") from error
+    return jacobian
+
+
+def _attach(
+    tensors: dict[str, Tensor], common: dict[str, Any], generator: Generator | None
+) -> MatrixFreeJacobian:
+    if generator is None:
+        raise JacobianError("a matrix-free Jacobian needs its generator: pass generator=...")
+    if generator.fingerprint != common["described"]["fingerprint"]:
+        raise JacobianError(
+            f"it was computed with {common['described'].get('name')!r}, "
+            f"not with the given generator {generator.name!r}"
+        )
+    with analysis_mode():
+        float32 = _float32(generator)
+        point = common["latent"].to(generator.device, torch.float32)
+        space = latent_space(float32, point, common["space"], common["layers"])
+        operator = _Operator(float32, point, space, _budget(generator.device) // 2)
+    return MatrixFreeJacobian(operator, {k: v.to(operator.device) for k, v in tensors.items()}, **common)
+
+
+@contextlib.contextmanager
+def analysis_mode() -> Iterator[None]:
+    """Outside inference mode (where derivatives get lost), without recording, and without TF32."""
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    convolution = torch.backends.cudnn.allow_tf32
+    with torch.inference_mode(False), torch.no_grad():
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = matmul
+            torch.backends.cudnn.allow_tf32 = convolution
+
+
+def analysed(image: Tensor) -> Tensor:
+    """An image or tangent `(n, 3, H, W)`, averaged over areas to at most 256 x 256."""
+    if image.shape[-1] <= ANALYSIS_SIDE:
+        return image
+    return F.interpolate(image, size=(ANALYSIS_SIDE, ANALYSIS_SIDE), mode="area")
+
+
+def _spread(images: Tensor, side: int) -> Tensor:
+    """The transpose of `analysed`."""
+    if side <= ANALYSIS_SIDE:
+        return images
+    with torch.enable_grad():
+        blank = images.new_zeros(images.shape[0], 3, side, side, requires_grad=True)
+        (spread,) = torch.autograd.grad(analysed(blank), blank, images)
+    return spread
+
+
+def orthonormal(vectors: Tensor) -> Tensor:
+    """An orthonormal basis `(r, d)` of the span of `(n, d)`, r the numerical rank."""
+    device = solver_device(vectors.device)
+    wide = vectors.to(device, torch.float64)
+    wide = wide / wide.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    _, sizes, basis = torch.linalg.svd(wide, full_matrices=False)
+    return basis[sizes > 1e-7 * sizes[0]].to(vectors)
+
+
+def solver_device(device: torch.device) -> torch.device:
+    """Where float64 work is done: the device itself, or the CPU where it has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _float32(generator: Generator) -> Generator:
+    """The generator itself, or a float32 copy of tensors that derivatives can be taken of."""
+    tensors = generator._tensors().values()
+    if all(t.dtype == torch.float32 and not t.is_inference() for t in tensors if t.is_floating_point()):
+        return generator
+    twin = copy.deepcopy(generator)
+    for module in twin.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                module._parameters[name] = torch.nn.Parameter(parameter.detach().clone().float(), False)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = buffer.clone().float() if buffer.is_floating_point() else buffer
+    return twin
+
+
+def _budget(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 2
+    return _DEFAULT_BUDGET
+
+
+class _Stages:
+    """One progress count over several stages."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress = progress
+        self.total = total
+        self.before = 0
+
+    def stage(self, size: int) -> Progress | None:
+        if self.progress is None:
+            return None
+        before, report, total = self.before, self.progress, self.total
+        self.before += size
+
+        def advance(done: int, count: int) -> None:
+            report(min(before + round(size * done / count), total), total)
+
+        return advance

@@ -1,0 +1,350 @@
+"""Regions: soft masks over the image, from boxes, masks and presets, at any resolution.
+
+Positions are fractions of the image: x to the right, y downwards, both in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import RegionError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MAX_MASK_SIDE = 8192
+_MAX_PARTS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of the image, as a soft mask in [0, 1]. Make one with `from_box`, `from_mask` or `preset`;
+    combine with `|` (union), `&` (intersection) and `~` (inversion); soften with `feather`."""
+
+    @staticmethod
+    def from_box(x: float, y: float, width: float, height: float) -> Region:
+        """A box, in fractions of the image; sharp unless feathered.
+
+        Args:
+            x, y: left and top edge, in [0, 1).
+            width, height: size, in (0, 1]; the box must end inside the image.
+
+        Raises:
+            RegionError: not numbers, out of range, empty, or the whole image.
+
+        Example:
+            >>> Region.from_box(0.5, 0.0, 0.5, 1.0).mask(1, 4)
+            tensor([[0., 0., 1., 1.]])
+        """
+        box = [_number(value, "box") for value in (x, y, width, height)]
+        left, top, wide, high = box
+        slack = 1e-6
+        if wide <= 0 or high <= 0:
+            raise RegionError(f"the box {_show(box)} is empty: width and height must be above 0")
+        if left < -slack or top < -slack or left + wide > 1 + slack or top + high > 1 + slack:
+            raise RegionError(
+                f"the box {_show(box)} (x, y, width, height) leaves the image: "
+                "expected fractions with x + width <= 1 and y + height <= 1"
+            )
+        if wide >= 1 - slack and high >= 1 - slack:
+            raise RegionError("the box covers the whole image: nothing would be left outside")
+        return _Box(left, top, wide, high)
+
+    @staticmethod
+    def from_mask(mask: Image | np.ndarray[Any, Any] | Tensor) -> Region:
+        """A painted or segmented mask of any size.
+
+        Args:
+            mask: PIL image (its luminance, or its alpha where it has one and is otherwise
+                uniform), or array or tensor `(H, W)`, `(1, H, W)` or `(H, W, 1)`; bool, uint8 in
+                [0, 255], or floating in [0, 1].
+
+        Raises:
+            RegionError: wrong shape or type, values out of range or not finite, empty or full.
+        """
+        values = _mask_values(mask)
+        if values.min() >= 1.0 - 1e-4:
+            raise RegionError("the mask covers the whole image: nothing would be left outside")
+        if values.max() <= 1e-4:
+            raise RegionError("the mask is empty: paint the part of the image to change")
+        return _Mask(values)
+
+    @staticmethod
+    def preset(name: str, family: str = "avatars") -> Region:
+        """A named region, e.g. `"mouth"`, or `"ffhq/mouth"` with its family.
+
+        Raises:
+            RegionError: no such preset; the message lists those there are.
+        """
+        if "/" in name:
+            family, name = name.split("/", 1)
+        boxes = PRESETS.get(family)
+        if boxes is None:
+            raise RegionError(f"no presets are known for {family!r}: expected one of {', '.join(PRESETS)}")
+        if name not in boxes:
+            raise RegionError(f"{family} has no preset {name!r}: expected one of {', '.join(boxes)}")
+        parts: list[Region] = [Region.from_box(*box) for box in boxes[name]]
+        region = parts[0]
+        for part in parts[1:]:
+            region = region | part
+        return region
+
+    @staticmethod
+    def from_json(data: object, mask: Tensor | None = None) -> Region:
+        """Read what `to_json` wrote; `mask` stands in for a painted part.
+
+        Raises:
+            RegionError: the data are not a region, or need a mask that is missing.
+        """
+        return _from_json(data, mask, budget=[_MAX_PARTS])
+
+    def to_json(self) -> dict[str, Any]:
+        """The region as JSON, in fractions; a painted part is only named, not stored."""
+        raise TypeError("a region is made with from_box, from_mask or preset")
+
+    def mask(self, height: int, width: int, check: bool = True) -> Tensor:
+        """The soft mask at a resolution.
+
+        Args:
+            height, width: in pixels; a pixel's weight is the fraction of its area inside.
+            check: refuse a mask that is empty or full at this resolution.
+
+        Returns:
+            `(height, width)`, float32 in [0, 1], on the CPU.
+
+        Raises:
+            RegionError: the region is empty or full at this resolution.
+        """
+        mask = self._weights(height, width).clamp(0.0, 1.0)
+        if check:
+            if float(mask.max()) <= 1e-4:
+                raise RegionError(f"the region holds no pixel of a {width} x {height} image: make it larger")
+            if float(mask.min()) >= 1.0 - 1e-4:
+                raise RegionError("the region covers the whole image: nothing would be left outside")
+        return mask
+
+    def feather(self, radius: float) -> Region:
+        """Soften the edge by a Gaussian whose standard deviation is `radius`, a fraction of the
+        image's height in [0, 0.5]; 0 leaves the region as it is."""
+        radius = _number(radius, "feather")
+        if not 0.0 <= radius <= 0.5:
+            raise RegionError(f"feather {radius} is out of range: expected a fraction in [0, 0.5]")
+        return self if radius == 0.0 else _Feathered(self, radius)
+
+    def __or__(self, other: Region) -> Region:
+        return _Union(self, other)
+
+    def __and__(self, other: Region) -> Region:
+        return ~(~self | ~other)
+
+    def __invert__(self) -> Region:
+        return self.of if isinstance(self, _Inverse) else _Inverse(self)
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        raise TypeError("a region is made with from_box, from_mask or preset")
+
+
+@dataclass(frozen=True, eq=False)
+class _Box(Region):
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"box": [round(v, 6) for v in (self.x, self.y, self.width, self.height)]}
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        rows = _coverage(self.y, self.y + self.height, height)
+        columns = _coverage(self.x, self.x + self.width, width)
+        return rows[:, None] * columns[None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class _Mask(Region):
+    values: Tensor
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mask": True}
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        values = self.values[None, None]
+        if values.shape[2:] == (height, width):
+            return values[0, 0].clone()
+        return F.interpolate(
+            values, size=(height, width), mode="bilinear", antialias=True, align_corners=False
+        )[0, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Union(Region):
+    first: Region
+    second: Region
+
+    def to_json(self) -> dict[str, Any]:
+        return {"union": [self.first.to_json(), self.second.to_json()]}
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        return torch.maximum(self.first._weights(height, width), self.second._weights(height, width))
+
+
+@dataclass(frozen=True, eq=False)
+class _Inverse(Region):
+    of: Region
+
+    def to_json(self) -> dict[str, Any]:
+        return {"not": self.of.to_json()}
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        return 1.0 - self.of._weights(height, width)
+
+
+@dataclass(frozen=True, eq=False)
+class _Feathered(Region):
+    of: Region
+    radius: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"feather": round(self.radius, 6), "of": self.of.to_json()}
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        mask = self.of._weights(height, width)[None, None]
+        sigma = self.radius * height
+        reach = int(math.ceil(3.0 * sigma))
+        if reach < 1:
+            return mask[0, 0]
+        offsets = torch.arange(-reach, reach + 1, dtype=mask.dtype)
+        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+        kernel /= kernel.sum()
+        mask = F.pad(mask, (reach, reach, reach, reach), mode="replicate")
+        mask = F.conv2d(mask, kernel.view(1, 1, -1, 1))
+        return F.conv2d(mask, kernel.view(1, 1, 1, -1))[0, 0]
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise RegionError(f"{what} {value!r} is not a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise RegionError(f"{what} {number} is not finite")
+    return number
+
+
+def _show(box: list[float]) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in box) + ")"
+
+
+def _coverage(start: float, stop: float, count: int) -> Tensor:
+    """How much of each of `count` equal cells of [0, 1] lies in [start, stop]."""
+    edges = torch.arange(count + 1, dtype=torch.float64) / count
+    covered = (edges[1:].clamp(max=stop) - edges[:-1].clamp(min=start)).clamp(min=0.0) * count
+    # Edges given as rounded decimals would otherwise leave traces in the neighbouring pixels.
+    covered[covered < 1e-4] = 0.0
+    covered[covered > 1.0 - 1e-4] = 1.0
+    return covered.float()
+
+
+def _mask_values(mask: object) -> Tensor:
+    if hasattr(mask, "convert") and hasattr(mask, "getextrema"):
+        array = _image_values(mask)
+    elif isinstance(mask, Tensor):
+        array = mask.detach().cpu().numpy()
+    else:
+        array = np.asarray(mask)
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array.squeeze(0 if array.shape[0] == 1 else 2)
+    if array.ndim != 2 or 0 in array.shape or max(array.shape) > _MAX_MASK_SIDE:
+        raise RegionError(
+            f"a mask of shape {array.shape} was given: expected (H, W) with sides up to {_MAX_MASK_SIDE}"
+        )
+    if array.dtype == np.uint8:
+        values = array.astype(np.float32) / 255.0
+    elif array.dtype == np.bool_ or np.issubdtype(array.dtype, np.floating):
+        values = array.astype(np.float32)
+    else:
+        raise RegionError(f"a mask of type {array.dtype} was given: expected bool, uint8 or floating")
+    if not np.isfinite(values).all() or values.min() < -1e-4 or values.max() > 1.0 + 1e-4:
+        raise RegionError("the mask has values outside [0, 1] (or not finite)")
+    return torch.from_numpy(values.clip(0.0, 1.0))
+
+
+def _image_values(image: Any) -> np.ndarray[Any, Any]:
+    if max(image.size) > _MAX_MASK_SIDE:
+        raise RegionError(f"a mask of {image.size} pixels was given: sides may have up to {_MAX_MASK_SIDE}")
+    luminance = np.asarray(image.convert("L"))
+    if "A" in image.getbands() and luminance.min() == luminance.max():
+        return np.asarray(image.getchannel("A"))
+    return luminance
+
+
+def _from_json(data: object, mask: Tensor | None, budget: list[int]) -> Region:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise RegionError(f"the region has more than {_MAX_PARTS} parts")
+    if not isinstance(data, Mapping):
+        raise RegionError(f"a region must be a JSON object, not {type(data).__name__}")
+    box, parts, inner = data.get("box"), data.get("union"), data.get("not")
+    if isinstance(box, list) and len(box) == 4:
+        return Region.from_box(*box)
+    if isinstance(parts, list) and len(parts) == 2:
+        return _Union(_from_json(parts[0], mask, budget), _from_json(parts[1], mask, budget))
+    if inner is not None:
+        return ~_from_json(inner, mask, budget)
+    if "feather" in data and "of" in data:
+        return _from_json(data["of"], mask, budget).feather(data["feather"])
+    if data.get("mask") is True:
+        if mask is None:
+            raise RegionError("the region was painted, but its mask is missing")
+        return Region.from_mask(mask)
+    raise RegionError(f"not a region: expected box, union, not, feather or mask, got {sorted(data)[:8]}")
+
+
+_Boxes = tuple[tuple[float, float, float, float], ...]
+
+
+def _rows_columns(top: int, bottom: int, left: int, right: int, size: int = 256) -> _Boxes:
+    """A box given as half-open rows and columns of a square image."""
+    return ((left / size, top / size, (right - left) / size, (bottom - top) / size),)
+
+
+def _centred(side: int) -> _Boxes:
+    """A square around (120, 120) of 256."""
+    return _rows_columns(120 - side // 2, 120 + side // 2, 120 - side // 2, 120 + side // 2)
+
+
+PRESETS: dict[str, dict[str, _Boxes]] = {
+    "avatars": {
+        "mouth": _rows_columns(38, 50, 20, 44, 64),
+        "eyes": _rows_columns(24, 36, 16, 48, 64),
+        "eyebrows": _rows_columns(18, 25, 16, 48, 64),
+        "nose": _rows_columns(33, 39, 26, 38, 64),
+        "hair": _rows_columns(0, 18, 8, 56, 64),
+        "clothes": _rows_columns(54, 64, 4, 60, 64),
+    },
+    "ffhq": {
+        "left_eye": _rows_columns(110, 130, 76, 114),
+        "right_eye": _rows_columns(110, 130, 140, 178),
+        "eyes": _rows_columns(110, 130, 71, 186),
+        "nose": _rows_columns(122, 162, 108, 154),
+        "mouth": _rows_columns(169, 199, 92, 162),
+        "chin": _rows_columns(196, 238, 75, 185),
+        "eyebrows": _rows_columns(98, 113, 67, 185),
+    },
+    "biggan": {
+        "center_80": _centred(80),
+        "center_130": _centred(130),
+        "center_200": _centred(200),
+        "left_half": _rows_columns(0, 256, 0, 128),
+        "top_half": _rows_columns(0, 128, 0, 256),
+    },
+}
+"""Boxes (x, y, width, height) by family and name: the bundled drawn faces, aligned FFHQ faces, and
+the object boxes that the paper used on BigGAN."""
