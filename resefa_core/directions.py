@@ -7,6 +7,7 @@ import binascii
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -24,16 +25,28 @@ from .errors import DirectionFileError, LatentError, ParameterError, RegionError
 from .generators.base import Generator
 from .regions import Region
 from .spaces import vector_shape
-from .tensorfile import read_tensors, write_bytes, write_tensors
+from .tensorfile import parse_npy, read_bytes, read_tensors, write_bytes, write_tensors
 
 FORMAT_VERSION = "1"
 MAX_FILE_BYTES = 64 << 20
 MAX_DIRECTIONS = 512
+MAX_NAME = 200
 MAX_TEXT = 4096
 THUMBNAIL_SIDE = 256
 SPACES = ("w", "w+", "s", "z", "z+")
 LAYERED = ("w+", "z+")
 
+_MAX_LAYERS = 1000
+_MAX_CHANNELS = 1 << 22
+_MAX_STRENGTH = 1e6
+_UNPLAIN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_GENERATOR_TYPES = {
+    "architecture": str,
+    "resolution": int,
+    "fingerprint": str,
+    "name": str,
+    "has_mapping": bool,
+}
 _VERSION_KEY = "resefa.format_version"
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
 
@@ -105,6 +118,7 @@ class Directions:
     def __post_init__(self) -> None:
         if not self.names:
             object.__setattr__(self, "names", tuple(f"direction {i}" for i in range(len(self))))
+        object.__setattr__(self, "generator", _described(self.generator))
         _check_consistent(self)
 
     def __len__(self) -> int:
@@ -114,7 +128,7 @@ class Directions:
         """Some of the directions, as a set: by index, name, slice or list of indices."""
         if isinstance(key, slice):
             chosen = list(range(len(self)))[key]
-        elif isinstance(key, (int, str)):
+        elif isinstance(key, (int, str, np.integer)):
             chosen = [self.index(key)]
         else:
             chosen = [self.index(k) for k in key]
@@ -193,12 +207,12 @@ class Directions:
         """Write a direction file, atomically.
 
         Raises:
-            DirectionFileError: the file exists and `overwrite` is false, or it can't be written.
+            DirectionFileError: the file exists and `overwrite` is false, or it can't be written, or it
+                would be larger than `load` accepts, or the thumbnail is no picture.
+            RegionError: the region was painted and is too small for the mask that is stored.
         """
-        metadata = _to_metadata(self)
-        if sum(len(k.encode()) + len(v.encode()) for k, v in metadata.items()) > 900_000:
-            raise DirectionFileError(f"{path}: the description, names and thumbnail are over 900 kB together")
-        write_tensors(path, _to_tensors(self), metadata, DirectionFileError, overwrite)
+        tensors, metadata = _to_tensors(self), _to_metadata(self)
+        write_tensors(path, tensors, metadata, DirectionFileError, overwrite, MAX_FILE_BYTES)
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Directions:
@@ -213,16 +227,19 @@ class Directions:
             found = "no version" if version is None else f"version {version[:20]!r}"
             raise DirectionFileError(
                 f"{path}: not a direction file of version {FORMAT_VERSION}: it has {found}; "
-                f"its tensors are {sorted(tensors)[:4]}"
+                f"its tensors are {str(sorted(tensors))[:200]}"
             )
         try:
             return _from_file(tensors, metadata)
+        except KeyError as error:
+            raise DirectionFileError(f"{path}: damaged direction file: it lacks {error}") from error
         except (
             ArithmeticError,
             LookupError,
+            ParameterError,
             RecursionError,
             RegionError,
-            ParameterError,
+            RuntimeError,
             TypeError,
             ValueError,
         ) as error:
@@ -265,8 +282,10 @@ class Directions:
             raise DirectionFileError(f"{file}: has directions that are empty, zero or not finite")
         vectors = vectors / norms.reshape(-1, *[1] * (vectors.ndim - 1))
         count = vectors.shape[0]
+        sizes = generator.layer_sizes if isinstance(generator, Generator) and space == "s" else ()
         described = generator.describe() if isinstance(generator, Generator) else dict(generator or {})
-        names = (file.stem,) if count == 1 else tuple(f"{file.stem} {i}" for i in range(count))
+        stem = _plain(file.stem, MAX_NAME - 4) or "direction"
+        names = (stem,) if count == 1 else tuple(f"{stem} {i}" for i in range(count))
         try:
             return Directions(
                 vectors=vectors,
@@ -276,11 +295,12 @@ class Directions:
                 steps=torch.ones(count),
                 space=space,
                 layers=tuple(sorted(set(layers))),
+                layer_sizes=sizes,
                 names=names,
                 region=region,
                 generator=described,
                 strength_range=(-10.0, 10.0),
-                title=file.stem,
+                title=stem,
             )
         except ParameterError as error:
             raise DirectionFileError(f"{file}: {error}") from error
@@ -303,20 +323,29 @@ def _check_consistent(directions: Directions) -> None:
     if not 1 <= count <= MAX_DIRECTIONS:
         raise ParameterError(f"{count} directions: expected 1 to {MAX_DIRECTIONS}")
     if d.space not in SPACES:
-        raise ParameterError(f"space {d.space!r} is unknown: expected one of {', '.join(SPACES)}")
-    if not d.layers or list(d.layers) != sorted(set(d.layers)) or d.layers[0] < 0 or d.layers[-1] > 999:
+        raise ParameterError(f"space {str(d.space)[:40]} is unknown: expected one of {', '.join(SPACES)}")
+    _check_whole(d.layers, "layers", _MAX_LAYERS)
+    if not d.layers or list(d.layers) != sorted(set(d.layers)):
         raise ParameterError(f"layers {list(d.layers)[:20]} are not distinct, ascending indices")
     dims = 3 if d.space in LAYERED else 2
     if d.vectors.ndim != dims or 0 in d.vectors.shape:
         raise ParameterError(f"vectors of shape {tuple(d.vectors.shape)} do not fit the space {d.space}")
     if dims == 3 and d.vectors.shape[1] != len(d.layers):
         raise ParameterError(f"{d.vectors.shape[1]} vectors per direction for {len(d.layers)} layers")
+    lengths = d.vectors.flatten(1).norm(dim=1)
+    if d.vectors.dtype != torch.float32 or not bool(((lengths - 1.0).abs() < 1e-3).all()):
+        raise ParameterError(f"vectors of type {d.vectors.dtype} are not float32, of unit length")
+    _check_whole(d.layer_sizes, "layer_sizes", _MAX_CHANNELS)
+    if len(d.layer_sizes) > _MAX_LAYERS or sum(d.layer_sizes) > _MAX_CHANNELS:
+        raise ParameterError(
+            f"{len(d.layer_sizes)} layers of {sum(d.layer_sizes)} style channels are too many"
+        )
     if d.space == "s":
         known = len(d.layer_sizes) > d.layers[-1]
         width = sum(d.layer_sizes[layer] for layer in d.layers) if known else 0
         if width != d.vectors.shape[1]:
             raise ParameterError(
-                f"layers {list(d.layers)} of sizes {d.layer_sizes} have {width} style channels, "
+                f"layers {list(d.layers)[:20]} of sizes {d.layer_sizes[:20]} have {width} style channels, "
                 f"the directions {d.vectors.shape[1]}"
             )
     for name in ("eigenvalues", "inside", "outside", "steps", "steps_confined"):
@@ -327,23 +356,78 @@ def _check_consistent(directions: Directions) -> None:
             raise ParameterError(f"{name} has shape {tuple(values.shape)}, expected ({count},)")
         if not bool(values.isfinite().all()) or float(values.min()) < (1e-30 if "steps" in name else 0.0):
             raise ParameterError(f"{name} has values that are negative, or not finite")
-    if len(d.names) != count or not all(isinstance(n, str) and 0 < len(n) <= 200 for n in d.names):
-        raise ParameterError(f"{len(d.names)} names for {count} directions; each has 1 to 200 characters")
+    if d.base_codes is not None:
+        shape = tuple(d.base_codes.shape)
+        fits = len(shape) == 2 and shape[0] > d.layers[-1]
+        if not fits or (d.space in ("w", "w+", "z+") and shape[1] != d.vectors.shape[-1]):
+            raise ParameterError(
+                f"base_codes of shape {shape} do not fit vectors of shape {tuple(d.vectors.shape)}"
+            )
+    if len(d.names) != count or not all(_is_plain(name, MAX_NAME, one_line=True) for name in d.names):
+        raise ParameterError(
+            f"{len(d.names)} names for {count} directions: expected one for each, of 1 to {MAX_NAME} "
+            "characters, without line breaks and control characters"
+        )
     low, high = d.strength_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ParameterError(f"strength range {d.strength_range} is not two ascending numbers")
+    if not -_MAX_STRENGTH <= low < high <= _MAX_STRENGTH:
+        raise ParameterError(
+            f"strength range {d.strength_range} is not two ascending numbers up to {_MAX_STRENGTH:g}"
+        )
+    _check_whole(() if d.seeds is None else d.seeds, "seeds", 2**32)
+    _check_whole((d.num_samples - 1,), "num_samples, less one,", 2**32)
+    for name in ("regularization", "damping", "truncation"):
+        if not math.isfinite(getattr(d, name)):
+            raise ParameterError(f"{name} {getattr(d, name)} is not finite")
+    _check_texts(d)
+
+
+def _check_whole(values: Sequence[object], what: str, stop: int) -> None:
+    if not all(type(value) is int and 0 <= value < stop for value in values):
+        raise ParameterError(f"{what} {str(values)[:80]} are not whole numbers in [0, {stop - 1}]")
+
+
+def _check_texts(directions: Directions) -> None:
+    """Raise ParameterError for texts that would come back from a file changed."""
+    d = directions
+    for name in ("title", "description", "author", "license", "date"):
+        if getattr(d, name) and not _is_plain(getattr(d, name), MAX_TEXT):
+            raise ParameterError(f"the {name} is over {MAX_TEXT} characters long, or has control characters")
+    if any("," in tag for tag in d.tags) or _split_tags(_plain(", ".join(d.tags), MAX_TEXT)) != d.tags:
+        raise ParameterError(
+            f"tags {str(d.tags)[:200]} are empty, or have commas, spaces around them or control characters, "
+            f"or over {MAX_TEXT} characters together"
+        )
+    for key, kind in _GENERATOR_TYPES.items():
+        if key in d.generator and type(d.generator[key]) is not kind:
+            raise ParameterError(f"the generator's {key} is {d.generator[key]!r}, expected {kind.__name__}")
+
+
+def _is_plain(text: object, limit: int, one_line: bool = False) -> bool:
+    if not isinstance(text, str) or not text or len(text) > limit:
+        return False
+    return _plain(text, limit) == text and not (one_line and set(text) & set("\t\n\r"))
+
+
+def _plain(text: str, limit: int) -> str:
+    """Text without control characters, lone surrogates and what turns the reading direction round."""
+    return _UNPLAIN.sub("", text)[:limit]
+
+
+def _split_tags(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
 
 
 def _to_tensors(directions: Directions) -> dict[str, Tensor]:
     d = directions
-    tensors = {name: vector.float().cpu() for name, vector in zip(_components(len(d)), d.vectors, strict=True)}
+    tensors = {
+        name: vector.float().cpu() for name, vector in zip(_components(len(d)), d.vectors, strict=True)
+    }
     for name in ("eigenvalues", "inside", "outside", "steps", "steps_confined", "base_codes"):
         value = getattr(d, name)
         if value is not None:
             tensors[name] = value.float().cpu()
     if d.region is not None:
-        mask = d.region.mask(256, 256, check=False)
-        tensors["region_mask"] = (mask * 255.0).round().to(torch.uint8)
+        tensors["region_mask"] = d.region.stored_mask()
     return tensors
 
 
@@ -387,7 +471,10 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
     if resolution is not None:
         metadata["modelspec.resolution"] = f"{resolution}x{resolution}"
     if d.thumbnail is not None:
-        encoded = base64.b64encode(d.thumbnail).decode("ascii")
+        picture = _reencoded(d.thumbnail)
+        if picture is None:
+            raise DirectionFileError(f"the thumbnail is no PNG or JPEG of up to {4 * THUMBNAIL_SIDE} pixels")
+        encoded = base64.b64encode(picture).decode("ascii")
         metadata["modelspec.thumbnail"] = f"data:image/png;base64,{encoded}"
     return metadata
 
@@ -396,41 +483,38 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directio
     order = _json(metadata, "component_order", list)
     if order != _components(len(order)) or not 1 <= len(order) <= MAX_DIRECTIONS:
         raise ValueError(f"its component_order is {str(order)[:80]}")
-    if metadata.get("num_components") != str(len(order)):
-        raise ValueError(f"it says {metadata.get('num_components')!r} components and lists {len(order)}")
+    if metadata["num_components"] != str(len(order)):
+        raise ValueError(f"it says {metadata['num_components'][:20]!r} components and lists {len(order)}")
     vectors = [tensors.pop(name) for name in order]
     if any(v.shape != vectors[0].shape or v.dtype != torch.float32 for v in vectors):
         raise ValueError("its components differ in shape, or are not float32")
-    stacked = torch.stack(vectors)
-    norms = stacked.flatten(1).norm(dim=1)
-    if not bool(((norms - 1.0).abs() < 1e-3).all()):
-        raise ValueError("its components are not of unit length")
+    if vectors[0].ndim == 0 or metadata["w_dim"] != str(vectors[0].shape[-1]):
+        raise ValueError(f"it says w_dim {metadata['w_dim'][:20]!r} of shape {tuple(vectors[0].shape)}")
     optional = ("steps_confined", "base_codes", "region_mask")
     required = ("eigenvalues", "inside", "outside", "steps")
     unknown = set(tensors) - set(required) - set(optional)
     if unknown or any(name not in tensors for name in required):
-        raise ValueError(f"its tensors are {sorted(tensors)[:8]}, expected {required} and some of {optional}")
+        raise ValueError(
+            f"its tensors are {str(sorted(tensors))[:200]}, expected {required} and some of {optional}"
+        )
     for name, tensor in tensors.items():
         if tensor.dtype != (torch.uint8 if name == "region_mask" else torch.float32):
             raise ValueError(f"its {name} has type {tensor.dtype}")
     mask = tensors.pop("region_mask", None)
     if mask is not None and (mask.ndim != 2 or not 1 <= min(mask.shape) <= max(mask.shape) <= 256):
         raise ValueError(f"its region_mask has shape {tuple(mask.shape)}")
-    base_codes = tensors.get("base_codes")
-    if base_codes is not None and base_codes.ndim != 2:
-        raise ValueError(f"its base_codes have shape {tuple(base_codes.shape)}")
     region = json.loads(metadata["resefa.region"])
     seeds = json.loads(metadata.get("resefa.seeds", "null"))
     low, high = _json(metadata, "resefa.strength_range", list)
     return Directions(
-        vectors=stacked,
+        vectors=torch.stack(vectors),
         **tensors,
         space=metadata["resefa.space"],
         layers=_whole_numbers(_json(metadata, "resefa.layers", list)),
         layer_sizes=_whole_numbers(json.loads(metadata.get("resefa.layer_sizes", "[]"))),
         names=tuple(_json(metadata, "resefa.names", list)),
         region=None if region is None else Region.from_json(region, mask),
-        generator=_generator(_json(metadata, "resefa.generator", dict)),
+        generator=_json(metadata, "resefa.generator", dict),
         regularization=_finite(metadata, "resefa.regularization"),
         damping=_finite(metadata, "resefa.damping"),
         truncation=_finite(metadata, "resefa.truncation"),
@@ -441,7 +525,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directio
         description=_text(metadata, "description"),
         author=_text(metadata, "author"),
         license=_text(metadata, "license"),
-        tags=tuple(tag.strip() for tag in _text(metadata, "tags").split(",") if tag.strip()),
+        tags=_split_tags(_text(metadata, "tags")),
         date=_text(metadata, "date"),
         thumbnail=_thumbnail(metadata.get("modelspec.thumbnail")),
     )
@@ -456,7 +540,7 @@ def _json(metadata: dict[str, str], key: str, kind: type) -> Any:
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
+        raise ValueError(f"{str(value)[:40]} is not a finite number")
     return float(value)
 
 
@@ -472,16 +556,18 @@ def _whole_numbers(values: object) -> tuple[int, ...]:
 
 def _text(metadata: dict[str, str], key: str) -> str:
     """Text for people, without control characters and of bounded length; escape it before showing."""
-    text = metadata.get(f"modelspec.{key}", "")
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")[:MAX_TEXT]
+    return _plain(metadata.get(f"modelspec.{key}", ""), MAX_TEXT)
 
 
-def _generator(data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        str(key)[:64]: value[:200] if isinstance(value, str) else value
-        for key, value in list(data.items())[:32]
-        if isinstance(value, (str, int, float, bool))
-    }
+def _described(generator: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a generator, without what is not short text or a usual number."""
+    known: dict[str, Any] = {}
+    for key, value in list(generator.items())[:32]:
+        if isinstance(value, str):
+            known[_plain(key, 64)] = _plain(value, MAX_NAME)
+        elif isinstance(value, (bool, int, float)) and abs(value) < 2**53:
+            known[_plain(key, 64)] = value
+    return known
 
 
 def _thumbnail(uri: str | None) -> bytes | None:
@@ -489,12 +575,18 @@ def _thumbnail(uri: str | None) -> bytes | None:
     if uri is None or not uri.startswith("data:image/") or ";base64," not in uri[:40]:
         return None
     try:
-        data = base64.b64decode(uri.split(",", 1)[1], validate=True)
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
+        return _reencoded(base64.b64decode(uri.split(",", 1)[1], validate=True))
+    except binascii.Error:
+        return None
+
+
+def _reencoded(data: bytes) -> bytes | None:
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
             if max(picture.size) > 4 * THUMBNAIL_SIDE:
                 return None
             return encode_thumbnail(picture)
-    except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError):
+    except Exception:  # Pillow raises many kinds on damaged pictures
         return None
 
 
@@ -508,17 +600,13 @@ def encode_thumbnail(picture: Image.Image) -> bytes:
 
 
 def _read_npy(file: Path) -> np.ndarray[Any, Any]:
+    data = read_bytes(file, DirectionFileError, MAX_FILE_BYTES)
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise DirectionFileError(f"{file}: over {MAX_FILE_BYTES >> 20} MB, too large for directions")
-        array = np.array(np.load(file, mmap_mode="r", allow_pickle=False))
-    except DirectionFileError:
-        raise
+        array = parse_npy(data)
     except Exception as error:  # numpy raises many kinds on damaged files
         raise DirectionFileError(f"{file}: not readable as .npy: {type(error).__name__}: {error}") from error
-    if not np.issubdtype(array.dtype, np.floating) or array.ndim not in (1, 2, 3):
+    if array.ndim not in (1, 2, 3):
         raise DirectionFileError(
-            f"{file}: an array of {array.dtype} with shape {array.shape}: expected floating-point "
-            "numbers of shape (D,), (k, D) or (k, L, D)"
+            f"{file}: an array of shape {array.shape}: expected (D,), (k, D) or (k, L, D)"
         )
-    return array.astype(np.float32)
+    return array

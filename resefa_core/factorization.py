@@ -45,7 +45,6 @@ def factorize(
     *,
     solver: Solver = "cholesky",
     max_passes: int | None = None,
-    precondition: bool = True,
     progress: Progress | None = None,
 ) -> Directions:
     """Directions that change a region and leave the rest of the image alone, best first.
@@ -54,13 +53,13 @@ def factorize(
         jacobian: of one image, or of several images of one generator in one space: then A and B are
             summed over them (each divided by its own tr(JᵀJ)) and the directions hold for all.
         region: where to change the image.
-        num_directions: k, in [1, 512]; at most d are returned.
+        num_directions: k, in [1, 512]; fewer are returned where d is smaller, or where only fewer
+            change the region at all.
         regularization: λ >= 0, a fraction of tr(B).
         solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12); they agree. Matrix-free Jacobians are
-            solved by preconditioned conjugate gradients on blocks (LOBPCG) instead.
+            solved by conjugate gradients on blocks (LOBPCG) instead.
         max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
             (those of its sketch included); a third of d by default.
-        precondition: for matrix-free Jacobians, whether to precondition by Eq. 12 on the sketch.
         progress: called with (done, total).
 
     Returns:
@@ -85,7 +84,40 @@ def factorize(
         else:
             free = _MatrixFreePencil(jacobians, mask, regularization, progress)
             limit = first.dimension // 3 if max_passes is None else max_passes
-            solution = free.solve(count, limit, precondition)
+            solution = free.solve(count, limit)
+    return _directions(jacobians, region, mask, solution.responding(), regularization)
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """k directions `(k, d)`, quotients `(k,)`, each image's nᵀA n and nᵀB n `(images, k)`, and a."""
+
+    vectors: Tensor
+    quotients: Tensor
+    inside: Tensor
+    outside: Tensor
+    damping: float
+
+    def responding(self) -> _Solution:
+        """Without directions that change nothing inside but for rounding; the first stays."""
+        total = self.inside.sum(dim=0)
+        kept = total > _NEGLIGIBLE * total.max()
+        kept[0] = True
+        return _Solution(
+            self.vectors[kept],
+            self.quotients[kept],
+            self.inside[:, kept],
+            self.outside[:, kept],
+            self.damping,
+        )
+
+
+@analysis_mode()
+def _directions(
+    jacobians: list[Jacobian], region: Region, mask: Tensor, solution: _Solution, regularization: float
+) -> Directions:
+    """A solution in the terms that users see: change per pixel, steps, and where it comes from."""
+    first = jacobians[0]
     inside_pixels = 3.0 * float(mask.sum())
     outside_pixels = 3.0 * float((1.0 - mask).sum())
     inside, outside = solution.inside / inside_pixels, solution.outside / outside_pixels
@@ -112,17 +144,6 @@ def factorize(
     )
 
 
-@dataclass(frozen=True)
-class _Solution:
-    """k directions `(k, d)` with their quotients `(k,)`, each image's nᵀA n and nᵀB n `(images, k)`, and a."""
-
-    vectors: Tensor
-    quotients: Tensor
-    inside: Tensor
-    outside: Tensor
-    damping: float
-
-
 def _check(jacobians: list[Jacobian], num_directions: int, regularization: float, solver: str) -> None:
     if not jacobians:
         raise JacobianError("no Jacobians were given")
@@ -137,7 +158,8 @@ def _check(jacobians: list[Jacobian], num_directions: int, regularization: float
         for what in ("space", "layers", "shape", "height"):
             if getattr(other, what) != getattr(first, what):
                 raise JacobianError(
-                    f"Jacobians of different {what} were given: {getattr(first, what)} and {getattr(other, what)}"
+                    f"Jacobians of different {what} were given: {getattr(first, what)} and "
+                    f"{getattr(other, what)}"
                 )
         if other.described.get("fingerprint") != first.described.get("fingerprint"):
             raise JacobianError(
@@ -344,24 +366,24 @@ class _MatrixFreePencil:
             total = total + pulled.to(self.work_device, torch.float64) / math.sqrt(trace)
         return total
 
-    def solve(self, count: int, max_passes: int, precondition: bool) -> _Solution:
-        """LOBPCG from a start inside the region, the sketch's basis in every Rayleigh-Ritz step."""
+    def solve(self, count: int, max_passes: int) -> _Solution:
+        """LOBPCG from a start inside the region, the sketch's basis in every Rayleigh-Ritz step.
+
+        Preconditioning by the Woodbury inverse of B on the sketch would change nothing: it differs from
+        the identity only within the sketch's span, which every step contains anyway.
+        """
         width = min(count + _BLOCK_EXTRA, self.jacobians[0].dimension)
-        self._prepare_preconditioner(precondition)
         x = self._start(width)
         block = _Block(x, self.images(x))
         sketch = _Block(self.basis.to(self.work_device, torch.float64), self.basis_images)
         theta, block, momentum = self._ritz([block, sketch], block, width)
         start = self.spent
         while self.spent + 3 * width <= max_passes:
-            weights = [
-                (self.mask - t * (1.0 - self.mask)) for t in theta
-            ]
+            weights = [(self.mask - t * (1.0 - self.mask)) for t in theta]
             weighted = [image * torch.stack(weights) for image in block.images]
             residual = self.pulled(weighted) - theta[:, None] * self.damping * block.vectors
-            z = self._preconditioned(residual)
             known = [block, sketch] + ([] if momentum is None else [momentum])
-            z = _orthogonal_to(z, torch.cat([b.vectors for b in known]))
+            z = _orthogonal_to(residual, torch.cat([b.vectors for b in known]))
             if z.shape[0] == 0:
                 break
             previous = theta
@@ -375,29 +397,12 @@ class _MatrixFreePencil:
             self.progress(max_passes - start, max_passes - start)
         return self._solution(block, count)
 
-    def _prepare_preconditioner(self, precondition: bool) -> None:
-        self._ritz_vectors: Tensor | None = None
-        if not precondition:
-            return
-        outside = sum((image * (1.0 - self.mask)) @ image.T for image in self.basis_images)
-        assert isinstance(outside, Tensor)
-        squares, coordinates = torch.linalg.eigh(_symmetric(outside))
-        self._ritz_vectors = coordinates.T @ self.basis.to(self.work_device, torch.float64)
-        squares = squares.clamp_min(0.0)
-        self._shrink = squares / (self.damping + squares)
-
-    def _preconditioned(self, vectors: Tensor) -> Tensor:
-        """Eq. 12 on the sketch: `(I - V diag(D² / (a + D²)) Vᵀ) / a`, the scale left out."""
-        if self._ritz_vectors is None:
-            return vectors
-        return vectors - ((vectors @ self._ritz_vectors.T) * self._shrink) @ self._ritz_vectors
-
     def _start(self, width: int) -> Tensor:
-        """The preconditioned span of `Jᵀ diag(m) J` applied to Gaussian vectors."""
+        """The span of `Jᵀ diag(m) J` applied to Gaussian vectors."""
         noise = torch.Generator().manual_seed(1)
         probes = torch.randn(width, self.jacobians[0].dimension, generator=noise)
         pulled = self.pulled([image * self.mask for image in self.images(probes)])
-        return orthonormal(self._preconditioned(orthonormal(pulled)))
+        return orthonormal(pulled)
 
     def _ritz(
         self, blocks: list[_Block], current: _Block, width: int
@@ -414,7 +419,8 @@ class _MatrixFreePencil:
         span = span.combined(change)
         inside = sum((image * self.mask) @ image.T for image in span.images)
         outside = sum((image * (1.0 - self.mask)) @ image.T for image in span.images)
-        assert isinstance(inside, Tensor) and isinstance(outside, Tensor)
+        assert isinstance(inside, Tensor)
+        assert isinstance(outside, Tensor)
         outside = _symmetric(outside)
         outside.diagonal().add_(self.damping)
         factor = torch.linalg.cholesky(outside)
@@ -464,9 +470,7 @@ class _Block:
         kept = norms[:, 0] > 1e-8
         if not bool(kept.any()):
             return None
-        return _Block(
-            self.vectors[kept] / norms[kept], [image[kept] / norms[kept] for image in self.images]
-        )
+        return _Block(self.vectors[kept] / norms[kept], [image[kept] / norms[kept] for image in self.images])
 
 
 def _orthogonal_to(vectors: Tensor, known: Tensor) -> Tensor:

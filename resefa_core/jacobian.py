@@ -123,7 +123,10 @@ class Jacobian(ABC):
 
     def check_response(self) -> None:
         """Raise LatentError if the image does not depend on the latent at all."""
-        if not self.trace > 1e-12 * self.num_outputs:
+        self._check_trace(self.trace)
+
+    def _check_trace(self, trace: float) -> None:
+        if not trace > 1e-12 * self.num_outputs:
             seed = "" if self.latent.seed is None else f" (seed {self.latent.seed[0]})"
             raise LatentError(
                 f"the image does not respond to this latent{seed} at all: the sample has collapsed; "
@@ -217,8 +220,8 @@ class DenseJacobian(Jacobian):
 
 class MatrixFreeJacobian(Jacobian):
     """A Jacobian that is only applied. It keeps a sketch that serves every region: images `probe_images`
-    of Gaussian vectors, their pull-back `probe_latents`, an orthonormal basis `basis` of the latter, `(p, d)`,
-    and the basis' images."""
+    of Gaussian vectors, their pull-back `probe_latents`, an orthonormal basis `basis` of the latter,
+    `(p, d)`, and the basis' images."""
 
     kind = "matrix-free"
 
@@ -248,6 +251,7 @@ class MatrixFreeJacobian(Jacobian):
         probes = torch.randn(count, self.dimension, generator=noise).to(self.device)
         report = _Stages(progress, 4 * count)
         images = self.jvp(probes, report.stage(count))
+        self._check_trace(_mean_energy(images))
         latents = self.vjp(images, report.stage(2 * count))
         basis = orthonormal(latents)
         self._sketch = {
@@ -266,8 +270,7 @@ class MatrixFreeJacobian(Jacobian):
 
     @property
     def trace(self) -> float:
-        images = self.sketch["probe_images"]
-        return float(images.to(solver_device(self.device), torch.float64).square().mean(0).sum())
+        return _mean_energy(self.sketch["probe_images"])
 
     def _file_tensors(self) -> dict[str, Tensor]:
         return dict(self.sketch)
@@ -579,6 +582,11 @@ def orthonormal(vectors: Tensor) -> Tensor:
     wide = wide / wide.norm(dim=1, keepdim=True).clamp_min(1e-300)
     _, sizes, basis = torch.linalg.svd(wide, full_matrices=False)
     return basis[sizes > 1e-7 * sizes[0]].to(vectors)
+
+
+def _mean_energy(images: Tensor) -> float:
+    """The mean squared norm of images `(n, 3, h, w)`: for Gaussian probes, an estimate of tr(JᵀJ)."""
+    return float(images.to(solver_device(images.device), torch.float64).square().sum()) / images.shape[0]
 
 
 def solver_device(device: torch.device) -> torch.device:

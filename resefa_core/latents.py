@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import numbers
+import operator
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike
@@ -15,11 +19,13 @@ from torch import Tensor
 
 from .errors import LatentError, RegionError
 from .regions import Region
-from .tensorfile import read_tensors, write_tensors
+from .tensorfile import parse_npy, read_bytes, read_tensors, write_tensors
 
 _FORMAT = "1"
 _MAX_BYTES = 64 << 20
 _MAX_CONFINED = 64
+_MAX_LAYERS = 1000
+_DIMENSIONS = {"codes": 3, "label": 1, "z": 2, "z_offset": 2, "style_offset": 2, "styles": 2}
 
 
 class ConfinedMove(NamedTuple):
@@ -31,6 +37,16 @@ class ConfinedMove(NamedTuple):
     codes: Tensor | None = None
     styles: Tensor | None = None
     z: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The offsets that there are, by name."""
+        parts = {"codes": self.codes, "styles": self.styles, "z": self.z}
+        return {name: tensor for name, tensor in parts.items() if tensor is not None}
+
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> ConfinedMove:
+        """The same move with a function applied to each of its offsets."""
+        mapped: dict[str, Any] = {name: function(tensor) for name, tensor in self.tensors().items()}
+        return self._replace(**mapped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +77,35 @@ class Latent:
     generator: str | None = None
 
     def __post_init__(self) -> None:
-        if self.codes.ndim != 3:
+        if self.codes.ndim != 3 or 0 in self.codes.shape:
             raise LatentError(f"codes have shape {tuple(self.codes.shape)}: expected (B, L, D)")
         for name, tensor in self._tensors().items():
+            dimensions = _DIMENSIONS.get(name) or _DIMENSIONS[name.rpartition("_")[2]]
+            fits = tensor.dtype == torch.int64 if name == "label" else tensor.is_floating_point()
+            if tensor.ndim != dimensions or not fits:
+                raise LatentError(
+                    f"{name} has type {tensor.dtype} and shape {tuple(tensor.shape)}: expected "
+                    f"{'int64' if name == 'label' else 'floating-point'} numbers in {dimensions} dimensions"
+                )
             if tensor.shape[0] != len(self):
                 raise LatentError(f"{name} is for {tensor.shape[0]} images, the codes for {len(self)}")
-        if self.seed is not None and len(self.seed) != len(self):
-            raise LatentError(f"{len(self.seed)} seeds were given for {len(self)} images")
+            whole = self.codes if dimensions == 3 else self.z if name.endswith(("z", "z_offset")) else None
+            if whole is not None and tensor.shape != whole.shape:
+                raise LatentError(
+                    f"{name} has shape {tuple(tensor.shape)}, what it moves {tuple(whole.shape)}"
+                )
+        if self.seed is not None:
+            if len(self.seed) != len(self):
+                raise LatentError(f"{len(self.seed)} seeds were given for {len(self)} images")
+            _check_seeds(self.seed)
+        amount = self.truncation
+        if isinstance(amount, bool) or not isinstance(amount, numbers.Real) or not -2 <= amount <= 2:
+            raise LatentError(f"truncation {str(amount)[:40]} is not a number in [-2, 2]")
+        layers = self.truncation_layers
+        if layers is not None and (type(layers) is not int or not 0 <= layers <= _MAX_LAYERS):
+            raise LatentError(f"truncation_layers {str(layers)[:40]} is not a number of layers, or None")
+        if self.generator is not None and not isinstance(self.generator, str):
+            raise LatentError(f"the generator's fingerprint {str(self.generator)[:40]} is not text")
 
     def __len__(self) -> int:
         return int(self.codes.shape[0])
@@ -75,10 +113,10 @@ class Latent:
     def __getitem__(self, index: int | slice) -> Latent:
         """One latent of the batch, or several, still as a batch."""
         rows = range(len(self))[index]
-        chosen = slice(rows, rows + 1) if isinstance(rows, int) else index
+        chosen = [rows] if isinstance(rows, int) else list(rows)
         return self.map_tensors(
             lambda tensor: tensor[chosen],
-            seed=None if self.seed is None else self.seed[chosen],
+            seed=None if self.seed is None else tuple(self.seed[row] for row in chosen),
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Latent:
@@ -95,50 +133,44 @@ class Latent:
             if isinstance(value, Tensor):
                 found[field.name] = value
         for index, move in enumerate(self.confined):
-            for part in ("codes", "styles", "z"):
-                value = getattr(move, part)
-                if value is not None:
-                    found[f"confined_{index:02d}_{part}"] = value
+            for part, tensor in move.tensors().items():
+                found[f"confined_{index:02d}_{part}"] = tensor
         return found
 
     def map_tensors(self, function: Callable[[Tensor], Tensor], **changes: Any) -> Latent:
         """The same latent with a function applied to each of its tensors, and other changes."""
-        mapped = {
+        mapped: dict[str, Any] = {
             field.name: function(getattr(self, field.name))
             for field in fields(self)
             if isinstance(getattr(self, field.name), Tensor)
         }
-        confined = tuple(
-            move._replace(
-                **{
-                    part: function(getattr(move, part))
-                    for part in ("codes", "styles", "z")
-                    if getattr(move, part) is not None
-                }
-            )
-            for move in self.confined
-        )
+        confined = tuple(move.map_tensors(function) for move in self.confined)
         return replace(self, **mapped, confined=confined, **changes)
 
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write the latent to a safetensors file, atomically.
 
         Raises:
-            LatentError: the file exists and `overwrite` is false, or it can't be written.
+            LatentError: the file exists and `overwrite` is false, or it can't be written, or it would
+                be larger than `load` accepts.
+            RegionError: a confined move's painted region is too small for the mask that is stored.
         """
+        if len(self.confined) > _MAX_CONFINED:
+            raise LatentError(
+                f"{path}: {len(self.confined)} confined moves, more than the {_MAX_CONFINED} a file may have"
+            )
         tensors = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
         for index, move in enumerate(self.confined):
-            mask = move.region.mask(256, 256, check=False)
-            tensors[f"confined_{index:02d}_mask"] = (mask * 255.0).round().to(torch.uint8)
+            tensors[f"confined_{index:02d}_mask"] = move.region.stored_mask()
         metadata = {
             "resefa.latent_version": _FORMAT,
-            "resefa.seeds": json.dumps(self.seed),
+            "resefa.seeds": json.dumps(None if self.seed is None else [int(seed) for seed in self.seed]),
             "resefa.truncation": json.dumps(self.truncation),
             "resefa.truncation_layers": json.dumps(self.truncation_layers),
             "resefa.generator": json.dumps(self.generator),
             "resefa.confined": json.dumps([[move.confine, move.region.to_json()] for move in self.confined]),
         }
-        write_tensors(path, tensors, metadata, LatentError, overwrite)
+        write_tensors(path, tensors, metadata, LatentError, overwrite, _MAX_BYTES)
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Latent:
@@ -158,11 +190,22 @@ class Latent:
         if metadata.get("resefa.latent_version") != _FORMAT:
             raise LatentError(
                 f"{file}: not a latent file of version {_FORMAT}: its metadata has "
-                f"resefa.latent_version = {metadata.get('resefa.latent_version')!r}"
+                f"resefa.latent_version = {str(metadata.get('resefa.latent_version'))[:40]}"
             )
         try:
             return _from_file(tensors, metadata)
-        except (ValueError, TypeError, KeyError, RecursionError, RegionError, LatentError) as error:
+        except KeyError as error:
+            raise LatentError(f"{file}: damaged latent file: its metadata lack {error}") from error
+        except (
+            ArithmeticError,
+            LatentError,
+            LookupError,
+            RecursionError,
+            RegionError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise LatentError(f"{file}: damaged latent file: {error}") from error
 
     def expand(self, num_layers: int) -> Latent:
@@ -174,7 +217,8 @@ class Latent:
 
 
 def stack(latents: Sequence[Latent]) -> Latent:
-    """Several latents as one batch; they must be of one kind (the same fields in use).
+    """Several latents as one batch; they must be of one kind: the same fields in use, one generator,
+    one truncation.
 
     Raises:
         LatentError: nothing to stack, or latents that differ in kind or shape.
@@ -182,12 +226,17 @@ def stack(latents: Sequence[Latent]) -> Latent:
     if not latents:
         raise LatentError("no latents were given to stack")
     first = latents[0]
+    for name in ("generator", "truncation", "truncation_layers"):
+        values = {getattr(latent, name) for latent in latents}
+        if len(values) > 1:
+            raise LatentError(f"latents that differ in {name} can't be stacked: {list(values)[:8]}")
     if any(latent.confined for latent in latents):
         raise LatentError("latents with confined edits can't be stacked: their regions differ")
     changes: dict[str, Any] = {}
-    for name, tensor in first._tensors().items():
+    for name in sorted({name for latent in latents for name in latent._tensors()}):
         parts = [getattr(latent, name) for latent in latents]
-        if any(part is None or part.shape[1:] != tensor.shape[1:] for part in parts):
+        tensor = parts[0]
+        if tensor is None or any(part is None or part.shape[1:] != tensor.shape[1:] for part in parts):
             raise LatentError(f"latents that differ in {name} can't be stacked")
         changes[name] = torch.cat([part.to(tensor) for part in parts])
     seeds = [latent.seed for latent in latents]
@@ -209,40 +258,34 @@ def draw_noise(seeds: Sequence[int], z_dim: int) -> Tensor:
     """
     if not seeds:
         raise LatentError("no seeds were given")
-    if not all(0 <= seed < 2**32 for seed in seeds):
-        raise LatentError(f"seeds {list(seeds)[:8]} are out of range: expected [0, 2**32 - 1]")
+    _check_seeds(seeds)
     draws = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
     return torch.from_numpy(np.concatenate(draws).astype(np.float32))
 
 
+def _check_seeds(seeds: Sequence[int]) -> None:
+    for seed in seeds:
+        try:
+            known = not isinstance(seed, bool) and 0 <= operator.index(seed) < 2**32
+        except TypeError:
+            known = False
+        if not known:
+            raise LatentError(f"seed {str(seed)[:40]} is not a whole number in [0, 2**32 - 1]")
+
+
 def _import_codes(file: Path) -> Tensor:
+    data = read_bytes(file, LatentError, _MAX_BYTES)
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise LatentError(f"{file}: over {_MAX_BYTES >> 20} MB, too large for codes")
         if file.suffix.lower() == ".npz":
-            with np.load(file, allow_pickle=False) as archive:
-                if "w" not in archive.files:
-                    raise LatentError(f"{file}: expected an array named 'w', found {archive.files[:8]}")
-                info = archive.zip.getinfo("w.npy")
-                if info.file_size > _MAX_BYTES:
-                    raise LatentError(f"{file}: 'w' unpacks to {info.file_size} bytes, too large for codes")
-                data: object = archive["w"]
+            codes = torch.from_numpy(parse_npy(_unpack_npz(data)))
         elif file.suffix.lower() == ".npy":
-            data = np.load(file, mmap_mode="r", allow_pickle=False)
+            codes = torch.from_numpy(parse_npy(data))
         else:
-            data = torch.load(file, map_location="cpu", weights_only=True)
-            if isinstance(data, dict):
-                named = [data[key] for key in ("w", "latent", "codes") if key in data]
-                if not named:
-                    raise LatentError(f"{file}: expected 'w', 'latent' or 'codes', found {list(data)[:8]}")
-                data = named[0]
-        codes = data.detach() if isinstance(data, Tensor) else torch.from_numpy(np.array(data))
-    except LatentError:
-        raise
-    except Exception as error:  # numpy and torch raise many kinds on damaged files
+            codes = _unpack_pt(data)
+    except Exception as error:  # numpy, zipfile and torch raise many kinds on damaged files
         raise LatentError(f"{file}: not readable as codes: {type(error).__name__}: {error}") from error
-    if not codes.is_floating_point() or codes.layout != torch.strided or codes.device.type != "cpu":
-        raise LatentError(f"{file}: expected an array of floating-point numbers, found {codes.dtype}")
+    if codes.numel() * 4 > _MAX_BYTES:
+        raise LatentError(f"{file}: codes of shape {tuple(codes.shape)} are over {_MAX_BYTES >> 20} MB")
     if codes.ndim == 1:
         codes = codes[None, None]
     elif codes.ndim == 2:
@@ -251,52 +294,72 @@ def _import_codes(file: Path) -> Tensor:
         raise LatentError(
             f"{file}: codes have shape {tuple(codes.shape)}: expected (D,), (L, D) or (B, L, D)"
         )
-    codes = codes.float()
+    codes = codes.float().contiguous()
     if not bool(codes.isfinite().all()):
         raise LatentError(f"{file}: the codes are not all finite")
-    return codes.clone()
+    return codes
+
+
+def _unpack_npz(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+        if "w.npy" not in names:
+            raise ValueError(f"expected an array named 'w', found {str(names)[:200]}")
+        with archive.open("w.npy") as stream:
+            unpacked = stream.read(_MAX_BYTES + 1)
+    if len(unpacked) > _MAX_BYTES:
+        raise ValueError(f"'w' unpacks to over {_MAX_BYTES >> 20} MB, too large for codes")
+    return unpacked
+
+
+def _unpack_pt(data: bytes) -> Tensor:
+    """A tensor saved by torch 1.6 or later; older formats are refused because some versions of torch
+    can be made to run code by them even when reading weights only."""
+    if not data.startswith(b"PK\x03\x04"):
+        raise ValueError("not a file of torch.save, or one of a torch before 1.6: save it again")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > _MAX_BYTES:
+            raise ValueError(f"it unpacks to over {_MAX_BYTES >> 20} MB, too large for codes")
+    found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if isinstance(found, dict):
+        named = [found[key] for key in ("w", "latent", "codes") if key in found]
+        if not named:
+            raise ValueError(f"expected 'w', 'latent' or 'codes', found {str(list(found))[:200]}")
+        found = named[0]
+    if not isinstance(found, Tensor) or found.is_nested or found.layout != torch.strided:
+        raise ValueError(f"expected a dense tensor, found {type(found).__name__}")
+    if not found.is_floating_point() or found.device.type != "cpu":
+        raise ValueError(f"expected floating-point numbers, found {found.dtype} on {found.device}")
+    return found.detach()
 
 
 def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
     seeds = json.loads(metadata["resefa.seeds"])
-    if seeds is not None and not (isinstance(seeds, list) and all(type(s) is int for s in seeds)):
-        raise LatentError("its seeds are not a list of whole numbers")
+    if seeds is not None and not isinstance(seeds, list):
+        raise LatentError(f"its seeds are {str(seeds)[:80]}")
     truncation = json.loads(metadata["resefa.truncation"])
     layers = json.loads(metadata["resefa.truncation_layers"])
     generator = json.loads(metadata["resefa.generator"])
-    if type(truncation) not in (int, float) or not -2 <= truncation <= 2:
-        raise LatentError(f"its truncation is {truncation!r}")
-    if layers is not None and (type(layers) is not int or layers < 0):
-        raise LatentError(f"its truncation_layers is {layers!r}")
-    if generator is not None and not isinstance(generator, str):
-        raise LatentError(f"its generator is {generator!r}")
     moves = json.loads(metadata["resefa.confined"])
     if not isinstance(moves, list) or len(moves) > _MAX_CONFINED:
         raise LatentError("its list of confined moves is damaged")
     confined = []
     for index, (confine, region) in enumerate(moves):
         if type(confine) not in (int, float) or not 0 <= confine <= 1:
-            raise LatentError(f"confined move {index} has confinement {confine!r}")
+            raise LatentError(f"confined move {index} has confinement {str(confine)[:40]}")
         prefix = f"confined_{index:02d}_"
         parts = {part: tensors.pop(prefix + part, None) for part in ("codes", "styles", "z")}
         mask = tensors.pop(prefix + "mask", None)
         confined.append(ConfinedMove(Region.from_json(region, mask), float(confine), **parts))
     known = {"codes", "label", "z", "z_offset", "style_offset"}
     if "codes" not in tensors or not set(tensors) <= known:
-        raise LatentError(f"its tensors are {sorted(tensors)[:8]}: expected 'codes' and some of {known}")
-    for name, tensor in tensors.items():
-        floating = name != "label"
-        if tensor.is_floating_point() != floating or tensor.ndim != {"codes": 3, "label": 1}.get(name, 2):
-            raise LatentError(f"its {name} has type {tensor.dtype} and shape {tuple(tensor.shape)}")
-    for move in confined:
-        for part, dims in (("codes", 3), ("styles", 2), ("z", 2)):
-            tensor = getattr(move, part)
-            if tensor is not None and (tensor.ndim != dims or not tensor.is_floating_point()):
-                raise LatentError(f"a confined move's {part} has shape {tuple(tensor.shape)}")
+        raise LatentError(
+            f"its tensors are {str(sorted(tensors))[:200]}: expected 'codes' and some of {known}"
+        )
     return Latent(
         **tensors,
         seed=None if seeds is None else tuple(seeds),
-        truncation=float(truncation),
+        truncation=truncation,
         truncation_layers=layers,
         confined=tuple(confined),
         generator=generator,

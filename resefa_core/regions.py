@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_MASK_SIDE = 8192
 _MAX_PARTS = 64
+_STORED_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +108,23 @@ class Region:
         return _from_json(data, mask, budget=[_MAX_PARTS])
 
     def to_json(self) -> dict[str, Any]:
-        """The region as JSON, in fractions; a painted part is only named, not stored."""
-        raise TypeError("a region is made with from_box, from_mask or preset")
+        """The region as JSON, in fractions. One with a painted part, or with very many parts, is just
+        `{"mask": true}`: `stored_mask` goes beside it."""
+        parts = self._parts()
+        if len(parts) > _MAX_PARTS or any(isinstance(part, _Mask) for part in parts):
+            return {"mask": True}
+        return self._json()
+
+    def stored_mask(self) -> Tensor:
+        """The mask that files keep beside `to_json`, `(256, 256)`, uint8.
+
+        Raises:
+            RegionError: only the mask tells the region, and at this size it is empty or full.
+        """
+        mask = (self.mask(_STORED_SIDE, _STORED_SIDE, check=False) * 255.0).round().to(torch.uint8)
+        if self.to_json() == {"mask": True}:
+            Region.from_mask(mask)
+        return mask
 
     def mask(self, height: int, width: int, check: bool = True) -> Tensor:
         """The soft mask at a resolution.
@@ -121,8 +137,12 @@ class Region:
             `(height, width)`, float32 in [0, 1], on the CPU.
 
         Raises:
-            RegionError: the region is empty or full at this resolution.
+            RegionError: the region is empty or full at this resolution, or no image has that size.
         """
+        if not 1 <= min(height, width) <= max(height, width) <= _MAX_MASK_SIDE:
+            raise RegionError(
+                f"a mask of {width} x {height} pixels was asked for: expected sides of 1 to {_MAX_MASK_SIDE}"
+            )
         mask = self._weights(height, width).clamp(0.0, 1.0)
         if check:
             if float(mask.max()) <= 1e-4:
@@ -140,13 +160,20 @@ class Region:
         return self if radius == 0.0 else _Feathered(self, radius)
 
     def __or__(self, other: Region) -> Region:
-        return _Union(self, other)
+        return _Union(self, other) if isinstance(other, Region) else NotImplemented
 
     def __and__(self, other: Region) -> Region:
-        return ~(~self | ~other)
+        return ~(~self | ~other) if isinstance(other, Region) else NotImplemented
 
     def __invert__(self) -> Region:
         return self.of if isinstance(self, _Inverse) else _Inverse(self)
+
+    def _parts(self) -> list[Region]:
+        """The region and all that it is made of."""
+        return [self]
+
+    def _json(self) -> dict[str, Any]:
+        raise TypeError("a region is made with from_box, from_mask or preset")
 
     def _weights(self, height: int, width: int) -> Tensor:
         raise TypeError("a region is made with from_box, from_mask or preset")
@@ -159,8 +186,8 @@ class _Box(Region):
     width: float
     height: float
 
-    def to_json(self) -> dict[str, Any]:
-        return {"box": [round(v, 6) for v in (self.x, self.y, self.width, self.height)]}
+    def _json(self) -> dict[str, Any]:
+        return {"box": [self.x, self.y, self.width, self.height]}
 
     def _weights(self, height: int, width: int) -> Tensor:
         rows = _coverage(self.y, self.y + self.height, height)
@@ -172,13 +199,12 @@ class _Box(Region):
 class _Mask(Region):
     values: Tensor
 
-    def to_json(self) -> dict[str, Any]:
-        return {"mask": True}
-
     def _weights(self, height: int, width: int) -> Tensor:
         values = self.values[None, None]
         if values.shape[2:] == (height, width):
             return values[0, 0].clone()
+        if height <= values.shape[2] and width <= values.shape[3]:
+            return F.interpolate(values, size=(height, width), mode="area")[0, 0]
         return F.interpolate(
             values, size=(height, width), mode="bilinear", antialias=True, align_corners=False
         )[0, 0]
@@ -189,8 +215,11 @@ class _Union(Region):
     first: Region
     second: Region
 
-    def to_json(self) -> dict[str, Any]:
-        return {"union": [self.first.to_json(), self.second.to_json()]}
+    def _parts(self) -> list[Region]:
+        return [self, *self.first._parts(), *self.second._parts()]
+
+    def _json(self) -> dict[str, Any]:
+        return {"union": [self.first._json(), self.second._json()]}
 
     def _weights(self, height: int, width: int) -> Tensor:
         return torch.maximum(self.first._weights(height, width), self.second._weights(height, width))
@@ -200,8 +229,11 @@ class _Union(Region):
 class _Inverse(Region):
     of: Region
 
-    def to_json(self) -> dict[str, Any]:
-        return {"not": self.of.to_json()}
+    def _parts(self) -> list[Region]:
+        return [self, *self.of._parts()]
+
+    def _json(self) -> dict[str, Any]:
+        return {"not": self.of._json()}
 
     def _weights(self, height: int, width: int) -> Tensor:
         return 1.0 - self.of._weights(height, width)
@@ -212,27 +244,27 @@ class _Feathered(Region):
     of: Region
     radius: float
 
-    def to_json(self) -> dict[str, Any]:
-        return {"feather": round(self.radius, 6), "of": self.of.to_json()}
+    def _parts(self) -> list[Region]:
+        return [self, *self.of._parts()]
+
+    def _json(self) -> dict[str, Any]:
+        return {"feather": self.radius, "of": self.of._json()}
 
     def _weights(self, height: int, width: int) -> Tensor:
-        mask = self.of._weights(height, width)[None, None]
+        mask = self.of._weights(height, width)
         sigma = self.radius * height
-        reach = int(math.ceil(3.0 * sigma))
-        if reach < 1:
-            return mask[0, 0]
-        offsets = torch.arange(-reach, reach + 1, dtype=mask.dtype)
-        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-        kernel /= kernel.sum()
-        mask = F.pad(mask, (reach, reach, reach, reach), mode="replicate")
-        mask = F.conv2d(mask, kernel.view(1, 1, -1, 1))
-        return F.conv2d(mask, kernel.view(1, 1, 1, -1))[0, 0]
+        down = _blur(height, sigma)
+        across = down if width == height else _blur(width, sigma)
+        return down @ mask @ across.T
 
 
 def _number(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise RegionError(f"{what} {value!r} is not a number")
-    number = float(value)
+        raise RegionError(f"{what} {str(value)[:40]} is not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise RegionError(f"{what} {number} is not finite")
     return number
@@ -252,13 +284,24 @@ def _coverage(start: float, stop: float, count: int) -> Tensor:
     return covered.float()
 
 
+def _blur(size: int, sigma: float) -> Tensor:
+    """A Gaussian blur of `size` pixels as a matrix; the first and the last pixel go on for ever."""
+    if sigma < 0.1:
+        return torch.eye(size)
+    reach = math.ceil(3.0 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
+    cumulative = F.pad(kernel.cumsum(0) / kernel.sum(), (1, 0))
+    pixels = torch.arange(size)
+    upto = cumulative[(pixels - pixels[:, None] + reach + 1).clamp(0, 2 * reach + 1)]
+    upto[:, -1] = 1.0
+    return upto.diff(dim=1, prepend=upto.new_zeros(size, 1)).float()
+
+
 def _mask_values(mask: object) -> Tensor:
-    if hasattr(mask, "convert") and hasattr(mask, "getextrema"):
-        array = _image_values(mask)
-    elif isinstance(mask, Tensor):
-        array = mask.detach().cpu().numpy()
-    else:
-        array = np.asarray(mask)
+    try:
+        array = _mask_array(mask)
+    except (TypeError, ValueError, RuntimeError, OSError, SyntaxError) as error:
+        raise RegionError(f"a mask was given that can't be read: {error}") from error
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array.squeeze(0 if array.shape[0] == 1 else 2)
     if array.ndim != 2 or 0 in array.shape or max(array.shape) > _MAX_MASK_SIDE:
@@ -266,19 +309,30 @@ def _mask_values(mask: object) -> Tensor:
             f"a mask of shape {array.shape} was given: expected (H, W) with sides up to {_MAX_MASK_SIDE}"
         )
     if array.dtype == np.uint8:
-        values = array.astype(np.float32) / 255.0
-    elif array.dtype == np.bool_ or np.issubdtype(array.dtype, np.floating):
-        values = array.astype(np.float32)
-    else:
+        array = array.astype(np.float32) / 255.0
+    elif array.dtype != np.bool_ and not np.issubdtype(array.dtype, np.floating):
         raise RegionError(f"a mask of type {array.dtype} was given: expected bool, uint8 or floating")
-    if not np.isfinite(values).all() or values.min() < -1e-4 or values.max() > 1.0 + 1e-4:
+    if not np.isfinite(array).all() or array.min() < -1e-4 or array.max() > 1.0 + 1e-4:
         raise RegionError("the mask has values outside [0, 1] (or not finite)")
-    return torch.from_numpy(values.clip(0.0, 1.0))
+    return torch.from_numpy(array.astype(np.float32).clip(0.0, 1.0))
+
+
+def _mask_array(mask: object) -> np.ndarray[Any, Any]:
+    if hasattr(mask, "convert") and hasattr(mask, "getextrema"):
+        return _image_values(mask)
+    if isinstance(mask, Tensor):
+        mask = mask.detach().cpu()
+        return (mask.float() if mask.is_floating_point() else mask).numpy()
+    return np.asarray(mask)
 
 
 def _image_values(image: Any) -> np.ndarray[Any, Any]:
     if max(image.size) > _MAX_MASK_SIDE:
         raise RegionError(f"a mask of {image.size} pixels was given: sides may have up to {_MAX_MASK_SIDE}")
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode.startswith("I"):
+        return np.asarray(image) / 65535.0
     luminance = np.asarray(image.convert("L"))
     if "A" in image.getbands() and luminance.min() == luminance.max():
         return np.asarray(image.getchannel("A"))
@@ -304,7 +358,7 @@ def _from_json(data: object, mask: Tensor | None, budget: list[int]) -> Region:
         if mask is None:
             raise RegionError("the region was painted, but its mask is missing")
         return Region.from_mask(mask)
-    raise RegionError(f"not a region: expected box, union, not, feather or mask, got {sorted(data)[:8]}")
+    raise RegionError(f"not a region: expected box, union, not, feather or mask, got {str(list(data))[:80]}")
 
 
 _Boxes = tuple[tuple[float, float, float, float], ...]

@@ -88,6 +88,8 @@ def latent_space(
             f"{', '.join(generator.spaces)}"
         )
     chosen = generator.check_layers(layers)
+    if name == "z" and generator.has_mapping and len(chosen) < generator.num_layers:
+        raise LatentError(f"noise moves all layers together: z takes no choice of layers, got {list(chosen)}")
     if name == "s":
         sizes = [generator.layer_sizes[layer] for layer in chosen]
         parts, start = [], 0

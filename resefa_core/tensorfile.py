@@ -1,14 +1,21 @@
-"""Safetensors files: bounded, checked reading and atomic writing, with the caller's error type."""
+"""Files of tensors: bounded, checked reading and atomic writing, with the caller's error type."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import json
+import math
 import os
+import secrets
+import stat
 import struct
-import tempfile
 from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -17,14 +24,22 @@ from torch import Tensor
 from .errors import ReSeFaError
 
 MAX_HEADER_BYTES = 1 << 20
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.uint8)
+MAX_TENSORS = 4096
+DTYPES = {
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "U8": torch.uint8,
+}
 _HASH = "modelspec.hash_sha256"
 
 
 def read_tensors(
     path: str | PathLike[str], error: type[ReSeFaError], max_bytes: int
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a small safetensors file that may come from a stranger.
+    """Read a safetensors file that may come from a stranger.
 
     Args:
         path: the file.
@@ -32,53 +47,134 @@ def read_tensors(
         max_bytes: the largest file that is accepted; headers may have up to 1 MB.
 
     Returns:
-        The tensors, all finite and of a known type, and the metadata.
+        The tensors, none empty, all finite and of a known type, and the metadata.
     """
     file = Path(path)
     data = read_bytes(file, error, max_bytes)
-    metadata = _metadata(file, error)
+    _, metadata = _parse_header(file, io.BytesIO(data), len(data), error)
     try:
         tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError, RuntimeError) as problem:
+    except (SafetensorError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as problem:
         raise error(f"{file}: damaged safetensors file: {problem}") from problem
-    for name, tensor in tensors.items():
-        if tensor.dtype not in DTYPES:
-            raise error(f"{file}: tensor {name!r} has type {tensor.dtype}, expected one of {DTYPES}")
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise error(f"{file}: tensor {name!r} has values that are not finite")
+    _check_tensors(file, tensors, error)
     expected = metadata.get(_HASH)
     if expected is not None and expected != hash_tensors(tensors):
         raise error(f"{file}: the tensors do not match the file's SHA-256: it was damaged or altered")
     return tensors, metadata
 
 
-def read_bytes(file: Path, error: type[ReSeFaError], max_bytes: int) -> bytes:
-    """A safetensors file's bytes, after checking its size and its header's size."""
+def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[set[str], dict[str, str]]:
+    """The names of a safetensors file's tensors, and its metadata, without reading the tensors."""
+    file = Path(path)
     try:
-        with file.open("rb") as stream:
+        with _open(file, error) as stream:
+            return _parse_header(file, stream, os.fstat(stream.fileno()).st_size, error)
+    except (OSError, ValueError) as problem:
+        raise error(f"{file}: can't be read: {_reason(problem)}") from problem
+
+
+def read_bytes(file: Path, error: type[ReSeFaError], max_bytes: int) -> bytes:
+    """All of a regular file, which must not be larger than `max_bytes`."""
+    try:
+        with _open(file, error) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > max_bytes:
                 raise error(f"{file}: {size} bytes, more than the {max_bytes >> 20} MB that are accepted")
-            data = stream.read(max_bytes + 1)
-    except OSError as problem:
-        raise error(f"{file}: can't be read: {problem.strerror or problem}") from problem
-    if len(data) < 8:
-        raise error(f"{file}: {len(data)} bytes, too short for a safetensors file")
-    (header,) = struct.unpack("<Q", data[:8])
-    if header > MAX_HEADER_BYTES or header > len(data) - 8:
+            return stream.read(size)
+    except (OSError, ValueError) as problem:
+        raise error(f"{file}: can't be read: {_reason(problem)}") from problem
+
+
+def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
+    """The floating-point array in the bytes of an .npy file, as float32.
+
+    Raises:
+        ValueError: anything else, or a shape that does not fit the number of bytes.
+    """
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"version {version} of the format")
+    if dtype.kind != "f":
+        raise ValueError(f"it holds {dtype}, expected floating-point numbers")
+    start = stream.tell()
+    if math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError(f"{len(data) - start} bytes of data do not make an array of shape {shape}")
+    array = np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if by_columns else "C")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def _open(file: Path, error: type[ReSeFaError]) -> BinaryIO:
+    """Open a regular file; a pipe is refused without waiting for its writer."""
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+    stream = open(file, "rb", opener=opener)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise error(f"{file}: not a regular file")
+    return stream
+
+
+def _reason(problem: OSError | ValueError) -> str:
+    return str(getattr(problem, "strerror", None) or problem)
+
+
+def _parse_header(
+    file: Path, stream: BinaryIO | io.BytesIO, size: int, error: type[ReSeFaError]
+) -> tuple[set[str], dict[str, str]]:
+    """The tensors' names and the metadata; types and shapes are checked before anything is allocated."""
+    if size < 8:
+        raise error(f"{file}: {size} bytes, too short for a safetensors file")
+    (length,) = struct.unpack("<Q", stream.read(8))
+    if length > MAX_HEADER_BYTES or length > size - 8:
         raise error(
-            f"{file}: not a safetensors file, or cut off: its header claims {header} bytes, "
-            f"the file has {len(data)} and at most {MAX_HEADER_BYTES} are accepted"
+            f"{file}: not a safetensors file, or cut off: its header claims {length} bytes, "
+            f"the file has {size} and at most {MAX_HEADER_BYTES} are accepted"
         )
-    return data
-
-
-def _metadata(file: Path, error: type[ReSeFaError]) -> dict[str, str]:
     try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            return dict(opened.metadata() or {})
-    except (SafetensorError, OSError, ValueError, TypeError) as problem:
-        raise error(f"{file}: damaged safetensors file: {problem}") from problem
+        header = json.loads(stream.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{file}: not a safetensors file, or damaged: its header: {problem}") from problem
+    if not isinstance(header, dict):
+        raise error(f"{file}: not a safetensors file: its header is no JSON object")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise error(f"{file}: damaged safetensors file: its metadata are not all text")
+    if len(header) > MAX_TENSORS:
+        raise error(f"{file}: {len(header)} tensors, more than the {MAX_TENSORS} that are accepted")
+    for name, entry in header.items():
+        known = entry if isinstance(entry, dict) else {}
+        shape = known.get("shape")
+        if known.get("dtype") not in list(DTYPES) or not isinstance(shape, list):
+            raise error(f"{file}: tensor {name[:80]!r} is {str(entry)[:80]}, expected one of {list(DTYPES)}")
+        if not all(type(side) is int and side > 0 for side in shape):
+            raise error(f"{file}: tensor {name[:80]!r} has the shape {str(shape)[:80]}")
+    return set(header), metadata
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _check_tensors(file: Path, tensors: dict[str, Tensor], error: type[ReSeFaError]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES.values() or tensor.numel() == 0:
+            raise error(
+                f"{file}: tensor {name[:80]!r} has type {tensor.dtype} and shape {tuple(tensor.shape)}: "
+                f"expected one of {list(DTYPES)}, and not empty"
+            )
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise error(f"{file}: tensor {name[:80]!r} has values that are not finite")
 
 
 def hash_tensors(tensors: dict[str, Tensor]) -> str:
@@ -87,7 +183,7 @@ def hash_tensors(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode("utf-8", "surrogatepass"))
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -97,41 +193,59 @@ def write_tensors(
     metadata: dict[str, str],
     error: type[ReSeFaError],
     overwrite: bool = False,
+    max_bytes: int | None = None,
 ) -> None:
     """Write a safetensors file so that a crash leaves either the old file or the new one, whole.
 
-    The tensors' SHA-256 is added to the metadata. An existing file is kept unless `overwrite`.
+    The tensors' SHA-256 is added to the metadata. An existing file is kept unless `overwrite`. What
+    `read_tensors` would not accept (with the same `max_bytes`) is not written.
     """
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    metadata = {**metadata, _HASH: hash_tensors(tensors)}
-    write_bytes(path, safetensors.torch.save(tensors, metadata), error, overwrite)
+    file = Path(path)
+    tensors = _unshared(tensors)
+    _check_tensors(file, tensors, error)
+    data = safetensors.torch.save(tensors, {**metadata, _HASH: hash_tensors(tensors)})
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > MAX_HEADER_BYTES:
+        raise error(f"{file}: {length} bytes of names, texts and pictures, more than {MAX_HEADER_BYTES}")
+    if max_bytes is not None and len(data) > max_bytes:
+        raise error(f"{file}: it would have {len(data)} bytes, more than the {max_bytes >> 20} MB accepted")
+    write_bytes(file, data, error, overwrite)
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors, copied where two have their memory in common."""
+    seen: set[int] = set()
+    separate = {}
+    for name, tensor in tensors.items():
+        separate[name] = tensor.contiguous()
+        memory = separate[name].untyped_storage().data_ptr()
+        if memory in seen:
+            separate[name] = separate[name].clone()
+        seen.add(memory)
+    return separate
 
 
 def write_bytes(path: str | PathLike[str], data: bytes, error: type[ReSeFaError], overwrite: bool) -> None:
     """Write a file atomically; see `write_tensors`."""
     file = Path(path)
-    if file.exists() and not overwrite:
-        raise error(f"{file} exists: choose another name, or ask to overwrite it")
-    temporary = None
+    temporary = file.parent / f".resefa-{secrets.token_hex(8)}.part"
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=f".{file.name[:64]}.", suffix=".part", delete=False
-        ) as stream:
-            temporary = Path(stream.name)
+        if not overwrite and file.exists():
+            raise FileExistsError(file)
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         if overwrite:
             temporary.replace(file)
         else:
             _rename_new(temporary, file)
     except FileExistsError as problem:
         raise error(f"{file} exists: choose another name, or ask to overwrite it") from problem
-    except OSError as problem:
-        raise error(f"{file}: can't be written: {problem.strerror or problem}") from problem
+    except (OSError, ValueError) as problem:
+        raise error(f"{file}: can't be written: {_reason(problem)}") from problem
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
 
 
@@ -145,9 +259,3 @@ def _rename_new(temporary: Path, file: Path) -> None:
         if file.exists():
             raise FileExistsError(file) from None
         temporary.replace(file)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -28,9 +28,9 @@ def load_generator(
         CheckpointError: no such name or file, or the file is not a generator that is known here.
     """
     file = BUNDLED / f"{name}.safetensors"
-    if "/" in str(name) or "\\" in str(name) or not file.is_file():
+    if "/" in str(name) or "\\" in str(name) or not _is_file(file):
         file = Path(name)
-    if not file.is_file():
+    if not _is_file(file):
         raise CheckpointError(
             f"{name}: no such file, and not a bundled generator; bundled: {', '.join(bundled_names())}"
         )
@@ -42,6 +42,13 @@ def load_generator(
                 return generator.eval().to(device or "cpu")
     supported = "; ".join(reader.DESCRIPTION for reader in READERS)
     raise CheckpointError(f"{file}: not a generator that is known here. Supported: {supported}")
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def bundled_names() -> list[str]:

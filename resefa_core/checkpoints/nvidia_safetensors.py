@@ -11,25 +11,24 @@ import math
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-from safetensors import SafetensorError
+import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..generators.base import Generator
 from ..generators.stylegan2 import StyleGAN2
+from ..tensorfile import read_header, read_tensors
 
 DESCRIPTION = "StyleGAN2 as safetensors with NVIDIA's tensor names (mapping.*, synthesis.*)"
+_MAX_BYTES = 4 << 30
 _MARKS = ("mapping.fc0.weight", "mapping.w_avg", "synthesis.b4.const", "synthesis.b4.conv1.weight")
 
 
 def detect(file: Path) -> bool:
     """Whether the file's tensors are named as NVIDIA's StyleGAN2 names them."""
     try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            return set(_MARKS) <= set(opened.keys())
-    except (SafetensorError, OSError, ValueError):
+        return read_header(file, CheckpointError)[0].issuperset(_MARKS)
+    except CheckpointError:
         return False
 
 
@@ -39,31 +38,46 @@ def load(file: Path) -> Generator:
     Raises:
         CheckpointError: damaged, another architecture, or tensors that do not fit together.
     """
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            metadata = dict(opened.metadata() or {})
-        tensors = safetensors.torch.load_file(file)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{file}: damaged safetensors file: {error}") from error
+    tensors, metadata = read_tensors(file, CheckpointError, _MAX_BYTES)
     architecture = metadata.get("arch", "stylegan2")
     if architecture != "stylegan2":
-        raise CheckpointError(f"{file}: architecture {architecture!r} is not supported: expected 'stylegan2'")
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{file}: tensor {name!r} is not all finite floating-point numbers")
+        raise CheckpointError(
+            f"{file}: architecture {architecture[:80]!r} is not supported: expected 'stylegan2'"
+        )
+    kept = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith("resample_filter")}
+    for name, tensor in kept.items():
+        if not tensors[name].is_floating_point() or not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{file}: tensor {name[:80]!r} is not all finite floating-point numbers")
     try:
-        generator = StyleGAN2(**_configuration(tensors, metadata))
-        wanted = set(generator.state_dict())
-        kept = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith("resample_filter")}
-        if set(kept) != wanted:
-            raise CheckpointError(
-                f"{file}: missing tensors {sorted(wanted - set(kept))[:4]}, "
-                f"unexpected tensors {sorted(set(kept) - wanted)[:4]}"
-            )
+        configuration = _configuration(tensors, metadata)
+        with torch.device("meta"):
+            expected = {name: t.shape for name, t in StyleGAN2(**configuration).state_dict().items()}
+        _compare(expected, kept)
+        generator = StyleGAN2(**configuration)
         generator.load_state_dict(kept, strict=True)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except KeyError as error:
+        raise CheckpointError(f"{file}: its tensors do not make a StyleGAN2: {error} is missing") from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        IndexError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointError(f"{file}: its tensors do not make a StyleGAN2: {error}") from error
     return generator
+
+
+def _compare(expected: dict[str, torch.Size], found: dict[str, Tensor]) -> None:
+    """Raise ValueError unless the tensors are those expected, before memory is taken for any."""
+    missing, unexpected = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or unexpected:
+        raise ValueError(f"missing {str(missing[:4])[:300]}, unexpected {str(unexpected[:4])[:300]}")
+    for name, shape in expected.items():
+        if found[name].shape != shape:
+            raise ValueError(f"{name} has shape {tuple(found[name].shape)}, expected {tuple(shape)}")
 
 
 def _configuration(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
@@ -83,15 +97,23 @@ def _configuration(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict
     embed = tensors.get("mapping.embed.weight")
     z_dim = tensors["mapping.fc0.weight"].shape[1] - (0 if embed is None else w_dim)
     mapping = given.get("mapping_kwargs", {})
+    lr_multiplier = mapping.get("lr_multiplier", 0.01)
+    if type(lr_multiplier) not in (int, float) or not 0 < lr_multiplier < 1e6:
+        raise ValueError(f"its lr_multiplier is {str(lr_multiplier)[:40]}")
+    img_channels = tensors[f"synthesis.b{resolution}.torgb.weight"].shape[0]
+    if img_channels != 3 or z_dim < 1:
+        raise ValueError(
+            f"it has {img_channels} colour channels and z of size {z_dim}: expected 3, and 1 or more"
+        )
     return {
         "z_dim": z_dim,
         "c_dim": 0 if embed is None else embed.shape[1],
         "w_dim": w_dim,
         "img_resolution": resolution,
-        "img_channels": tensors[f"synthesis.b{resolution}.torgb.weight"].shape[0],
+        "img_channels": img_channels,
         "num_mapping_layers": depth,
         "mapping_features": tensors["mapping.fc0.weight"].shape[0] if depth > 1 else None,
-        "lr_multiplier": float(mapping.get("lr_multiplier", 0.01)),
+        "lr_multiplier": float(lr_multiplier),
         "channel_base": channels[resolution] * resolution,
         "channel_max": max(channels.values()),
     }

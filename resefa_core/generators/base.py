@@ -30,6 +30,7 @@ from .styles import Gate, State, Style
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+
 class Generator(nn.Module, ABC):
     """A pretrained generator, seen as a chain of layers.
 

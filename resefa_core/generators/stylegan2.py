@@ -48,7 +48,7 @@ class FullyConnected(nn.Module):
         return F.linear(x, self.matrix(), self.bias * self.bias_gain)
 
 
-class Mapping(nn.Module):
+class MappingNetwork(nn.Module):
     """Noise (and class) to w."""
 
     w_avg: Tensor
@@ -243,7 +243,7 @@ class StyleGAN2(Generator):
         self.num_classes = c_dim
         self.latent_dim = w_dim
         self.resolution = img_resolution
-        self.mapping = Mapping(
+        self.mapping = MappingNetwork(
             z_dim, c_dim, w_dim, num_mapping_layers, mapping_features or w_dim, lr_multiplier
         )
         self.synthesis = Synthesis(w_dim, img_resolution, img_channels, channel_base, channel_max)
@@ -368,7 +368,7 @@ class _LayerAt:
             energy=energy,
             weight=weight,
             modulated_weight=weight * style[0, :, None, None],
-            slope=torch.where(before > 0, _GAIN, _GAIN * _SLOPE),
+            slope=_GAIN * (_SLOPE + (1.0 - _SLOPE) * (before > 0).to(before)),
         )
 
     def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
@@ -379,7 +379,7 @@ class _LayerAt:
             return self.layer.convolve(x, self.modulated_weight, self.kernel).mul_(self.slope)
         moved = _push_modulation(self.x, self.style, x, style)
         pushed = self.layer.convolve(moved, self.weight, self.kernel)
-        change = -self.demodulation**3 * F.linear(self.style * style, self.energy)
+        change = -(self.demodulation**3) * F.linear(self.style * style, self.energy)
         return pushed.addcmul_(self.output, change[:, :, None, None]).mul_(self.slope)
 
 

@@ -1,0 +1,94 @@
+"""Set-up without anything but Python 3.10 or newer.
+
+    python install.py demo    install into .venv, find mouth and eye directions of a face, show them
+    python install.py test    install into .venv, check the code and run the tests
+    python install.py         check what is installed here and report; changes nothing
+
+The last is what ComfyUI-Manager calls: ComfyUI's own Python already has what `requirements.txt` names,
+or its manager installs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENT = ROOT / ".venv"
+OLDEST_PYTHON = (3, 10)
+MODULES = {"numpy": "numpy", "pillow": "PIL", "safetensors": "safetensors", "tqdm": "tqdm", "torch": "torch"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job; returns the exit code."""
+    if sys.version_info < OLDEST_PYTHON:
+        print(f"ReSeFa needs Python 3.10 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    jobs = {(): report, ("demo",): demo, ("test",): test}
+    job = jobs.get(tuple(arguments[:1]))
+    if job is None or len(arguments) > 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return job()
+
+
+def report() -> int:
+    """Say which of the needed packages this Python has."""
+    missing = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"ReSeFa: missing here: {', '.join(missing)}. Install with: pip install -r requirements.txt")
+        if "torch" in missing:
+            print("ReSeFa: torch comes with ComfyUI; elsewhere, see pytorch.org for your machine's build")
+        return 1
+    print("ReSeFa: everything it needs is installed")
+    return 0
+
+
+def demo() -> int:
+    """Install, then find directions and show what they do."""
+    python = environment("torch")
+    folder = ROOT / "resefa-demo"
+    code = run(python, "-m", "resefa_core", "demo", "--output-dir", str(folder))
+    if code == 0:
+        print(f"\nNext: {python} -m resefa_core --help")
+    return code
+
+
+def test() -> int:
+    """Install, then check format, style and types, and run the tests."""
+    python = environment("torch", "dev")
+    checks = (
+        ("-m", "ruff", "format", "--check", "."),
+        ("-m", "ruff", "check", "."),
+        ("-m", "mypy"),
+        ("-m", "pytest"),
+    )
+    codes = [run(python, *check) for check in checks]
+    return max(codes)
+
+
+def environment(*extras: str) -> Path:
+    """A virtual environment with the package, from `constraints.txt`; its Python."""
+    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.is_file():
+        print(f"Making a virtual environment in {ENVIRONMENT} ...", flush=True)
+        if run(Path(sys.executable), "-m", "venv", str(ENVIRONMENT)) != 0:
+            sys.exit("The venv module does not work here (on Debian and Ubuntu: apt install python3-venv)")
+    print("Installing (the first time, torch takes a while) ...", flush=True)
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    constraints = ("--constraint", str(ROOT / "constraints.txt"))
+    package = f"{ROOT}[{','.join(extras)}]"
+    if run(python, *install, *constraints, "--editable", package) != 0:
+        sys.exit("Installing failed: pip's message above says why")
+    return python
+
+
+def run(python: Path, *arguments: str) -> int:
+    return subprocess.run([str(python), *arguments], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,715 @@
+"""The command line: `resefa`, or `python -m resefa_core`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from tqdm import tqdm
+
+from ._version import __version__
+from .checkpoints import bundled_names, load_generator
+from .directions import Directions, encode_thumbnail
+from .editing import edit, move, sweep, with_confined_steps
+from .errors import DirectionFileError, JacobianError, LatentError, ParameterError, RegionError, ReSeFaError
+from .factorization import factorize
+from .generators import Generator
+from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
+from .latents import Latent
+from .regions import PRESETS, Region
+from .sheets import contact_sheet, save_png, to_pil
+from .tensorfile import read_tensors
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+_COLUMNS = 8
+_JACOBIANS_LIMIT = 4 << 30
+
+_EXAMPLES = """\
+examples:
+  resefa generate --seeds 0-15 -o faces.png
+  resefa factorize --seed 13 --region mouth -o mouth.safetensors --sheet mouth.png
+  resefa sweep mouth.safetensors --seed 21 -o strips.png
+  resefa edit mouth.safetensors --seed 13 --move 0=3 --move 1=-2 -o edited.png
+  resefa info mouth.safetensors
+
+`resefa COMMAND --help` tells more about each. Exit codes: 0 done, 1 refused or failed (the reason is on
+standard error), 2 unusable arguments, 130 interrupted."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 if done, 1 if it was refused or failed, 130 if interrupted. Unusable arguments exit with 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        return 0
+    except ReSeFaError as error:
+        print(f"resefa: error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("resefa: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="resefa",
+        description="Point at a region of a GAN's image; get latent directions that change only that.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"resefa {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    generate = _command(
+        commands,
+        "generate",
+        "draw images by seed",
+        _generate,
+        "resefa generate --seeds 0-15 --truncation 0.7 -o faces.png",
+    )
+    _add_generator(generate)
+    generate.add_argument(
+        "--seeds", type=_seeds, default=list(range(16)), help="e.g. 7, or 0-15, or 1,4,9-12 (default: 0-15)"
+    )
+    _add_sampling(generate)
+    _add_output(generate, "PNG: one image, or a contact sheet of several")
+    generate.add_argument("--save-latent", type=Path, metavar="FILE", help="write the latents, too")
+
+    find = _command(
+        commands,
+        "factorize",
+        "find directions that change a region",
+        _factorize,
+        "resefa factorize --seed 13 --region mouth -o mouth.safetensors --sheet mouth.png",
+        "resefa factorize --region 0.3,0.55,0.4,0.2 --samples 6 -o smile.safetensors",
+        "resefa factorize --region hat_mask.png --space w --layers 2-5 -o hat.safetensors",
+    )
+    _add_generator(find)
+    _add_latent(find)
+    find.add_argument(
+        "--region",
+        required=True,
+        metavar="REGION",
+        help="a preset (mouth, eyes, ... or ffhq/mouth), a box x,y,width,height in fractions, "
+        "or a mask image's path",
+    )
+    find.add_argument(
+        "--feather", type=float, default=0.0, help="soften the region's edge (fraction; default: 0)"
+    )
+    find.add_argument("--space", choices=("w", "w+", "s", "z", "z+"), help="latent space (default: w+ or z)")
+    find.add_argument("--layers", type=_seeds, help="layers to move, e.g. 4-7 (default: all)")
+    find.add_argument("-k", "--count", type=int, default=8, help="number of directions (default: 8)")
+    find.add_argument(
+        "--samples",
+        type=int,
+        default=1,
+        help="images to solve jointly: 1 for the image at hand, 6 or more for directions that hold "
+        "on others, too (default: 1)",
+    )
+    find.add_argument("--regularization", type=float, default=1e-3, help="lambda (default: 0.001)")
+    find.add_argument(
+        "--method",
+        choices=("auto", "dense", "matrix-free"),
+        default="auto",
+        help="how to analyse (default: by cost)",
+    )
+    find.add_argument("--solver", choices=("cholesky", "woodbury"), default="cholesky")
+    find.add_argument(
+        "--jacobian", type=Path, metavar="FILE", help="keep the analysis there, or use it if there"
+    )
+    for field in ("title", "author", "description", "license"):
+        find.add_argument(f"--{field}", default="", help=f"the file's {field}")
+    _add_output(find, "direction file (.safetensors, or .npy for vectors alone)")
+    find.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: a strip of images per direction")
+
+    strips = _command(
+        commands,
+        "sweep",
+        "show what directions do: a strip of images each",
+        _sweep,
+        "resefa sweep mouth.safetensors --seed 21 --strengths -6,-3,0,3,6 -o strips.png",
+        "resefa sweep lipstick.npy --generator ffhq.safetensors --space w --layers 8-11 -o strips.png",
+    )
+    _add_directions(strips)
+    strips.add_argument(
+        "--directions", metavar="LIST", help="which, by index or name, e.g. 0,1,smile (default: all)"
+    )
+    strips.add_argument(
+        "--strengths", type=_numbers, default=[-4, -2, 0, 2, 4], help="in steps (default: -4,-2,0,2,4)"
+    )
+    _add_output(strips, "PNG")
+
+    change = _command(
+        commands,
+        "edit",
+        "move along directions and draw the result",
+        _edit,
+        "resefa edit mouth.safetensors --seed 13 --move 0=3 --move 1=-2 --confine 1 -o edited.png",
+    )
+    _add_directions(change)
+    change.add_argument(
+        "--move",
+        action="append",
+        required=True,
+        type=_movement,
+        metavar="WHICH=STRENGTH",
+        help="direction by index or name, and how many steps; repeat to add up",
+    )
+    _add_output(change, "PNG of the edited image")
+    change.add_argument("--save-latent", type=Path, metavar="FILE", help="write the edited latent, too")
+
+    turn = _command(
+        commands,
+        "convert",
+        "turn directions from .npy to .safetensors or back",
+        _convert,
+        "resefa convert stylegan2_ffhq_lipstick.npy lipstick.safetensors",
+        "resefa convert mine.npy mine.safetensors --space w --layers 4-7",
+        "resefa convert mouth.safetensors mouth.npy",
+    )
+    turn.add_argument("input", type=Path)
+    turn.add_argument("output", type=Path)
+    _add_npy(turn)
+    turn.add_argument("--force", action="store_true", help="replace the output if it exists")
+
+    tell = _command(
+        commands,
+        "info",
+        "tell what a file holds: directions, latents, an analysis, a generator",
+        _info,
+        "resefa info mouth.safetensors",
+        "resefa info avatars --json",
+    )
+    tell.add_argument("file", help="a file, or a bundled generator's name")
+    tell.add_argument("--json", action="store_true", help="for programs")
+
+    show = _command(
+        commands,
+        "demo",
+        "find mouth and eye directions of a drawn face and show them",
+        _demo,
+        "resefa demo --output-dir resefa-demo",
+    )
+    show.add_argument("--output-dir", type=Path, default=Path("resefa-demo"))
+    show.add_argument("--seed", type=int, default=13)
+    return parser
+
+
+def _command(commands: Any, name: str, summary: str, run: Any, *examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog="\n  ".join(["examples:" if len(examples) > 1 else "example:", *examples]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_generator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-g",
+        "--generator",
+        default="avatars",
+        help=f"a generator's file, or a bundled one: {', '.join(bundled_names())} (default: avatars)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        default=0.7,
+        help="1: as drawn, 0: the mean image (default: 0.7)",
+    )
+    parser.add_argument("--label", type=int, help="the class, where the generator has classes")
+
+
+def _add_latent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=13, help="the image's seed (default: 13)")
+    _add_sampling(parser)
+    parser.add_argument(
+        "--latent",
+        type=Path,
+        metavar="FILE",
+        help="a latent's file instead of a seed; also a projector's codes",
+    )
+
+
+def _add_npy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--space", choices=("w", "w+", "s", "z", "z+"), help="of an .npy file")
+    parser.add_argument("--layers", type=_seeds, help="of an .npy file, e.g. 4-7")
+
+
+def _add_directions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a direction file (.safetensors or .npy)")
+    _add_generator(parser)
+    _add_latent(parser)
+    _add_npy(parser)
+    parser.add_argument(
+        "--confine",
+        type=float,
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        help="confine the edit to the region: 0 not at all, 1 fully (default: 0; 1 without a number)",
+    )
+    parser.add_argument(
+        "--feather", type=float, default=0.0, help="soften a confined edit's edge (fraction; default: 0)"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+
+
+def _seeds(text: str) -> list[int]:
+    """`7`, `0-15`, `1,4,9-12` as a list of whole numbers."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{part!r} is not a whole number or a range like 0-15")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < first + 4096:
+            raise argparse.ArgumentTypeError(f"{part!r} is not an ascending range of at most 4096")
+        numbers.extend(range(first, last + 1))
+    return numbers
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers like -4,0,4") from error
+
+
+def _movement(text: str) -> tuple[int | str, float]:
+    name, separator, value = text.rpartition("=")
+    try:
+        strength = float(value)
+    except ValueError:
+        separator = ""
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0=2.5 or smile=-1")
+    return _which(name), strength
+
+
+def _which(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"-?\d{1,9}", text.strip()) else text.strip()
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Progress]:
+    """A bar on standard error that appears once the work has taken half a second."""
+    with tqdm(desc=label, unit="", delay=0.5, leave=False, file=sys.stderr) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
+
+
+def _refuse_existing(options: argparse.Namespace, *paths: Path | None) -> None:
+    """Refuse before any work starts what could not be written after it."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.exists() and not options.force:
+            raise ReSeFaError(f"{path} exists: choose another name, or pass --force to replace it")
+        if not path.parent.is_dir():
+            raise ReSeFaError(f"{path.parent} is not a folder: make it first")
+
+
+def _load(options: argparse.Namespace) -> Generator:
+    try:
+        device = torch.device(options.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ParameterError(f"device {options.device!r} can't be used: {error}") from error
+    return load_generator(options.generator, device)
+
+
+def _latent(options: argparse.Namespace, generator: Generator) -> Latent:
+    if options.latent is not None:
+        latent = Latent.load(options.latent).expand(generator.num_layers)
+        generator.check_latent(latent)
+        return latent[:1]
+    return generator.sample(options.seed, options.truncation, options.label)
+
+
+def _directions(options: argparse.Namespace) -> Directions:
+    if options.file.suffix.lower() == ".npy":
+        return Directions.from_npy(options.file, options.space, options.layers)
+    return Directions.load(options.file)
+
+
+def _region(text: str, generator: Generator) -> Region:
+    numbers = text.split(",")
+    if len(numbers) == 4:
+        try:
+            return Region.from_box(*(float(n) for n in numbers))
+        except ValueError as error:
+            raise RegionError(f"{text!r} is not a box x,y,width,height in fractions") from error
+    if Path(text).is_file():
+        try:
+            with Image.open(text) as picture:
+                return Region.from_mask(picture)
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            raise RegionError(f"{text}: not readable as a mask image: {error}") from error
+    if "/" in text:
+        return Region.preset(text)
+    if generator.name not in PRESETS:
+        raise RegionError(
+            f"{text!r} is no file, and there are no presets for {generator.name!r}: "
+            f"give a box x,y,width,height, a mask image, or FAMILY/NAME from {', '.join(PRESETS)}"
+        )
+    return Region.preset(text, generator.name)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    _refuse_existing(options, options.output, options.save_latent)
+    generator = _load(options)
+    latent = generator.sample(options.seeds, options.truncation, options.label)
+    images: list[Tensor] = []
+    with _progress("drawing") as report:
+        for index in range(len(latent)):
+            images.append(generator.synthesize(latent[index])[0])
+            report(index + 1, len(latent))
+    if len(images) == 1:
+        picture = to_pil(images[0])
+    else:
+        rows = [images[i : i + _COLUMNS] for i in range(0, len(images), _COLUMNS)]
+        labels = [
+            f"seed {options.seeds[i]}\nto {options.seeds[min(i + _COLUMNS, len(images)) - 1]}"
+            for i in range(0, len(images), _COLUMNS)
+        ]
+        picture = contact_sheet(rows, labels, title=f"{generator.name}, truncation {options.truncation:g}")
+    save_png(picture, options.output, options.force)
+    print(f"wrote {options.output}")
+    if options.save_latent is not None:
+        latent.save(options.save_latent, options.force)
+        print(f"wrote {options.save_latent}")
+
+
+def _factorize(options: argparse.Namespace) -> None:
+    _refuse_existing(options, options.output, options.sheet)
+    if options.output.suffix.lower() not in (".safetensors", ".npy"):
+        raise DirectionFileError(f"{options.output}: expected a name that ends in .safetensors or .npy")
+    if options.samples < 1:
+        raise ParameterError(f"--samples {options.samples} is out of range: expected 1 or more")
+    if options.samples > 1 and options.latent is not None:
+        raise ParameterError("--samples draws further seeds: it can't be combined with --latent")
+    generator = _load(options)
+    region = _region(options.region, generator).feather(options.feather)
+    latent = _latent(options, generator)
+    jacobians = _analyse(options, generator, latent)
+    with _progress("solving") as report:
+        directions = factorize(
+            jacobians,
+            region,
+            options.count,
+            options.regularization,
+            solver=options.solver,
+            progress=report,
+        )
+    label = options.region if re.fullmatch(r"[\w/]+", options.region) else "region"
+    directions = replace(
+        directions.renamed({i: f"{label} {i}" for i in range(len(directions))}),
+        title=options.title or f"{label} of {generator.name}",
+        author=options.author,
+        description=options.description,
+        license=options.license,
+    )
+    if generator.can_confine:
+        directions = with_confined_steps(generator, latent, directions)
+    if options.output.suffix.lower() == ".npy":
+        directions.to_npy(options.output, options.force)
+    else:
+        strip = _strip(generator, latent, directions[:1])
+        directions = replace(directions, thumbnail=encode_thumbnail(strip))
+        directions.save(options.output, options.force)
+    print(_table(directions))
+    print(f"wrote {options.output}")
+    if options.sheet is not None:
+        save_png(_sweep_sheet(generator, latent, directions), options.sheet, options.force)
+        print(f"wrote {options.sheet}")
+
+
+def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) -> list[Jacobian]:
+    kept: Path | None = options.jacobian
+    if kept is not None and options.samples > 1:
+        raise ParameterError(
+            "--jacobian keeps the analysis of one image: it can't be combined with --samples"
+        )
+    if kept is not None and kept.is_file():
+        jacobian = load_jacobian(kept, generator)
+        same = jacobian.latent.codes.shape == latent.codes.shape and torch.equal(
+            jacobian.latent.codes.cpu(), latent.codes.cpu()
+        )
+        space = options.space or generator.spaces[0]
+        layers = generator.check_layers(options.layers)
+        if not same or (jacobian.space, jacobian.layers) != (space, layers):
+            raise LatentError(
+                f"{kept}: an analysis of another latent, space or layers "
+                f"(seed {jacobian.latent.seed}, {jacobian.space}, layers {list(jacobian.layers)})"
+            )
+        return [jacobian]
+    latents = [latent]
+    for seed in range(options.seed + 1, options.seed + options.samples):
+        latents.append(generator.sample(seed, options.truncation, options.label))
+    jacobians = []
+    for index, each in enumerate(latents):
+        name = "analysing" if len(latents) == 1 else f"analysing {index + 1} of {len(latents)}"
+        with _progress(name) as report:
+            jacobians.append(
+                compute_jacobian(
+                    generator,
+                    each,
+                    options.space,
+                    options.layers,
+                    method=options.method,
+                    memory_budget=None if len(latents) == 1 else _JACOBIANS_LIMIT // len(latents),
+                    progress=report,
+                )
+            )
+    if kept is not None:
+        jacobians[0].save(kept)
+        print(f"wrote {kept}")
+    return jacobians
+
+
+def _table(directions: Directions) -> str:
+    """What each direction changes inside and outside, per pixel, in plain words."""
+    lines = [f"{'direction':<24} {'inside : outside':>16}"]
+    for index, name in enumerate(directions.names):
+        ratio = float(directions.inside[index] / directions.outside[index].clamp_min(1e-30))
+        lines.append(f"{name:<24} {ratio:>14.0f} : 1")
+    return "\n".join(lines)
+
+
+def _strip(generator: Generator, latent: Latent, direction: Directions) -> Image.Image:
+    images = sweep(generator, latent, direction, (-3.0, 0.0, 3.0))[0]
+    return to_pil(torch.cat(list(images), dim=2))
+
+
+def _sweep_sheet(
+    generator: Generator,
+    latent: Latent,
+    directions: Directions,
+    strengths: Sequence[float] = (-4.0, -2.0, 0.0, 2.0, 4.0),
+    confine: float = 0.0,
+    feather: float = 0.0,
+) -> Image.Image:
+    with _progress("drawing") as report:
+        strips = sweep(generator, latent, directions, strengths, confine, feather, progress=report)
+    title = directions.title or "directions"
+    if latent.seed is not None:
+        title += f", seed {latent.seed[0]}"
+    if confine:
+        title += f", confined {confine:g}"
+    return contact_sheet(
+        [list(strip) for strip in strips],
+        list(directions.names),
+        [f"{strength:+g}" if strength else "0" for strength in strengths],
+        title=title,
+    )
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    _refuse_existing(options, options.output)
+    directions = _directions(options)
+    if options.directions is not None:
+        directions = directions[[directions.index(_which(p)) for p in options.directions.split(",")]]
+    generator = _load(options)
+    directions.check(generator)
+    _warn_of_other_weights(directions, generator)
+    latent = _latent(options, generator)
+    sheet = _sweep_sheet(generator, latent, directions, options.strengths, options.confine, options.feather)
+    save_png(sheet, options.output, options.force)
+    print(f"wrote {options.output}")
+
+
+def _edit(options: argparse.Namespace) -> None:
+    _refuse_existing(options, options.output, options.save_latent)
+    directions = _directions(options)
+    strengths: dict[int | str, float] = {}
+    for key, strength in options.move:
+        index = directions.index(key)
+        strengths[index] = strengths.get(index, 0.0) + strength
+    generator = _load(options)
+    directions.check(generator)
+    _warn_of_other_weights(directions, generator)
+    latent = _latent(options, generator)
+    if options.confine and directions.steps_confined is None:
+        directions = with_confined_steps(generator, latent, directions, options.feather)
+    image = edit(generator, latent, directions, strengths, options.confine, options.feather)[0]
+    save_png(to_pil(image), options.output, options.force)
+    print(f"wrote {options.output}")
+    if options.save_latent is not None:
+        moved = move(latent, directions, strengths, options.confine, options.feather)
+        moved.save(options.save_latent, options.force)
+        print(f"wrote {options.save_latent}")
+
+
+def _warn_of_other_weights(directions: Directions, generator: Generator) -> None:
+    made_with = directions.generator.get("fingerprint")
+    if made_with is not None and not directions.matches(generator):
+        print(
+            f"resefa: note: these directions were made with {directions.generator.get('name')!r}, "
+            f"other weights than those of {generator.name!r}; they may do something else here",
+            file=sys.stderr,
+        )
+
+
+def _convert(options: argparse.Namespace) -> None:
+    _refuse_existing(options, options.output)
+    endings = (options.input.suffix.lower(), options.output.suffix.lower())
+    if endings == (".npy", ".safetensors"):
+        Directions.from_npy(options.input, options.space, options.layers).save(options.output, options.force)
+    elif endings == (".safetensors", ".npy"):
+        Directions.load(options.input).to_npy(options.output, options.force)
+    else:
+        raise DirectionFileError(f"{endings[0]} to {endings[1]}: expected .npy to .safetensors, or back")
+    print(f"wrote {options.output}")
+
+
+def _info(options: argparse.Namespace) -> None:
+    described = _describe(options.file)
+    if options.json:
+        print(json.dumps(described, indent=2))
+        return
+    width = max(len(key) for key in described)
+    for key, value in described.items():
+        shown = ", ".join(str(v) for v in value) if isinstance(value, (list, tuple)) else value
+        print(f"{key:<{width}}  {shown}")
+
+
+def _describe(name: str) -> dict[str, Any]:
+    file = Path(name)
+    if name in bundled_names() and not file.exists():
+        return _describe_generator(name)
+    if file.suffix.lower() == ".npy":
+        return _describe_directions(Directions.from_npy(file))
+    metadata: dict[str, str] = {}
+    if file.suffix.lower() == ".safetensors":
+        metadata = read_tensors(file, ReSeFaError, 16 << 30)[1]
+    if "resefa.format_version" in metadata:
+        return _describe_directions(Directions.load(file))
+    if "resefa.latent_version" in metadata or file.suffix.lower() in (".npz", ".pt", ".pth"):
+        return _describe_latent(Latent.load(file))
+    if "resefa.jacobian_version" in metadata:
+        try:
+            header = dict(json.loads(metadata["resefa.jacobian"]))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise JacobianError(f"{file}: damaged Jacobian file: {error}") from error
+        return {"kind": f"{header.pop('kind', 'unknown')} Jacobian", **header}
+    return _describe_generator(name)
+
+
+def _describe_generator(name: str) -> dict[str, Any]:
+    generator = load_generator(name)
+    return {
+        "kind": "generator",
+        **generator.describe(),
+        "layers": generator.num_layers,
+        "latent dimension": generator.latent_dim,
+        "classes": generator.num_classes,
+        "spaces": list(generator.spaces),
+        "edits can be confined": generator.can_confine,
+        "parameters": sum(p.numel() for p in generator.parameters()),
+    }
+
+
+def _describe_directions(directions: Directions) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "kind": "directions",
+        "title": directions.title,
+        "author": directions.author,
+        "description": directions.description,
+        "license": directions.license,
+        "date": directions.date,
+        "generator": directions.generator.get("name", "unknown"),
+        "architecture": directions.generator.get("architecture", "unknown"),
+        "resolution": directions.generator.get("resolution", "unknown"),
+        "fingerprint": directions.generator.get("fingerprint", "unknown"),
+        "space": directions.space,
+        "layers": list(directions.layers),
+        "region": None if directions.region is None else json.dumps(directions.region.to_json()),
+        "samples": directions.num_samples,
+        "seeds": list(directions.seeds or ()),
+        "names": list(directions.names),
+    }
+    if float(directions.outside.max()) > 0:
+        ratios = directions.inside / directions.outside.clamp_min(1e-30)
+        described["inside : outside"] = [f"{float(r):.1f}" for r in ratios]
+    return {key: value for key, value in described.items() if value not in ("", None, [])}
+
+
+def _describe_latent(latent: Latent) -> dict[str, Any]:
+    return {
+        "kind": "latents",
+        "images": len(latent),
+        "layers": latent.codes.shape[1],
+        "latent dimension": latent.codes.shape[2],
+        "seeds": list(latent.seed or ()),
+        "truncation": latent.truncation,
+        "confined moves": len(latent.confined),
+        "generator": latent.generator,
+    }
+
+
+def _demo(options: argparse.Namespace) -> None:
+    folder: Path = options.output_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReSeFaError(f"{folder}: can't be made: {error.strerror}") from error
+    generator = load_generator("avatars")
+    latent = generator.sample(options.seed, 0.7)
+    face = generator.synthesize(latent)[0]
+    save_png(to_pil(face), folder / "face.png", overwrite=True)
+    with _progress("analysing the face") as report:
+        jacobian = compute_jacobian(generator, latent, progress=report)
+    rows, labels = [], []
+    strengths = (-4.0, -2.0, 0.0, 2.0, 4.0)
+    for part in ("mouth", "eyes"):
+        directions = factorize(jacobian, Region.preset(part), num_directions=4)
+        directions = with_confined_steps(generator, latent, directions)
+        directions = replace(
+            directions.renamed({i: f"{part} {i}" for i in range(len(directions))}),
+            title=f"{part} of avatars, seed {options.seed}",
+            thumbnail=encode_thumbnail(_strip(generator, latent, directions[:1])),
+        )
+        directions.save(folder / f"{part}.safetensors", overwrite=True)
+        rows += [list(strip) for strip in sweep(generator, latent, directions, strengths)]
+        labels += list(directions.names)
+    columns = [f"{strength:+g}" if strength else "0" for strength in strengths]
+    title = f"Directions found for the mouth and for the eyes, seed {options.seed}"
+    save_png(contact_sheet(rows, labels, columns, title=title), folder / "sheet.png", overwrite=True)
+    print(f"The face:             {folder / 'face.png'}")
+    print(f"What directions do:   {folder / 'sheet.png'}")
+    print(f"Direction files:      {folder / 'mouth.safetensors'}, {folder / 'eyes.safetensors'}")

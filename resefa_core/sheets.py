@@ -1,0 +1,83 @@
+"""Pictures for people: images from tensors, and contact sheets with labels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from os import PathLike
+
+import torch
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from torch import Tensor
+
+from .errors import ReSeFaError
+from .tensorfile import write_bytes
+
+_MARGIN = 8
+_BACKGROUND = (255, 255, 255)
+_INK = (32, 32, 32)
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """An image `(3, H, W)` in [-1, 1] (beyond is clipped) as a PIL image."""
+    scaled = ((image.detach().float() + 1.0) * 127.5).round().clamp(0, 255)
+    return Image.fromarray(scaled.permute(1, 2, 0).to("cpu", torch.uint8).numpy())
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Tensor]],
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    cell: int = 128,
+    title: str = "",
+) -> Image.Image:
+    """A grid of images with labels.
+
+    Args:
+        rows: images `(3, H, W)` in [-1, 1]; rows may differ in length.
+        row_labels: at the left of each row; lines are broken at newlines.
+        column_labels: above each column.
+        cell: side of an image on the sheet, in pixels.
+        title: above everything.
+    """
+    font = ImageFont.load_default(size=max(11, cell // 9))
+    line = round(font.size * 1.25) if isinstance(font, ImageFont.FreeTypeFont) else 14
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    widest = max((ruler.multiline_textbbox((0, 0), label, font=font)[2] for label in row_labels), default=0)
+    left = _MARGIN + (int(widest) + 2 * _MARGIN if row_labels else 0)
+    top = _MARGIN + (line + _MARGIN if title else 0) + (line if column_labels else 0)
+    columns = max(len(row) for row in rows)
+    heading = int(ruler.textbbox((0, 0), title, font=font)[2])
+    width = max(left + columns * (cell + 4) + _MARGIN, heading + 2 * _MARGIN)
+    sheet = Image.new("RGB", (width, top + len(rows) * (cell + 4) + _MARGIN), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
+    for index, label in enumerate(column_labels):
+        centre = left + index * (cell + 4) + cell // 2
+        draw.text((centre, top - line // 2 - 2), label, fill=_INK, font=font, anchor="mm")
+    for index, row in enumerate(rows):
+        y = top + index * (cell + 4)
+        if index < len(row_labels):
+            draw.multiline_text(
+                (_MARGIN, y + cell // 2), row_labels[index], fill=_INK, font=font, anchor="lm"
+            )
+        for column, image in enumerate(row):
+            picture = to_pil(image).resize((cell, cell), Image.Resampling.BICUBIC)
+            sheet.paste(picture, (left + column * (cell + 4), y))
+    return sheet
+
+
+def save_png(
+    picture: Image.Image, path: str | PathLike[str], overwrite: bool = False, note: str = ""
+) -> None:
+    """Write a PNG atomically; `note` goes into its `Comment`.
+
+    Raises:
+        ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
+    """
+    info = PngImagePlugin.PngInfo()
+    if note:
+        info.add_itxt("Comment", note)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info)
+    write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)

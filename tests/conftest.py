@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import resefa_core
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def avatars() -> resefa_core.Generator:
+    return resefa_core.load_generator("avatars")

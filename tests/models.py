@@ -1,0 +1,148 @@
+"""Small generators with random weights, and float64 references."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import jacfwd
+
+from resefa_core import Generator, Latent, Region, StyleGAN2
+from resefa_core.generators.styles import Style
+
+
+def tiny_stylegan2(resolution: int = 16, c_dim: int = 0, channels: int = 12, seed: int = 0) -> StyleGAN2:
+    """A StyleGAN2 with random weights, noise and biases included."""
+    torch.manual_seed(seed)
+    generator = StyleGAN2(
+        z_dim=10,
+        c_dim=c_dim,
+        w_dim=8,
+        img_resolution=resolution,
+        num_mapping_layers=2,
+        channel_base=channels * resolution,
+        channel_max=2 * channels,
+    )
+    with torch.no_grad():
+        for name, tensor in generator.named_parameters():
+            if name.endswith(("bias", "noise_strength")):
+                tensor.add_(0.3 * torch.randn_like(tensor))
+        generator.mapping.w_avg.copy_(0.5 * torch.randn(8))
+    return generator.eval()
+
+
+def double(generator: Generator) -> Generator:
+    return copy.deepcopy(generator).double()
+
+
+def image_of_vector(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]):  # type: ignore[no-untyped-def]
+    """The image `(3, H, W)` as a plain function of a latent vector of a space, from its definition."""
+
+    def image(vector: Tensor) -> Tensor:
+        codes = latent.codes
+        offset = torch.zeros_like(codes)
+        styles_offset: list[Tensor] = [torch.zeros(1, size).to(codes) for size in generator.layer_sizes]
+        if space == "s":
+            start = 0
+            for layer in layers:
+                size = generator.layer_sizes[layer]
+                styles_offset[layer] = vector[None, start : start + size]
+                start += size
+        elif space == "z" and generator.has_mapping:
+            assert latent.z is not None
+            args = (latent.label, latent.truncation, latent.truncation_layers)
+            moved = generator.codes_of_noise(latent.z + vector, *args)
+            keep = torch.zeros(generator.num_layers, 1).to(codes)
+            keep[list(layers)] = 1.0
+            offset = keep * (moved - generator.codes_of_noise(latent.z, *args))
+        else:
+            parts = vector.reshape(-1, generator.latent_dim)
+            rows = parts if space in ("w+", "z+") else parts.expand(len(layers), -1)
+            index = torch.tensor(layers)
+            offset = torch.zeros_like(codes).index_copy(1, index, rows[None])
+        styles = [
+            Style(generator.style(i, (codes + offset)[:, i]) + styles_offset[i])
+            for i in range(generator.num_layers)
+        ]
+        return generator.render(styles, latent.label)[0]
+
+    return image
+
+
+def reference_jacobian(
+    generator: Generator, latent: Latent, space: str, layers: tuple[int, ...], dimension: int
+) -> Tensor:
+    """`(d, 3, H, W)` in float64, by `jacfwd` over everything."""
+    precise = double(generator)
+    point = latent.to("cpu", torch.float64)
+    function = image_of_vector(precise, point, space, layers)
+    zero = torch.zeros(dimension, dtype=torch.float64)
+    return jacfwd(function)(zero).movedim(-1, 0)
+
+
+def reference_pencil(
+    jacobian: Tensor, region: Region, regularization: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A and B + aI of a Jacobian `(d, 3, H, W)`, in float64."""
+    mask = region.mask(*jacobian.shape[2:]).double()
+    inside = (jacobian * mask.sqrt()).flatten(1)
+    outside = (jacobian * (1.0 - mask).sqrt()).flatten(1)
+    a = (inside @ inside.T).numpy()
+    b = (outside @ outside.T).numpy()
+    return a, b + regularization * np.trace(b) * np.eye(len(b))
+
+
+def weight_modulated_image(generator: StyleGAN2, codes: Tensor) -> Tensor:
+    """StyleGAN2 as its paper states it: per-sample weights, zero insertion, a two-dimensional filter.
+
+    Args:
+        codes: `(L, D)` of one image.
+    """
+    weights = {name.removeprefix("synthesis."): tensor for name, tensor in generator.state_dict().items()}
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=codes.dtype)
+    kernel = torch.outer(taps, taps) / taps.sum() ** 2
+
+    def affine(name: str, code: Tensor) -> Tensor:
+        weight = weights[f"{name}.affine.weight"]
+        return weight @ code / weight.shape[1] ** 0.5 + weights[f"{name}.affine.bias"]
+
+    def spread(x: Tensor) -> Tensor:
+        up = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+        up[:, :, ::2, ::2] = x
+        return up
+
+    def smooth(x: Tensor, before: int, after: int) -> Tensor:
+        x = F.pad(x, (before, after, before, after))
+        planes = F.conv2d(x.transpose(0, 1), 4.0 * kernel[None, None])
+        return planes.transpose(0, 1)
+
+    def convolution(name: str, x: Tensor, code: Tensor, up: bool) -> Tensor:
+        weight = weights[f"{name}.weight"] * affine(name, code)[None, :, None, None]
+        weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        if up:
+            x = F.conv2d(F.pad(spread(x), (2, 2, 2, 2)), weight.flip(2, 3))[:, :, :-1, :-1]
+            x = smooth(x, 1, 1)
+        else:
+            x = F.conv2d(x, weight, padding=1)
+        x = x + weights[f"{name}.noise_const"] * weights[f"{name}.noise_strength"]
+        return F.leaky_relu(x + weights[f"{name}.bias"][:, None, None], 0.2) * 2**0.5
+
+    x = weights["b4.const"][None]
+    image: Tensor | None = None
+    layer = 0
+    for resolution in generator.synthesis.resolutions:
+        block = f"b{resolution}"
+        if resolution > 4:
+            x = convolution(f"{block}.conv0", x, codes[layer], up=True)
+            layer += 1
+        x = convolution(f"{block}.conv1", x, codes[layer], up=False)
+        layer += 1
+        weight = weights[f"{block}.torgb.weight"]
+        weight = weight * affine(f"{block}.torgb", codes[layer])[None, :, None, None] / weight.shape[1] ** 0.5
+        colour = F.conv2d(x, weight, weights[f"{block}.torgb.bias"])
+        image = colour if image is None else smooth(spread(image), 2, 1) + colour
+    assert image is not None
+    return image[0]

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dcgan import DATA
+from PIL import Image
+
+import resefa_core as resefa
+from resefa_core.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_faces_are_drawn_alone_or_on_a_sheet(tmp_path: Path, avatars: resefa.Generator) -> None:
+    assert run("generate", "--seeds", "3", "-o", tmp_path / "one.png") == 0
+    assert Image.open(tmp_path / "one.png").size == (avatars.resolution, avatars.resolution)
+    latents = tmp_path / "two.safetensors"
+    assert run("generate", "--seeds", "1,4-5", "-o", tmp_path / "sheet.png", "--save-latent", latents) == 0
+    assert Image.open(tmp_path / "sheet.png").width > 3 * 128
+    assert resefa.Latent.load(latents).seed == (1, 4, 5)
+
+
+def test_directions_are_found_shown_applied_and_told_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, sheet = tmp_path / "mouth.safetensors", tmp_path / "mouth.png"
+    found = run(
+        "factorize",
+        "--seed",
+        "2",
+        "--region",
+        "mouth",
+        "--space",
+        "w",
+        "-k",
+        "3",
+        "-o",
+        file,
+        "--sheet",
+        sheet,
+    )
+    assert found == 0
+    assert "mouth 0" in capsys.readouterr().out
+    directions = resefa.Directions.load(file)
+    assert (len(directions), directions.space, directions.seeds) == (3, "w", (2,))
+    assert directions.steps_confined is not None
+    assert directions.thumbnail is not None
+    assert Image.open(sheet).height > 3 * 128
+
+    strips = tmp_path / "strips.png"
+    assert (
+        run("sweep", file, "--seed", "5", "--directions", "0,mouth 2", "--strengths=-3,3", "-o", strips) == 0
+    )
+    edited, latent = tmp_path / "edited.png", tmp_path / "edited.safetensors"
+    moves = ("--move", "0=3", "--move", "mouth 1=-2")
+    assert run("edit", file, "--seed", "5", *moves, "--confine", "-o", edited, "--save-latent", latent) == 0
+    assert run("edit", file, "--latent", latent, "--move", "0=0", "-o", tmp_path / "again.png") == 0
+    assert Image.open(edited).tobytes() == Image.open(tmp_path / "again.png").tobytes()
+
+    capsys.readouterr()
+    assert run("info", file, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["space"], told["names"][0]) == ("directions", "w", "mouth 0")
+    assert run("info", latent) == 0
+    assert "confined moves" in capsys.readouterr().out
+
+
+def test_several_samples_a_box_and_a_mask_can_be_given(tmp_path: Path) -> None:
+    mask = Image.new("L", (32, 32))
+    mask.paste(255, (8, 16, 24, 28))
+    mask.save(tmp_path / "mask.png")
+    for name, region in (("box", "0.3,0.5,0.4,0.3"), ("mask", str(tmp_path / "mask.png"))):
+        output = tmp_path / f"{name}.safetensors"
+        small = ("--space", "w", "--layers", "2-4", "-k", "2", "--samples", "2")
+        assert run("factorize", "--region", region, *small, "-o", output) == 0
+        assert resefa.Directions.load(output).num_samples == 2
+
+
+def test_an_analysis_can_be_kept_for_the_next_region(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "analysis.safetensors"
+    for region in ("mouth", "eyes"):
+        common = ("--seed", "2", "--space", "w", "-k", "1", "--jacobian", kept)
+        assert run("factorize", "--region", region, *common, "-o", tmp_path / f"{region}.safetensors") == 0
+    capsys.readouterr()
+    common = ("--seed", "3", "--space", "w", "--jacobian", kept)
+    assert run("factorize", "--region", "eyes", *common, "-o", tmp_path / "other.safetensors") == 1
+    assert "another latent" in capsys.readouterr().err
+    assert run("info", kept) == 0
+    assert "dense Jacobian" in capsys.readouterr().out
+
+
+def test_published_directions_convert_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    published = DATA / "official_directions" / "stylegan2_ffhq_lipstick.npy"
+    if not published.is_file():
+        pytest.skip("the published directions are not there")
+    ours, back = tmp_path / "lipstick.safetensors", tmp_path / "lipstick.npy"
+    assert run("convert", published, ours) == 0
+    assert run("convert", ours, back) == 0
+    assert run("info", published) == 0
+    assert "8, 9, 10, 11" in capsys.readouterr().out
+    assert run("sweep", ours, "-o", tmp_path / "strips.png") == 1
+    message = capsys.readouterr().err
+    assert "stylegan2" in message
+    assert "avatars" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["generate", "--generator", "nobody", "-o", "x.png"], "bundled: avatars"),
+        (["generate", "--seeds", "99999999999", "-o", "x.png"], None),
+        (["generate", "--truncation", "9", "-o", "x.png"], "truncation 9"),
+        (["generate", "--device", "abacus", "-o", "x.png"], "abacus"),
+        (["factorize", "--region", "tail", "-o", "x.safetensors"], "mouth"),
+        (["factorize", "--region", "0.9,0.9,0.5,0.5", "-o", "x.safetensors"], "leaves the image"),
+        (["factorize", "--region", "mouth", "-o", "x.txt"], ".safetensors"),
+        (["factorize", "--region", "mouth", "--layers", "99", "-o", "x.safetensors"], "layers"),
+        (["sweep", "missing.safetensors", "-o", "x.png"], "can't be read"),
+        (["edit", "missing.safetensors", "--move", "0=1", "-o", "no/such/folder/x.png"], "not a folder"),
+        (["info", "missing.bin"], "no such file"),
+        (["convert", "a.png", "b.npy"], ".npy to .safetensors"),
+    ],
+)
+def test_refusals_are_said_in_words_and_leave_nothing_behind(
+    arguments: list[str],
+    reason: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if reason is None:
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+    else:
+        assert main(arguments) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("resefa: error: ")
+        assert reason in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_exist_are_kept_unless_forced(tmp_path: Path) -> None:
+    file = tmp_path / "face.png"
+    file.write_text("mine")
+    assert run("generate", "--seeds", "1", "-o", file) == 1
+    assert file.read_text() == "mine"
+    assert run("generate", "--seeds", "1", "-o", file, "--force") == 0
+    assert Image.open(file).format == "PNG"
+
+
+@pytest.mark.parametrize("command", ["", "generate", "factorize", "sweep", "edit", "convert", "info", "demo"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--help"])
+    assert stopped.value.code == 0
+    assert f"resefa {command}" in capsys.readouterr().out.split("example")[-1]
+
+
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "resefa_core", "generate", "--seeds", "0", "-o", str(tmp_path / "face.png")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, f"wrote {tmp_path / 'face.png'}")
+
+
+def test_install_reports_without_changing_anything_and_refuses_unknown_jobs() -> None:
+    before = sorted(ROOT.iterdir())
+    plain = subprocess.run(
+        [sys.executable, str(ROOT / "install.py")], capture_output=True, text=True, check=False
+    )
+    assert plain.returncode == 0
+    assert "everything it needs is installed" in plain.stdout
+    wrong = subprocess.run([sys.executable, str(ROOT / "install.py"), "x"], capture_output=True, check=False)
+    assert wrong.returncode == 2
+    assert sorted(ROOT.iterdir()) == before
