@@ -15,7 +15,8 @@ of a trained one. Every method differentiates the same generator at the same lat
 - **dense** and **matrix-free**: `compute_jacobian` and `factorize` of this package. Where a dense Jacobian
   would take too long or too much memory, a sample of tangents of every layer is pushed in the chunks that
   `compute_jacobian` would use, and scaled by the layer's number of tangents; the products that follow are
-  timed at their full width over a part of the pixels, and scaled by the pixels.
+  timed at their full width over a part of the pixels, and scaled by the pixels. A matrix-free region may be
+  stopped early, and its time scaled to the usual number of passes.
 
 Each line of the first table is measured in a process of its own. Its memory is that process' peak of
 resident memory (on CUDA: of allocated memory) above what was in use once the generator had made one image;
@@ -61,6 +62,7 @@ from resefa_core import (  # noqa: E402
 from resefa_core.generators.styles import Style  # noqa: E402
 from resefa_core.jacobian import (  # noqa: E402
     DenseJacobian,
+    _in_chunks,
     _Operator,
     _tangents,
     analysed,
@@ -403,18 +405,18 @@ def _layer_seconds(bench: Bench, operator: _Operator, part: Part, samples: int) 
     count, size = _tangents(part), part.stop - part.start
     channels = size if part.matrix is None else part.matrix.shape[0]
     tangents = identity_chunk(0, samples, channels, bench.device)
-    images: list[Tensor] = []
+    images = torch.empty(samples, 3, *operator.image_size, device=bench.device)
 
     def push() -> None:
-        images[:] = operator._chunked(
-            lambda rows: operator.push_styles({part.layer: tangents[rows]}), samples, None
+        _in_chunks(
+            lambda rows: operator.push_styles({part.layer: tangents[rows]}), images, operator.push_chunk, None
         )
 
     seconds = bench.seconds(push) * count / samples
     if part.matrix is None or count == size:
         return seconds
-    matrix, rows = part.matrix.T, images[0][:1, :, :32].expand(count, -1, -1, -1).contiguous()
-    share = rows.shape[2] / images[0].shape[2]
+    matrix, rows = part.matrix.T, images[:1, :, :32].expand(count, -1, -1, -1).contiguous()
+    share = rows.shape[2] / images.shape[2]
     return seconds + bench.seconds(lambda: torch.tensordot(matrix, rows, dims=1)) / share
 
 
@@ -668,7 +670,7 @@ def report(about: dict[str, Any], lines: list[Line], figures: list[Figure], quic
         "# Analysing an image",
         "## Methods",
         "## Ratios, from interleaved pairs",
-        f"## A region after a dense analysis ({about['threads']} threads)",
+        f"## A region after a dense analysis (threads: {about['threads']})",
     ]
     return "\n\n".join(f"{title}\n\n{part}" for title, part in zip(titles, parts, strict=True)) + "\n"
 
@@ -678,7 +680,7 @@ def _describe(about: dict[str, Any], quick: bool) -> str:
     load = f" Load before the run (others on the machine): {about['load']}." if "load" in about else ""
     mode = " A quick run: few repeats." if quick else ""
     return (
-        f"{gpu}{about['cpu']}, {about['cores']} cores, {about['threads']} threads; torch {about['torch']}, "
+        f"{gpu}{about['cpu']}, cores: {about['cores']}, threads: {about['threads']}; torch {about['torch']}, "
         f"Python {about['python']}, {about['system']}. Float32.{load}{mode}"
     )
 

@@ -33,6 +33,11 @@ STEP_CHANGE = 0.1
 """Root-mean-square change inside the region, on the [-1, 1] scale, that one step makes to first order."""
 
 _NEGLIGIBLE = 1e-9
+_ROW_BYTES = 256 << 20
+_SINGULAR = (
+    "B + aI is singular: some directions change nothing outside the region; "
+    "use a regularization above 0, such as 1e-3"
+)
 _BLOCK_EXTRA = 4
 _SMALL = 256
 
@@ -180,42 +185,84 @@ def _check_split(inside: float, outside: float, total: float) -> None:
 def _solve_dense(
     jacobians: list[DenseJacobian], mask: Tensor, count: int, regularization: float, solver: Solver
 ) -> _Solution:
-    grams = [_region_grams(each, mask) for each in jacobians]
-    weights = [1.0 / each.trace for each in jacobians]
-    device = grams[0][0].device
-    a = torch.stack([(w * pair[0]).to(device) for w, pair in zip(weights, grams, strict=True)]).sum(0)
-    b = torch.stack([(w * pair[1]).to(device) for w, pair in zip(weights, grams, strict=True)]).sum(0)
-    _check_split(float(a.trace()), float(b.trace()), float(len(jacobians)))
-    damping = regularization * float(b.trace())
-    vectors = (
-        _solve_cholesky(a, b, damping, count)
-        if solver == "cholesky"
-        else _solve_woodbury(a, b, damping, count)
-    )
+    pencil = _DensePencil(jacobians, mask)
+    _check_split(pencil.trace_inside, pencil.trace_outside, float(len(jacobians)))
+    damping = regularization * pencil.trace_outside
+    if solver == "cholesky":
+        vectors = _solve_cholesky(pencil, damping, count)
+    else:
+        vectors = _solve_woodbury(pencil, damping, count)
     vectors = vectors / vectors.norm(dim=0)
     vectors = vectors * _signs(vectors)
-    quotients = _energies(vectors, a) / (_energies(vectors, b) + damping)
+    inside, outside = pencil.energies(vectors)
+    weights = torch.tensor(pencil.weights, dtype=inside.dtype, device=inside.device)
+    quotients = (weights @ inside) / (weights @ outside + damping)
     order = quotients.argsort(descending=True)
-    vectors, quotients = vectors[:, order], quotients[order]
-    inside = torch.stack([_energies(vectors, pair[0]) for pair in grams])
-    outside = torch.stack([_energies(vectors, pair[1]) for pair in grams])
-    mean_weight = sum(weights) / len(weights)
-    return _Solution(vectors.T, quotients, inside, outside, damping / mean_weight)
+    return _Solution(
+        vectors.T[order],
+        quotients[order],
+        inside[:, order],
+        outside[:, order],
+        damping / float(weights.mean()),
+    )
 
 
-def _region_grams(jacobian: DenseJacobian, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """A and B: one product over the smaller side of the split, the other by subtraction."""
-    total = jacobian.gram()
-    if int((mask > 0).sum()) <= int((mask < 1).sum()):
-        a = jacobian.gram(mask)
-        return a, total - a
-    b = jacobian.gram(1.0 - mask)
-    return total - b, b
+class _DensePencil:
+    """A and T = A + B of Jacobians that were formed, summed over images, each over its tr(JᵀJ).
+
+    T is the same for every region. A is applied through the rows of J on the smaller side of the
+    region's edge, `A = R Rᵀ` or `A = T - R Rᵀ`, and only formed where these rows are very many.
+    """
+
+    def __init__(self, jacobians: list[DenseJacobian], mask: Tensor) -> None:
+        self.totals = [each.gram() for each in jacobians]
+        traces = [each.trace for each in jacobians]
+        self.weights = [1.0 / trace for trace in traces]
+        self.total = self.totals[0] * self.weights[0]
+        for weight, total in zip(self.weights[1:], self.totals[1:], strict=True):
+            self.total = self.total + weight * total
+        self.complement = int((mask > 0).sum()) > int((mask < 1).sum())
+        side = 1.0 - mask if self.complement else mask
+        self._products = [_RowProduct(each, side) for each in jacobians]
+        own = sum(w * p.trace for w, p in zip(self.weights, self._products, strict=True))
+        both = sum(w * t for w, t in zip(self.weights, traces, strict=True))
+        self.trace_inside = both - own if self.complement else own
+        self.trace_outside = own if self.complement else both - own
+
+    def inside(self, block: Tensor) -> Tensor:
+        """A times a block `(d, n)`."""
+        product = torch.zeros_like(block)
+        for weight, rows in zip(self.weights, self._products, strict=True):
+            product.add_(rows.apply(block), alpha=weight)
+        return self.total @ block - product if self.complement else product
+
+    def energies(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Each image's nᵀA n and nᵀB n of each column, `(images, n)`."""
+        own = torch.stack([(vectors * rows.apply(vectors)).sum(dim=0) for rows in self._products])
+        both = torch.stack([(vectors * (total @ vectors)).sum(dim=0) for total in self.totals])
+        other = (both - own).clamp_min(0.0)
+        return (other, own) if self.complement else (own, other)
 
 
-def _energies(vectors: Tensor, matrix: Tensor) -> Tensor:
-    """nᵀM n of each column, at least 0."""
-    return (vectors * (matrix @ vectors)).sum(dim=0).clamp_min(0.0)
+class _RowProduct:
+    """`R Rᵀ` for the rows of a Jacobian under weights, applied by rows or as a matrix."""
+
+    def __init__(self, jacobian: DenseJacobian, weights: Tensor) -> None:
+        pixels = int((weights > 0).sum())
+        self._rows: Tensor | None = None
+        self._gram: Tensor | None = None
+        if 8 * 3 * pixels * jacobian.dimension <= _ROW_BYTES:
+            self._rows = jacobian.rows(weights).to(solver_device(jacobian.device), torch.float64)
+            self.trace = float(self._rows.square().sum())
+        else:
+            self._gram = jacobian.gram(weights)
+            self.trace = float(self._gram.trace())
+
+    def apply(self, block: Tensor) -> Tensor:
+        if self._gram is not None:
+            return self._gram @ block
+        assert self._rows is not None
+        return self._rows @ (self._rows.T @ block)
 
 
 def _signs(vectors: Tensor) -> Tensor:
@@ -224,48 +271,49 @@ def _signs(vectors: Tensor) -> Tensor:
     return torch.where(vectors.gather(0, index) < 0, -1.0, 1.0).to(vectors)
 
 
-def _solve_cholesky(a: Tensor, b: Tensor, damping: float, count: int) -> Tensor:
-    """Eq. 9: with `B + aI = L Lᵀ`, the eigenvectors of `L⁻¹ A L⁻ᵀ`, taken back by `L⁻ᵀ`."""
-    damped = b.clone()
+def _solve_cholesky(pencil: _DensePencil, damping: float, count: int) -> Tensor:
+    """Eq. 9, on A against T + aI instead of B + aI.
+
+    `A n = θ (B + aI) n` is `A n = μ (T + aI) n` with `μ = θ / (1 + θ)`: the same vectors in the same order,
+    and T needs no product per region. With `T + aI = L Lᵀ`: the eigenvectors of `L⁻¹ A L⁻ᵀ`, taken back
+    by `L⁻ᵀ`.
+    """
+    damped = pencil.total.clone()
     damped.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(damped)
     diagonal = factor.diagonal()
     if bool(failed) or float(diagonal.min()) <= 1e-7 * float(diagonal.max()):
-        raise RegionError(
-            "B + aI is singular: some directions change nothing outside the region; "
-            "use a regularization above 0, such as 1e-3"
-        )
+        raise RegionError(_SINGULAR)
+    transposed = factor.T.contiguous()
 
     def whitened(block: Tensor) -> Tensor:
-        lowered = torch.linalg.solve_triangular(factor.T, block, upper=True)
-        return torch.linalg.solve_triangular(factor, a @ lowered, upper=False)
+        lowered = torch.linalg.solve_triangular(transposed, block, upper=True)
+        return torch.linalg.solve_triangular(factor, pencil.inside(lowered), upper=False)
 
-    top = _top_eigenvectors(whitened, a, count)
-    return torch.linalg.solve_triangular(factor.T, top, upper=True)
+    values, top = _top_eigenvectors(whitened, pencil.total, count)
+    if float(values[0]) >= 1.0 - 1e-12:
+        raise RegionError(_SINGULAR)
+    return torch.linalg.solve_triangular(transposed, top, upper=True)
 
 
-def _solve_woodbury(a: Tensor, b: Tensor, damping: float, count: int) -> Tensor:
+def _solve_woodbury(pencil: _DensePencil, damping: float, count: int) -> Tensor:
     """Eq. 12: `S = (I - V diag(1 - sqrt(a / (a + D²))) Vᵀ) / sqrt(a)` is the inverse root of `B + aI`,
     V and D the right singular vectors and values of `sqrt(1 - m) J`; eigenvectors of `S A S`, by S."""
-    squares, basis = torch.linalg.eigh(b)
+    identity = torch.eye(pencil.total.shape[0], dtype=torch.float64, device=pencil.total.device)
+    squares, basis = torch.linalg.eigh(_symmetric(pencil.total - pencil.inside(identity)))
     squares = squares.clamp_min(0.0)
     if damping > 0:
         shrink = 1.0 - (damping / (damping + squares)).sqrt()
-        root = torch.eye(b.shape[0], dtype=b.dtype, device=b.device) - (basis * shrink) @ basis.T
-        root /= math.sqrt(damping)
-    elif float(squares[0]) <= 1e-14 * float(squares[-1]):
-        raise RegionError(
-            "B is singular: some directions change nothing outside the region; "
-            "use a regularization above 0, such as 1e-3"
-        )
+        root = (identity - (basis * shrink) @ basis.T) / math.sqrt(damping)
+    elif float(squares[0]) <= 1e-13 * float(squares[-1]):
+        raise RegionError(_SINGULAR)
     else:
         root = (basis * squares.rsqrt()) @ basis.T
-    top = _top_eigenvectors(lambda block: root @ (a @ (root @ block)), a, count)
-    return root @ top
+    return root @ _top_eigenvectors(lambda block: root @ pencil.inside(root @ block), pencil.total, count)[1]
 
 
-def _top_eigenvectors(apply: Callable[[Tensor], Tensor], like: Tensor, count: int) -> Tensor:
-    """The eigenvectors `(d, count)` of the largest eigenvalues of a symmetric positive operator.
+def _top_eigenvectors(apply: Callable[[Tensor], Tensor], like: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest eigenvalues `(count,)` of a symmetric positive operator, and their vectors `(d, count)`.
 
     Small operators are formed and decomposed. For others a block Krylov space (Lanczos with full
     orthogonalization) is grown until the residuals of the wanted pairs vanish; one that does not
@@ -292,12 +340,13 @@ def _top_eigenvectors(apply: Callable[[Tensor], Tensor], like: Tensor, count: in
         vectors = basis @ top
         residual = (images @ top - vectors * values[-count:].flip(0)).norm(dim=0)
         if bool((residual <= 1e-9 * values[-1]).all()):
-            return vectors
+            return values[-count:].flip(0), vectors
     return _eigenvectors_of(apply(torch.eye(size, dtype=like.dtype, device=like.device)), count)
 
 
-def _eigenvectors_of(matrix: Tensor, count: int) -> Tensor:
-    return torch.linalg.eigh(_symmetric(matrix))[1][:, -count:].flip(1)
+def _eigenvectors_of(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(_symmetric(matrix))
+    return values[-count:].flip(0), vectors[:, -count:].flip(1)
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

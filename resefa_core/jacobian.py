@@ -35,6 +35,7 @@ ANALYSIS_SIDE = 256
 SKETCH_SIZE = 32
 PATIENCE_SECONDS = 60.0
 _MATRIX_FREE_PASSES = 320
+_GRAM_RATE = 2e10
 _DEFAULT_BUDGET = 2 << 30
 _FILE_VERSION = "1"
 _MAX_FILE_BYTES = 16 << 30
@@ -192,23 +193,28 @@ class DenseJacobian(Jacobian):
         """
         if weights is None:
             if self._total is None:
-                self._total = self._product(self.matrix.flatten(2))
+                self._total = self._product(self.matrix.flatten(1))
             return self._total
+        return self._product(self.rows(weights))
+
+    def rows(self, weights: Tensor) -> Tensor:
+        """`Jᵀ diag(sqrt(weights))` without the pixels of no weight, `(d, 3 * pixels)`, float32."""
         mask = weights.flatten().to(self.device)
         used = mask.nonzero()[:, 0]
-        return self._product(self.matrix.flatten(2)[:, :, used], mask[used])
+        return (self.matrix.flatten(2)[:, :, used] * mask[used].sqrt()).flatten(1)
 
-    def _product(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
-        device = solver_device(self.device)
-        total = torch.zeros(self.dimension, self.dimension, dtype=torch.float64, device=device)
-        chunk = max(1, (64 << 20) // (8 * 3 * self.dimension))
-        for start in range(0, rows.shape[2], chunk):
-            part = rows[:, :, start : start + chunk].to(device, torch.float64)
-            if weights is not None:
-                part = part * weights[start : start + chunk].to(device, torch.float64).sqrt()
-            part = part.flatten(1)
-            total.addmm_(part, part.T)
-        return total
+    def _product(self, rows: Tensor) -> Tensor:
+        """`rows rowsᵀ` in float64: the lower triangle in blocks, then its mirror image."""
+        size, device = self.dimension, solver_device(self.device)
+        total = torch.zeros(size, size, dtype=torch.float64, device=device)
+        block = max(64, -(-size // 8))
+        for part in rows.split(max(1, (64 << 20) // (8 * size)), dim=1):
+            wide = part.to(device, torch.float64)
+            for start in range(0, size, block):
+                stop = start + block
+                total[start:, start:stop].addmm_(wide[start:], wide[start:stop].T)
+        lower = total.tril(-1)
+        return total.tril() + lower.T
 
     @property
     def trace(self) -> float:
@@ -289,13 +295,17 @@ class _Operator:
         side = min(resolution, ANALYSIS_SIDE)
         self.image_size = (side, side)
         most = 32 if self.device.type == "cpu" else 256
-        self.chunk = max(1, min(most, budget // (8 * 4 * generator.activation_floats())))
+        image_bytes = 4 * generator.activation_floats()
+        self.push_chunk = max(1, min(most, budget // (2 * image_bytes)))
+        self.pull_chunk = max(1, min(most, budget // (4 * image_bytes)))
 
     def push(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
         def one(rows: slice) -> Tensor:
             return self.push_styles(self.space.lift(vectors[rows].to(self.device)))
 
-        return torch.cat(self._chunked(one, vectors.shape[0], progress))
+        images = torch.empty(vectors.shape[0], 3, *self.image_size, device=self.device)
+        self.push_chunk = _in_chunks(one, images, self.push_chunk, progress)
+        return images
 
     def push_styles(self, tangents: dict[int, Tensor]) -> Tensor:
         with analysis_mode():
@@ -310,59 +320,68 @@ class _Operator:
                 spread = _spread(images[rows].to(self.device), side)
                 return self.space.lower(self.linearization.pull(spread, layers))
 
-        return torch.cat(self._chunked(one, images.shape[0], progress))
-
-    def _chunked(
-        self, function: Callable[[slice], Tensor], count: int, progress: Progress | None
-    ) -> list[Tensor]:
-        """Apply a function to slices of at most `chunk`; where memory runs out, to smaller ones."""
-        parts: list[Tensor] = []
-        done = 0
-        while done < count:
-            stop = min(done + self.chunk, count)
-            try:
-                parts.append(function(slice(done, stop)))
-            except torch.cuda.OutOfMemoryError:
-                if self.chunk == 1:
-                    raise
-                self.chunk = max(1, self.chunk // 2)
-                torch.cuda.empty_cache()
-                continue
-            done = stop
-            if progress is not None:
-                progress(done, count)
-        return parts
+        latents = torch.empty(images.shape[0], self.space.dimension, device=self.device)
+        self.pull_chunk = _in_chunks(one, latents, self.pull_chunk, progress)
+        return latents
 
     def columns(self, progress: Progress | None = None) -> Tensor:
         """The whole Jacobian, `(d, 3, h, w)`: layer by layer where layers move by themselves, each from
         the state before it, and through its style channels where these are fewer than its code's."""
         space = self.space
+        matrix = torch.empty(space.dimension, 3, *self.image_size, device=self.device)
         if space.shared:
-            size = space.dimension
 
             def together(rows: slice) -> Tensor:
-                vectors = identity_chunk(rows.start, rows.stop, size, self.device)
+                vectors = identity_chunk(rows.start, rows.stop, space.dimension, self.device)
                 return self.push_styles(space.lift(vectors))
 
-            return torch.cat(self._chunked(together, size, progress))
+            self.push_chunk = _in_chunks(together, matrix, self.push_chunk, progress)
+            return matrix
         report = _Stages(progress, sum(_tangents(part) for part in space.parts))
-        matrix = torch.empty(space.dimension, 3, *self.image_size, device=self.device)
         for part in space.parts:
-            size = part.stop - part.start
+            own = matrix[part.start : part.stop]
             count = _tangents(part)
+            through_channels = part.matrix is not None and count < len(own)
 
-            def alone(rows: slice, part: Part = part, count: int = count, size: int = size) -> Tensor:
-                if part.matrix is None or count < size:
+            def alone(
+                rows: slice, part: Part = part, count: int = count, channels: bool = through_channels
+            ) -> Tensor:
+                if part.matrix is None or channels:
                     tangents = identity_chunk(rows.start, rows.stop, count, self.device)
                 else:
                     tangents = part.matrix.T[rows]
                 return self.push_styles({part.layer: tangents})
 
-            images = torch.cat(self._chunked(alone, count, report.stage(count)))
-            if part.matrix is not None and count < size:
-                images = torch.tensordot(part.matrix.T, images, dims=1)
-            matrix[part.start : part.stop] = images
+            images = own.new_empty(count, *own.shape[1:]) if through_channels else own
+            self.push_chunk = _in_chunks(alone, images, self.push_chunk, report.stage(count))
+            if part.matrix is not None and through_channels:
+                own.copy_(torch.tensordot(part.matrix.T, images, dims=1))
         return matrix
+
+
+def _in_chunks(
+    function: Callable[[slice], Tensor], into: Tensor, chunk: int, progress: Progress | None
+) -> int:
+    """Fill a tensor by applying a function to slices of its rows, to smaller ones where memory runs out.
+
+    Returns:
+        The size of slice that worked, for the next time.
+    """
+    done, count = 0, into.shape[0]
+    while done < count:
+        rows = slice(done, min(done + chunk, count))
+        try:
+            into[rows] = function(rows)
+        except torch.cuda.OutOfMemoryError:
+            if chunk == 1:
+                raise
+            chunk = max(1, chunk // 2)
+            torch.cuda.empty_cache()
+            continue
+        done = rows.stop
+        if progress is not None:
+            progress(done, count)
+    return chunk
 
 
 def _tangents(part: Part) -> int:
@@ -456,10 +475,11 @@ def estimate(
 
 def _estimate(space: LatentSpace, operator: _Operator, seconds_per_pass: float) -> Estimate:
     height, width = operator.image_size
+    gram_seconds = space.dimension**2 * 3 * height * width / _GRAM_RATE
     return Estimate(
         dimension=space.dimension,
         dense_bytes=4 * space.dimension * 3 * height * width,
-        dense_seconds=seconds_per_pass * space.dimension * (1.0 if space.shared else 0.6),
+        dense_seconds=seconds_per_pass * space.dimension * (1.0 if space.shared else 0.6) + gram_seconds,
         matrix_free_seconds=seconds_per_pass * min(_MATRIX_FREE_PASSES, space.dimension),
     )
 

@@ -251,7 +251,7 @@ def test_the_files_that_are_damaged_below_are_good_ones(kind: Kind) -> None:
 
 
 @every_kind
-@fuzz(max_examples=60)
+@fuzz(max_examples=30)
 @given(share=st.floats(0.0, 1.0, exclude_max=True))
 def test_a_file_that_was_cut_off_anywhere_is_refused(kind: Kind, share: float) -> None:
     assert kind.try_bytes(kind.valid[: int(share * len(kind.valid))]) is None
@@ -263,7 +263,7 @@ def test_a_file_with_something_behind_it_is_refused(kind: Kind) -> None:
 
 
 @every_kind
-@fuzz(max_examples=150)
+@fuzz(max_examples=80)
 @given(
     places=st.lists(
         st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=3
@@ -282,7 +282,7 @@ def test_flipped_bits_are_refused_or_leave_a_whole_object(
 
 
 @pytest.mark.parametrize("kind", KINDS[:4], ids=lambda kind: kind.name)
-@fuzz(max_examples=40)
+@fuzz(max_examples=25)
 @given(share=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
 def test_flipped_bits_of_tensors_do_not_pass_the_hash(kind: Kind, share: float, bit: int) -> None:
     data = bytearray(kind.valid)
@@ -292,7 +292,7 @@ def test_flipped_bits_of_tensors_do_not_pass_the_hash(kind: Kind, share: float, 
 
 
 @every_kind
-@fuzz(max_examples=100)
+@fuzz(max_examples=60)
 @given(data=st.binary(max_size=200), framed=st.booleans())
 def test_random_bytes_are_refused(kind: Kind, data: bytes, framed: bool) -> None:
     assert kind.try_bytes(whole(data) if framed else data) is None
@@ -335,7 +335,7 @@ def read_json(text: str) -> Any:
 
 
 @every_kind
-@fuzz(max_examples=200)
+@fuzz(max_examples=120)
 @given(data=st.data())
 def test_metadata_of_other_json_are_refused_or_leave_a_whole_object(kind: Kind, data: st.DataObject) -> None:
     tensors, metadata = opened(kind)
@@ -347,7 +347,7 @@ def test_metadata_of_other_json_are_refused_or_leave_a_whole_object(kind: Kind, 
 
 
 @every_kind
-@fuzz(max_examples=100)
+@fuzz(max_examples=60)
 @given(data=st.data())
 def test_headers_of_other_json_are_refused_or_leave_a_whole_object(kind: Kind, data: st.DataObject) -> None:
     header, body = parts(closed(*opened(kind)))
@@ -362,7 +362,7 @@ def reshaped(tensor: Tensor, draw: Callable[[Any], Any]) -> Tensor:
 
 
 @every_kind
-@fuzz(max_examples=150)
+@fuzz(max_examples=80)
 @given(data=st.data())
 def test_other_tensors_are_refused_or_leave_a_whole_object(kind: Kind, data: st.DataObject) -> None:
     tensors, metadata = opened(kind)
@@ -647,7 +647,7 @@ def test_thumbnails_that_are_no_pictures_are_left_out(uri: str) -> None:
     assert found.thumbnail is None
 
 
-@fuzz(max_examples=100)
+@fuzz(max_examples=60)
 @given(places=st.lists(st.tuples(st.integers(8, 400), st.integers(0, 255)), min_size=1, max_size=6))
 def test_damaged_thumbnails_are_left_out_or_decoded(places: list[tuple[int, int]]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
@@ -776,7 +776,7 @@ def test_a_moves_region_in_a_latent_file_may_be_painted() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".pt"])
-@fuzz(max_examples=100)
+@fuzz(max_examples=60)
 @given(data=st.data())
 def test_damaged_files_of_projectors_are_refused_or_hold_codes(suffix: str, data: st.DataObject) -> None:
     file = FOLDER[0] / f"codes{suffix}"

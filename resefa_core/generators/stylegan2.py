@@ -155,8 +155,8 @@ class ToRGB(nn.Module):
 def _filter(x: Tensor, kernel: Tensor) -> Tensor:
     """Filter each channel by the 4-tap `kernel` along both axes; the result is 1 smaller."""
     channels = x.shape[1]
-    x = F.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), padding=(1, 0), groups=channels)
-    return F.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), padding=(0, 1), groups=channels)
+    square = torch.outer(kernel, kernel).expand(channels, 1, -1, -1)
+    return F.conv2d(x, square, padding=1, groups=channels)
 
 
 def _upsample(image: Tensor) -> Tensor:
