@@ -619,14 +619,14 @@ def _describe(name: str) -> dict[str, Any]:
         metadata = read_tensors(file, ReSeFaError, 16 << 30)[1]
     if "resefa.format_version" in metadata:
         return _describe_directions(Directions.load(file))
-    if "resefa.latent_version" in metadata or file.suffix.lower() in (".npz", ".pt", ".pth"):
-        return _describe_latent(Latent.load(file))
     if "resefa.jacobian_version" in metadata:
         try:
             header = dict(json.loads(metadata["resefa.jacobian"]))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise JacobianError(f"{file}: damaged Jacobian file: {error}") from error
         return {"kind": f"{header.pop('kind', 'unknown')} Jacobian", **header}
+    if "resefa.latent_version" in metadata or file.suffix.lower() in (".npz", ".pt", ".pth"):
+        return _describe_latent(Latent.load(file))
     return _describe_generator(name)
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -39,6 +41,9 @@ _GRAM_RATE = 2e10
 _DEFAULT_BUDGET = 2 << 30
 _FILE_VERSION = "1"
 _MAX_FILE_BYTES = 16 << 30
+_LATENT = "latent."
+_MAX_LAYERS = 1000
+_MAX_DIMENSION = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -140,13 +145,9 @@ class Jacobian(ABC):
         Raises:
             JacobianError: the file exists and `overwrite` is false, or it can't be written.
         """
-        latent = self.latent
         tensors = {name: tensor.cpu() for name, tensor in self._file_tensors().items()}
-        tensors["codes"] = latent.codes.cpu()
-        for name in ("z", "label", "style_offset", "z_offset"):
-            value = getattr(latent, name)
-            if value is not None:
-                tensors[name] = value.cpu()
+        latent_tensors, metadata = self.latent.file_content()
+        tensors |= {_LATENT + name: tensor for name, tensor in latent_tensors.items()}
         header = {
             "kind": self.kind,
             "space": self.space,
@@ -155,12 +156,9 @@ class Jacobian(ABC):
             "image": [self.height, self.width],
             "layer_sizes": self.layer_sizes,
             "generator": self.described,
-            "seed": latent.seed,
-            "truncation": latent.truncation,
-            "truncation_layers": latent.truncation_layers,
             "passes": self.passes,
         }
-        metadata = {"resefa.jacobian_version": _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
+        metadata |= {"resefa.jacobian_version": _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
         write_tensors(path, tensors, metadata, JacobianError, overwrite)
 
 
@@ -503,46 +501,91 @@ def load_jacobian(path: str | PathLike[str], generator: Generator | None = None)
     if metadata.get("resefa.jacobian_version") != _FILE_VERSION:
         raise JacobianError(f"{path}: not a Jacobian file of version {_FILE_VERSION}")
     try:
-        header = json.loads(metadata["resefa.jacobian"])
-        latent = Latent(
-            codes=tensors.pop("codes"),
-            z=tensors.pop("z", None),
-            label=tensors.pop("label", None),
-            style_offset=tensors.pop("style_offset", None),
-            z_offset=tensors.pop("z_offset", None),
-            seed=None if header["seed"] is None else tuple(header["seed"]),
-            truncation=float(header["truncation"]),
-            truncation_layers=header["truncation_layers"],
-            generator=str(header["generator"]["fingerprint"]),
+        parts = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_LATENT)}
+        parts = {name.removeprefix(_LATENT): tensor for name, tensor in parts.items()}
+        latent = Latent.from_file_content(Path(path), parts, metadata)
+        return _from_file(tensors, json.loads(metadata["resefa.jacobian"]), latent, generator)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        ReSeFaError,
+    ) as error:
+        raise JacobianError(f"{path}: {type(error).__name__}: {str(error)[:500]}") from error
+
+
+def _from_file(
+    tensors: dict[str, Tensor], header: dict[str, Any], latent: Latent, generator: Generator | None
+) -> Jacobian:
+    described = header["generator"]
+    if not isinstance(described, dict) or not isinstance(described["fingerprint"], str):
+        raise JacobianError("what it says of its generator is damaged")
+    height, width = _whole_numbers(header["image"], ANALYSIS_SIDE)
+    common: dict[str, Any] = {
+        "space": header["space"],
+        "layers": _whole_numbers(header["layers"], _MAX_LAYERS),
+        "shape": _whole_numbers(header["shape"], _MAX_DIMENSION),
+        "latent": latent,
+        "described": described,
+        "image_size": (height, width),
+        "layer_sizes": _whole_numbers(header["layer_sizes"], _MAX_DIMENSION),
+    }
+    (passes,) = _whole_numbers([header["passes"]], 2**53)
+    _check_common(**common)
+    dimension, image = math.prod(common["shape"]), (3, height, width)
+    if header["kind"] == "dense":
+        _check_shapes(tensors, {"matrix": (dimension, *image)})
+        jacobian: Jacobian = DenseJacobian(tensors["matrix"], **common)
+    elif header["kind"] == "matrix-free":
+        probes, rank = (tensors[name].shape[:1] for name in ("probe_images", "basis"))
+        _check_shapes(
+            tensors,
+            {
+                "probe_images": (*probes, *image),
+                "probe_latents": (*probes, dimension),
+                "basis": (*rank, dimension),
+                "basis_images": (*rank, *image),
+            },
         )
-        common: dict[str, Any] = {
-            "space": str(header["space"]),
-            "layers": tuple(int(layer) for layer in header["layers"]),
-            "shape": tuple(int(size) for size in header["shape"]),
-            "latent": latent,
-            "described": dict(header["generator"]),
-            "image_size": tuple(int(side) for side in header["image"]),
-            "layer_sizes": tuple(int(size) for size in header["layer_sizes"]),
-        }
-        kind, passes = header["kind"], int(header["passes"])
-        dimension = int(torch.Size(common["shape"]).numel())
-        for name, tensor in tensors.items():
-            rows = dimension if name == "matrix" else tensor.shape[0]
-            flat = name in ("basis", "probe_latents")
-            expected = (rows, dimension) if flat else (rows, 3, *common["image_size"])
-            if tuple(tensor.shape) != expected:
-                raise JacobianError(f"its {name} has shape {tuple(tensor.shape)}, expected {expected}")
-        if kind == "dense":
-            jacobian: Jacobian = DenseJacobian(tensors["matrix"], **common)
-        else:
-            missing = {"basis", "basis_images", "probe_images", "probe_latents"} - set(tensors)
-            if missing:
-                raise JacobianError(f"its sketch lacks {sorted(missing)}")
-            jacobian = _attach(tensors, common, generator)
-        jacobian.passes = passes
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ReSeFaError) as error:
-        raise JacobianError(f"{path}: {error}") from error
+        jacobian = _attach(tensors, common, generator)
+    else:
+        raise JacobianError(f"its kind is {str(header['kind'])[:40]}: expected 'dense' or 'matrix-free'")
+    jacobian.passes = passes
     return jacobian
+
+
+def _whole_numbers(values: object, most: int) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(v) is int and 0 <= v <= most for v in values):
+        raise JacobianError(f"{str(values)[:80]} are not whole numbers up to {most}")
+    return tuple(values)
+
+
+def _check_common(
+    space: str, layers: tuple[int, ...], shape: tuple[int, ...], latent: Latent, **_: Any
+) -> None:
+    """Raise JacobianError where a Jacobian's parts contradict each other."""
+    layered = space in ("w+", "z+")
+    if space not in ("w", "w+", "s", "z", "z+") or len(shape) != (2 if layered else 1):
+        raise JacobianError(f"its space is {str(space)[:40]}, of shape {shape[:8]}")
+    if not layers or list(layers) != sorted(set(layers)) or layers[-1] >= latent.codes.shape[1]:
+        raise JacobianError(f"its layers are {layers[:20]}, its latent has {latent.codes.shape[1]}")
+    if len(latent) != 1 or 0 in shape or (layered and shape[0] != len(layers)):
+        raise JacobianError(f"its shape is {shape} for {len(latent)} latents and {len(layers)} layers")
+
+
+def _check_shapes(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]) -> None:
+    if tensors.keys() != expected.keys():
+        raise JacobianError(f"its tensors are {str(sorted(tensors))[:200]}, expected {sorted(expected)}")
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name] or tensor.dtype != torch.float32:
+            raise JacobianError(
+                f"its {name} has type {tensor.dtype} and shape {tuple(tensor.shape)}, "
+                f"expected float32 and {expected[name]}"
+            )
 
 
 def _attach(
@@ -560,6 +603,8 @@ def _attach(
         point = common["latent"].to(generator.device, torch.float32)
         space = latent_space(float32, point, common["space"], common["layers"])
         operator = _Operator(float32, point, space, _budget(generator.device) // 2)
+    if (space.shape, operator.image_size) != (common["shape"], common["image_size"]):
+        raise JacobianError(f"its shape is {common['shape']}, the generator's in {space.name} {space.shape}")
     return MatrixFreeJacobian(operator, {k: v.to(operator.device) for k, v in tensors.items()}, **common)
 
 

@@ -155,9 +155,14 @@ class Latent:
                 be larger than `load` accepts.
             RegionError: a confined move's painted region is too small for the mask that is stored.
         """
+        tensors, metadata = self.file_content()
+        write_tensors(path, tensors, metadata, LatentError, overwrite, _MAX_BYTES)
+
+    def file_content(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The tensors and the metadata that stand for the latent in a file."""
         if len(self.confined) > _MAX_CONFINED:
             raise LatentError(
-                f"{path}: {len(self.confined)} confined moves, more than the {_MAX_CONFINED} a file may have"
+                f"{len(self.confined)} confined moves, more than the {_MAX_CONFINED} that a file may have"
             )
         tensors = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
         for index, move in enumerate(self.confined):
@@ -170,7 +175,7 @@ class Latent:
             "resefa.generator": json.dumps(self.generator),
             "resefa.confined": json.dumps([[move.confine, move.region.to_json()] for move in self.confined]),
         }
-        write_tensors(path, tensors, metadata, LatentError, overwrite, _MAX_BYTES)
+        return tensors, metadata
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Latent:
@@ -187,6 +192,15 @@ class Latent:
         if file.suffix.lower() in (".npz", ".npy", ".pt", ".pth"):
             return Latent(codes=_import_codes(file))
         tensors, metadata = read_tensors(file, LatentError, _MAX_BYTES)
+        return Latent.from_file_content(file, tensors, metadata)
+
+    @staticmethod
+    def from_file_content(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
+        """Undo `file_content`; `file` is for the errors.
+
+        Raises:
+            LatentError: the content is damaged, or something else.
+        """
         if metadata.get("resefa.latent_version") != _FORMAT:
             raise LatentError(
                 f"{file}: not a latent file of version {_FORMAT}: its metadata has "

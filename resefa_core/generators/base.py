@@ -218,11 +218,18 @@ class Generator(nn.Module, ABC):
                 f"the latent's codes have shape {tuple(latent.codes.shape)}, but this "
                 f"{self.architecture} takes (B, {self.num_layers}, {self.latent_dim})"
             )
-        if latent.style_offset is not None and latent.style_offset.shape[1] != sum(self.layer_sizes):
-            raise LatentError(
-                f"the latent carries {latent.style_offset.shape[1]} style offsets, but this "
-                f"{self.architecture} has {sum(self.layer_sizes)} style channels"
-            )
+        styles = [latent.style_offset, *(move.styles for move in latent.confined)]
+        for name, size, tensors in (
+            ("style channels", sum(self.layer_sizes), styles),
+            ("entries of noise", self.z_dim, [latent.z]),
+        ):
+            for tensor in tensors:
+                if tensor is not None and tensor.shape[1] != size:
+                    raise LatentError(
+                        f"the latent has {tensor.shape[1]} {name}, but this {self.architecture} {size}"
+                    )
+        if latent.label is not None:
+            self._check_label(latent.label.tolist(), len(latent))
 
     def styles(self, latent: Latent) -> list[Style]:
         """The style of every layer, with the latent's own moves resolved."""
