@@ -21,6 +21,9 @@ Transfer: the top direction found on one face, and jointly on six, applied to ot
 
 The output folder receives `locality.md`, `locality.json`, `locality.png` and `transfer.png`. A run that was
 stopped goes on where it was: the JSON is rewritten, atomically, after every seed.
+
+Where other programs keep the cores busy set `OMP_NUM_THREADS=1`: batches are small, and threads that wait
+for each other then cost several times what they save.
 """
 
 from __future__ import annotations

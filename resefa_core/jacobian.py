@@ -309,6 +309,16 @@ class _Operator:
         with analysis_mode():
             return analysed(self.linearization.push(tangents))
 
+    def seconds_per_pass(self) -> float:
+        """The time of one tangent on all layers, the second of two: the first warms up."""
+        tangents = self.space.lift(identity_chunk(0, 1, self.space.dimension, self.device))
+        seconds = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            float(self.push_styles(tangents).sum())
+            seconds = time.perf_counter() - started
+        return seconds
+
     def pull(self, images: Tensor, progress: Progress | None = None) -> Tensor:
         side = self.linearization.image.shape[-1]
         layers = self.space.layers
@@ -431,9 +441,7 @@ def compute_jacobian(
         point = latent.to(generator.device, torch.float32)
         budget = _budget(generator.device) if memory_budget is None else memory_budget
         chosen = latent_space(analysed_generator, point, space, layers)
-        started = time.perf_counter()
         operator = _Operator(analysed_generator, point, chosen, budget // 2)
-        seconds_per_pass = (time.perf_counter() - started) / 2
         common: dict[str, Any] = {
             "space": chosen.name,
             "layers": chosen.layers,
@@ -444,8 +452,7 @@ def compute_jacobian(
             "layer_sizes": generator.layer_sizes if chosen.name == "s" else (),
         }
         if method == "auto":
-            cost = _estimate(chosen, operator, seconds_per_pass)
-            method = _choose(cost, budget)
+            method = _choose(_estimate(operator), budget)
         jacobian: Jacobian
         if method == "dense":
             jacobian = DenseJacobian(operator.columns(progress), **common)
@@ -461,18 +468,18 @@ def compute_jacobian(
 def estimate(
     generator: Generator, latent: Latent, space: str | None = None, layers: Iterable[int] | None = None
 ) -> Estimate:
-    """What analysing a latent would cost, from the time of one forward pass."""
+    """What analysing a latent would cost, from the time of one warm tangent pass."""
     with analysis_mode():
         analysed_generator = _float32(generator)
         point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
         chosen = latent_space(analysed_generator, point, space, layers)
-        started = time.perf_counter()
-        operator = _Operator(analysed_generator, point, chosen, _DEFAULT_BUDGET)
-        return _estimate(chosen, operator, (time.perf_counter() - started) / 2)
+        return _estimate(_Operator(analysed_generator, point, chosen, _DEFAULT_BUDGET))
 
 
-def _estimate(space: LatentSpace, operator: _Operator, seconds_per_pass: float) -> Estimate:
+def _estimate(operator: _Operator) -> Estimate:
+    space = operator.space
     height, width = operator.image_size
+    seconds_per_pass = operator.seconds_per_pass()
     gram_seconds = space.dimension**2 * 3 * height * width / _GRAM_RATE
     return Estimate(
         dimension=space.dimension,
