@@ -9,7 +9,7 @@ from __future__ import annotations
 from ._version import __version__
 from .checkpoints import bundled_names, load_generator
 from .directions import Directions
-from .editing import edit, move, sweep, with_confined_steps
+from .editing import edit, move, prepared, sweep, with_confined_steps
 from .errors import (
     CheckpointError,
     DirectionFileError,
@@ -50,6 +50,7 @@ __all__ = [
     "load_generator",
     "load_jacobian",
     "move",
+    "prepared",
     "stack",
     "sweep",
     "with_confined_steps",

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ._version import __version__
 from .checkpoints import bundled_names, load_generator
 from .directions import Directions, encode_thumbnail
-from .editing import edit, move, sweep, with_confined_steps
+from .editing import move, prepared, sweep, with_confined_steps
 from .errors import DirectionFileError, JacobianError, LatentError, ParameterError, RegionError, ReSeFaError
 from .factorization import factorize
 from .generators import Generator
@@ -481,7 +481,7 @@ def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) 
     latents = [latent]
     for seed in range(options.seed + 1, options.seed + options.samples):
         latents.append(generator.sample(seed, options.truncation, options.label))
-    jacobians = []
+    jacobians: list[Jacobian] = []
     for index, each in enumerate(latents):
         name = "analysing" if len(latents) == 1 else f"analysing {index + 1} of {len(latents)}"
         with _progress(name) as report:
@@ -491,7 +491,7 @@ def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) 
                     each,
                     options.space,
                     options.layers,
-                    method=options.method,
+                    method=jacobians[0].kind if jacobians else options.method,
                     memory_budget=None if len(latents) == 1 else _JACOBIANS_LIMIT // len(latents),
                     progress=report,
                 )
@@ -564,13 +564,11 @@ def _edit(options: argparse.Namespace) -> None:
     directions.check(generator)
     _warn_of_other_weights(directions, generator)
     latent = _latent(options, generator)
-    if options.confine and directions.steps_confined is None:
-        directions = with_confined_steps(generator, latent, directions, options.feather)
-    image = edit(generator, latent, directions, strengths, options.confine, options.feather)[0]
-    save_png(to_pil(image), options.output, options.force)
+    directions = prepared(generator, latent, directions, options.confine, options.feather)
+    moved = move(latent, directions, strengths, options.confine, options.feather)
+    save_png(to_pil(generator.synthesize(moved)[0]), options.output, options.force)
     print(f"wrote {options.output}")
     if options.save_latent is not None:
-        moved = move(latent, directions, strengths, options.confine, options.feather)
         moved.save(options.save_latent, options.force)
         print(f"wrote {options.save_latent}")
 

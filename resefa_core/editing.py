@@ -75,10 +75,23 @@ def edit(
     Raises:
         LatentError: the directions do not fit the generator; see `move`.
     """
+    directions = prepared(generator, latent, directions, confine, feather)
+    return generator.synthesize(move(latent, directions, strengths, confine, feather))
+
+
+def prepared(
+    generator: Generator, latent: Latent, directions: Directions, confine: float = 0.0, feather: float = 0.0
+) -> Directions:
+    """The directions, once they are known to fit the generator, with the steps that `move` needs to
+    confine an edit; measured only where they are missing.
+
+    Raises:
+        LatentError: the directions do not fit the generator; see `with_confined_steps`.
+    """
     directions.check(generator)
     if confine and directions.steps_confined is None:
-        directions = with_confined_steps(generator, latent[:1], directions, feather)
-    return generator.synthesize(move(latent, directions, strengths, confine, feather))
+        return with_confined_steps(generator, latent, directions, feather)
+    return directions
 
 
 def sweep(
@@ -101,9 +114,7 @@ def sweep(
     """
     if len(latent) != 1:
         raise LatentError(f"{len(latent)} latents were given: sweep one at a time, latent[i]")
-    directions.check(generator)
-    if confine and directions.steps_confined is None:
-        directions = with_confined_steps(generator, latent, directions, feather)
+    directions = prepared(generator, latent, directions, confine, feather)
     strips = []
     for index in range(len(directions)):
         images = [

@@ -17,6 +17,7 @@ from torch import Tensor
 from .directions import Directions
 from .errors import JacobianError, ParameterError, RegionError
 from .jacobian import (
+    TYPICAL_PASSES,
     DenseJacobian,
     Jacobian,
     MatrixFreeJacobian,
@@ -64,7 +65,7 @@ def factorize(
         solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12); they agree. Matrix-free Jacobians are
             solved by conjugate gradients on blocks (LOBPCG) instead.
         max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
-            (those of its sketch included); a third of d by default.
+            (those of its sketch included); by default a third of d, and at least 320.
         progress: called with (done, total).
 
     Returns:
@@ -88,8 +89,8 @@ def factorize(
             solution = _solve_dense(dense, mask, count, regularization, solver)
         else:
             free = _MatrixFreePencil(jacobians, mask, regularization, progress)
-            limit = first.dimension // 3 if max_passes is None else max_passes
-            solution = free.solve(count, limit)
+            limit = max(first.dimension // 3, TYPICAL_PASSES)
+            solution = free.solve(count, limit if max_passes is None else max_passes)
     return _directions(jacobians, region, mask, solution.responding(), regularization)
 
 

@@ -36,7 +36,7 @@ Method = Literal["auto", "dense", "matrix-free"]
 ANALYSIS_SIDE = 256
 SKETCH_SIZE = 32
 PATIENCE_SECONDS = 60.0
-_MATRIX_FREE_PASSES = 320
+TYPICAL_PASSES = 320
 _GRAM_RATE = 2e10
 _DEFAULT_BUDGET = 2 << 30
 _FILE_VERSION = "1"
@@ -76,7 +76,7 @@ class Jacobian(ABC):
         passes: forward-mode products so far, a reverse-mode product counted as two.
     """
 
-    kind: str
+    kind: Literal["dense", "matrix-free"]
 
     def __init__(
         self,
@@ -485,7 +485,7 @@ def _estimate(operator: _Operator) -> Estimate:
         dimension=space.dimension,
         dense_bytes=4 * space.dimension * 3 * height * width,
         dense_seconds=seconds_per_pass * space.dimension * (1.0 if space.shared else 0.6) + gram_seconds,
-        matrix_free_seconds=seconds_per_pass * min(_MATRIX_FREE_PASSES, space.dimension),
+        matrix_free_seconds=seconds_per_pass * min(TYPICAL_PASSES, space.dimension),
     )
 
 
