@@ -73,9 +73,10 @@ def test() -> int:
 def environment(*extras: str) -> Path:
     """A virtual environment with the package, from `constraints.txt`; its Python."""
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.is_file():
+    works = python.is_file() and run(python, "-m", "pip", "--version", quiet=True) == 0
+    if not works:
         print(f"Making a virtual environment in {ENVIRONMENT} ...", flush=True)
-        if run(Path(sys.executable), "-m", "venv", str(ENVIRONMENT)) != 0:
+        if run(Path(sys.executable), "-m", "venv", "--clear", str(ENVIRONMENT)) != 0:
             sys.exit("The venv module does not work here (on Debian and Ubuntu: apt install python3-venv)")
     print("Installing (the first time, torch takes a while) ...", flush=True)
     install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
@@ -86,8 +87,11 @@ def environment(*extras: str) -> Path:
     return python
 
 
-def run(python: Path, *arguments: str) -> int:
-    return subprocess.run([str(python), *arguments], cwd=ROOT, check=False).returncode
+def run(python: Path, *arguments: str, quiet: bool = False) -> int:
+    """Run Python with arguments in the project's folder; its exit code."""
+    silence = subprocess.DEVNULL if quiet else None
+    command = [str(python), *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, stdout=silence, stderr=silence).returncode
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ from resefa_core import (  # noqa: E402
 from resefa_core.generators.styles import Style  # noqa: E402
 from resefa_core.jacobian import (  # noqa: E402
     DenseJacobian,
-    _in_chunks,
     _Operator,
     _tangents,
     analysed,
     analysis_mode,
+    in_chunks,
 )
 from resefa_core.spaces import LatentSpace, Part, identity_chunk, latent_space  # noqa: E402
 
@@ -408,7 +408,7 @@ def _layer_seconds(bench: Bench, operator: _Operator, part: Part, samples: int) 
     images = torch.empty(samples, 3, *operator.image_size, device=bench.device)
 
     def push() -> None:
-        _in_chunks(
+        in_chunks(
             lambda rows: operator.push_styles({part.layer: tangents[rows]}), images, operator.push_chunk, None
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -23,13 +24,13 @@ from .checkpoints import bundled_names, load_generator
 from .directions import Directions, encode_thumbnail
 from .editing import move, prepared, sweep, with_confined_steps
 from .errors import DirectionFileError, JacobianError, LatentError, ParameterError, RegionError, ReSeFaError
-from .factorization import factorize
+from .factorization import check_options, factorize
 from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
 from .regions import PRESETS, Region
 from .sheets import contact_sheet, save_png, to_pil
-from .tensorfile import read_tensors
+from .tensorfile import read_header
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if done, 1 if it was refused or failed, 130 if interrupted. Unusable arguments exit with 2.
     """
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         options.run(options)
         return 0
@@ -403,10 +406,7 @@ def _generate(options: argparse.Namespace) -> None:
         picture = to_pil(images[0])
     else:
         rows = [images[i : i + _COLUMNS] for i in range(0, len(images), _COLUMNS)]
-        labels = [
-            f"seed {options.seeds[i]}\nto {options.seeds[min(i + _COLUMNS, len(images)) - 1]}"
-            for i in range(0, len(images), _COLUMNS)
-        ]
+        labels = [_range(options.seeds[i : i + _COLUMNS]) for i in range(0, len(images), _COLUMNS)]
         picture = contact_sheet(rows, labels, title=f"{generator.name}, truncation {options.truncation:g}")
     save_png(picture, options.output, options.force)
     print(f"wrote {options.output}")
@@ -415,10 +415,20 @@ def _generate(options: argparse.Namespace) -> None:
         print(f"wrote {options.save_latent}")
 
 
+def _range(seeds: list[int]) -> str:
+    """`seeds 0-7`, or the seeds one by one where they do not follow each other."""
+    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"seeds\n{seeds[0]}-{seeds[-1]}"
+    return "\n".join(", ".join(map(str, seeds[i : i + 3])) for i in range(0, len(seeds), 3))
+
+
 def _factorize(options: argparse.Namespace) -> None:
     _refuse_existing(options, options.output, options.sheet)
     if options.output.suffix.lower() not in (".safetensors", ".npy"):
         raise DirectionFileError(f"{options.output}: expected a name that ends in .safetensors or .npy")
+    check_options(options.count, options.regularization, options.solver)
+    if options.jacobian is not None and not options.jacobian.parent.is_dir():
+        raise ReSeFaError(f"{options.jacobian.parent} is not a folder: make it first")
     if options.samples < 1:
         raise ParameterError(f"--samples {options.samples} is out of range: expected 1 or more")
     if options.samples > 1 and options.latent is not None:
@@ -445,7 +455,8 @@ def _factorize(options: argparse.Namespace) -> None:
         license=options.license,
     )
     if generator.can_confine:
-        directions = with_confined_steps(generator, latent, directions)
+        with _progress("measuring confined steps") as report:
+            directions = with_confined_steps(generator, latent, directions, progress=report)
     if options.output.suffix.lower() == ".npy":
         directions.to_npy(options.output, options.force)
     else:
@@ -467,8 +478,8 @@ def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) 
         )
     if kept is not None and kept.is_file():
         jacobian = load_jacobian(kept, generator)
-        same = jacobian.latent.codes.shape == latent.codes.shape and torch.equal(
-            jacobian.latent.codes.cpu(), latent.codes.cpu()
+        same = jacobian.latent.codes.shape == latent.codes.shape and torch.allclose(
+            jacobian.latent.codes.cpu(), latent.codes.cpu(), atol=1e-4, rtol=1e-3
         )
         space = options.space or generator.spaces[0]
         layers = generator.check_layers(options.layers)
@@ -614,7 +625,7 @@ def _describe(name: str) -> dict[str, Any]:
         return _describe_directions(Directions.from_npy(file))
     metadata: dict[str, str] = {}
     if file.suffix.lower() == ".safetensors":
-        metadata = read_tensors(file, ReSeFaError, 16 << 30)[1]
+        metadata = read_header(file, ReSeFaError)[1]
     if "resefa.format_version" in metadata:
         return _describe_directions(Directions.load(file))
     if "resefa.jacobian_version" in metadata:

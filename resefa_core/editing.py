@@ -13,10 +13,11 @@ from .directions import LAYERED, Directions
 from .errors import LatentError, ParameterError
 from .factorization import STEP_CHANGE
 from .generators.base import Generator
-from .generators.styles import Gate, Style
-from .jacobian import Progress, analysed, analysis_mode
+from .generators.styles import Gate
+from .jacobian import Progress, analysed, analysis_mode, as_float32, images_at_once, in_chunks, memory_for
 from .latents import ConfinedMove, Latent
 from .regions import Region
+from .spaces import latent_space
 
 Strengths = Mapping["int | str", float]
 
@@ -128,13 +129,22 @@ def sweep(
 
 
 def with_confined_steps(
-    generator: Generator, latent: Latent, directions: Directions, feather: float = 0.0
+    generator: Generator,
+    latent: Latent,
+    directions: Directions,
+    feather: float = 0.0,
+    progress: Progress | None = None,
 ) -> Directions:
     """The directions with the steps that fully confined edits need, from one forward-mode product each.
 
     A confined edit changes less, because the coarse layers' part of the change needs its surroundings
     to move too. Its step is the distance at which the change inside the region comes to 0.1 (root mean
     square, to first order), as for unconfined ones.
+
+    Args:
+        latent: where to measure; the first of a batch.
+        feather: of the edits to come.
+        progress: called with (directions done, directions).
 
     Raises:
         LatentError: the generator can't confine edits, or the directions have no region.
@@ -146,33 +156,42 @@ def with_confined_steps(
             f"this {generator.architecture} cannot confine an edit: its codes do not vary over the image"
         )
     with analysis_mode():
-        latent = latent[:1].map_tensors(torch.clone).to(generator.device, generator.dtype)
+        generator = as_float32(generator)
+        latent = latent[:1].map_tensors(torch.clone).to(generator.device, torch.float32)
         gate = Gate(region.feather(feather), 1.0)
         base = generator.styles(latent)
         label = None if latent.label is None else latent.label.to(generator.device)
-        deltas: list[list[Tensor]] = []
-        for vector in directions.vectors:
-            codes, styles, z = _offsets(latent, directions, vector)
-            deltas.append(generator.style_deltas(latent, codes, styles, z))
-        stacked = [torch.stack(parts) for parts in zip(*deltas, strict=True)]
+        space = latent_space(generator, latent, directions.space, directions.layers)
+        vectors = directions.vectors.flatten(1).to(generator.device)
 
-        def change(*parts: Tensor) -> Tensor:
-            def image(amount: Tensor) -> Tensor:
-                moved = [
-                    Style(style.base, (*style.moves, (gate, amount * part)))
-                    for style, part in zip(base, parts, strict=True)
-                ]
-                return generator.render(moved, label)
+        def changes(rows: slice) -> Tensor:
+            lifted = space.lift(vectors[rows])
 
-            zero = torch.zeros((), device=generator.device, dtype=generator.dtype)
-            tangent: Tensor = jvp(image, (zero,), (torch.ones_like(zero),))[1]
-            return tangent
+            def change(*parts: Tensor) -> Tensor:
+                moves = dict(zip(lifted, parts, strict=True))
 
-        tangents = analysed(vmap(change, chunk_size=8)(*stacked)[:, 0].float())
-        mask = region.mask(*tangents.shape[2:]).to(tangents)
-        energy = (tangents.square() * mask).sum(dim=(1, 2, 3)) / (3.0 * mask.sum())
-        steps = STEP_CHANGE / energy.clamp_min(1e-30).sqrt()
-    return replace(directions, steps_confined=steps.float().cpu())
+                def image(amount: Tensor) -> Tensor:
+                    styles = [
+                        style._replace(moves=(*style.moves, (gate, amount * moves[i][None])))
+                        if i in moves
+                        else style
+                        for i, style in enumerate(base)
+                    ]
+                    return generator.render(styles, label)
+
+                zero = torch.zeros((), device=generator.device)
+                tangent: Tensor = jvp(image, (zero,), (torch.ones_like(zero),))[1]
+                return tangent
+
+            tangents = analysed(vmap(change)(*lifted.values())[:, 0])
+            mask = region.mask(*tangents.shape[2:]).to(tangents)
+            return (tangents.square() * mask).sum(dim=(1, 2, 3)) / (3.0 * mask.sum())
+
+        energies = torch.empty(len(directions), device=generator.device)
+        chunk = images_at_once(generator, memory_for(generator.device) // 8)
+        in_chunks(changes, energies, min(8, chunk), progress)
+        steps = STEP_CHANGE / energies.clamp_min(1e-30).sqrt()
+    return replace(directions, steps_confined=steps.cpu())
 
 
 def _distances(directions: Directions, strengths: Strengths, confine: float) -> Tensor:

@@ -25,6 +25,7 @@ from .jacobian import (
     analysis_mode,
     orthonormal,
     solver_device,
+    wide,
 )
 from .regions import Region
 
@@ -65,8 +66,10 @@ def factorize(
         solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12); they agree. Matrix-free Jacobians are
             solved by conjugate gradients on blocks (LOBPCG) instead.
         max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
-            (those of its sketch included); by default a third of d, and at least 320.
-        progress: called with (done, total).
+            (those of its sketch included); by default a third of d, and at least 320. The sketch and
+            the first block are computed in any case.
+        progress: for matrix-free Jacobians, called with (passes done, passes allowed) after each
+            step; dense ones are solved at once.
 
     Returns:
         Unit vectors with their quotients, mean squared change inside and outside the region per
@@ -79,7 +82,8 @@ def factorize(
         ParameterError: a number is out of range.
     """
     jacobians = [jacobian] if isinstance(jacobian, Jacobian) else list(jacobian)
-    _check(jacobians, num_directions, regularization, solver)
+    check_options(num_directions, regularization, solver)
+    _check(jacobians)
     first = jacobians[0]
     mask = region.mask(first.height, first.width)
     count = min(num_directions, first.dimension)
@@ -150,15 +154,19 @@ def _directions(
     )
 
 
-def _check(jacobians: list[Jacobian], num_directions: int, regularization: float, solver: str) -> None:
-    if not jacobians:
-        raise JacobianError("no Jacobians were given")
+def check_options(num_directions: int, regularization: float, solver: str) -> None:
+    """Raise ParameterError unless `factorize` takes these."""
     if not 1 <= num_directions <= 512:
         raise ParameterError(f"num_directions {num_directions} is out of range: expected 1 to 512")
     if not (math.isfinite(regularization) and regularization >= 0):
         raise ParameterError(f"regularization {regularization} is out of range: expected 0 or more")
     if solver not in ("cholesky", "woodbury"):
         raise ParameterError(f"solver {solver!r} is unknown: expected 'cholesky' or 'woodbury'")
+
+
+def _check(jacobians: list[Jacobian]) -> None:
+    if not jacobians:
+        raise JacobianError("no Jacobians were given")
     first = jacobians[0]
     for other in jacobians[1:]:
         for what in ("space", "layers", "shape", "height"):
@@ -167,6 +175,8 @@ def _check(jacobians: list[Jacobian], num_directions: int, regularization: float
                     f"Jacobians of different {what} were given: {getattr(first, what)} and "
                     f"{getattr(other, what)}"
                 )
+        if other.device != first.device:
+            raise JacobianError(f"Jacobians on {first.device} and on {other.device} were given")
         if other.described.get("fingerprint") != first.described.get("fingerprint"):
             raise JacobianError(
                 f"Jacobians of different generators were given: {first.described.get('name')!r} and "
@@ -253,7 +263,7 @@ class _RowProduct:
         self._rows: Tensor | None = None
         self._gram: Tensor | None = None
         if 8 * 3 * pixels * jacobian.dimension <= _ROW_BYTES:
-            self._rows = jacobian.rows(weights).to(solver_device(jacobian.device), torch.float64)
+            self._rows = wide(jacobian.rows(weights))
             self.trace = float(self._rows.square().sum())
         else:
             self._gram = jacobian.gram(weights)
@@ -396,7 +406,7 @@ class _MatrixFreePencil:
             )
 
     def _scaled(self, index: int, images: Tensor) -> Tensor:
-        return images.to(self.work_device, torch.float64).flatten(1) / math.sqrt(self.traces[index])
+        return wide(images).flatten(1) / math.sqrt(self.traces[index])
 
     def images(self, vectors: Tensor) -> list[Tensor]:
         """J x of each Jacobian."""
@@ -413,7 +423,7 @@ class _MatrixFreePencil:
         total = torch.zeros(1, dtype=torch.float64, device=self.work_device)
         for each, image, trace in zip(self.jacobians, images, self.traces, strict=True):
             pulled = each.vjp(image.reshape(shape).to(self.device, torch.float32))
-            total = total + pulled.to(self.work_device, torch.float64) / math.sqrt(trace)
+            total = total + wide(pulled) / math.sqrt(trace)
         return total
 
     def solve(self, count: int, max_passes: int) -> _Solution:
@@ -425,7 +435,7 @@ class _MatrixFreePencil:
         width = min(count + _BLOCK_EXTRA, self.jacobians[0].dimension)
         x = self._start(width)
         block = _Block(x, self.images(x))
-        sketch = _Block(self.basis.to(self.work_device, torch.float64), self.basis_images)
+        sketch = _Block(wide(self.basis), self.basis_images)
         theta, block, momentum = self._ritz([block, sketch], block, width)
         start = self.spent
         while self.spent + 3 * width <= max_passes:

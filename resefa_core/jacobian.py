@@ -11,6 +11,7 @@ import contextlib
 import copy
 import json
 import math
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +38,8 @@ ANALYSIS_SIDE = 256
 SKETCH_SIZE = 32
 PATIENCE_SECONDS = 60.0
 TYPICAL_PASSES = 320
-_GRAM_RATE = 2e10
+_GRAM_RATE = {"cuda": 5e11}
+_GRAM_RATE_CPU = 2e10
 _DEFAULT_BUDGET = 2 << 30
 _FILE_VERSION = "1"
 _MAX_FILE_BYTES = 16 << 30
@@ -159,7 +161,7 @@ class Jacobian(ABC):
             "passes": self.passes,
         }
         metadata |= {"resefa.jacobian_version": _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
-        write_tensors(path, tensors, metadata, JacobianError, overwrite)
+        write_tensors(path, tensors, metadata, JacobianError, overwrite, _MAX_FILE_BYTES)
 
 
 class DenseJacobian(Jacobian):
@@ -207,10 +209,10 @@ class DenseJacobian(Jacobian):
         total = torch.zeros(size, size, dtype=torch.float64, device=device)
         block = max(64, -(-size // 8))
         for part in rows.split(max(1, (64 << 20) // (8 * size)), dim=1):
-            wide = part.to(device, torch.float64)
+            rows64 = wide(part)
             for start in range(0, size, block):
                 stop = start + block
-                total[start:, start:stop].addmm_(wide[start:], wide[start:stop].T)
+                total[start:, start:stop].addmm_(rows64[start:], rows64[start:stop].T)
         lower = total.tril(-1)
         return total.tril() + lower.T
 
@@ -292,17 +294,15 @@ class _Operator:
         resolution = self.linearization.image.shape[-1]
         side = min(resolution, ANALYSIS_SIDE)
         self.image_size = (side, side)
-        most = 32 if self.device.type == "cpu" else 256
-        image_bytes = 4 * generator.activation_floats()
-        self.push_chunk = max(1, min(most, budget // (2 * image_bytes)))
-        self.pull_chunk = max(1, min(most, budget // (4 * image_bytes)))
+        self.push_chunk = images_at_once(generator, budget // 2)
+        self.pull_chunk = images_at_once(generator, budget // 4)
 
     def push(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
         def one(rows: slice) -> Tensor:
             return self.push_styles(self.space.lift(vectors[rows].to(self.device)))
 
         images = torch.empty(vectors.shape[0], 3, *self.image_size, device=self.device)
-        self.push_chunk = _in_chunks(one, images, self.push_chunk, progress)
+        self.push_chunk = in_chunks(one, images, self.push_chunk, progress)
         return images
 
     def push_styles(self, tangents: dict[int, Tensor]) -> Tensor:
@@ -310,14 +310,16 @@ class _Operator:
             return analysed(self.linearization.push(tangents))
 
     def seconds_per_pass(self) -> float:
-        """The time of one tangent on all layers, the second of two: the first warms up."""
-        tangents = self.space.lift(identity_chunk(0, 1, self.space.dimension, self.device))
+        """The time of a tangent on all layers: of the second of two batches, the first warms up. A
+        batch is one tangent on a CPU, and elsewhere what is pushed at once."""
+        batch = 1 if self.device.type == "cpu" else min(self.push_chunk, self.space.dimension)
+        tangents = self.space.lift(identity_chunk(0, batch, self.space.dimension, self.device))
         seconds = 0.0
         for _ in range(2):
             started = time.perf_counter()
             float(self.push_styles(tangents).sum())
             seconds = time.perf_counter() - started
-        return seconds
+        return seconds / batch
 
     def pull(self, images: Tensor, progress: Progress | None = None) -> Tensor:
         side = self.linearization.image.shape[-1]
@@ -329,7 +331,7 @@ class _Operator:
                 return self.space.lower(self.linearization.pull(spread, layers))
 
         latents = torch.empty(images.shape[0], self.space.dimension, device=self.device)
-        self.pull_chunk = _in_chunks(one, latents, self.pull_chunk, progress)
+        self.pull_chunk = in_chunks(one, latents, self.pull_chunk, progress)
         return latents
 
     def columns(self, progress: Progress | None = None) -> Tensor:
@@ -343,7 +345,7 @@ class _Operator:
                 vectors = identity_chunk(rows.start, rows.stop, space.dimension, self.device)
                 return self.push_styles(space.lift(vectors))
 
-            self.push_chunk = _in_chunks(together, matrix, self.push_chunk, progress)
+            self.push_chunk = in_chunks(together, matrix, self.push_chunk, progress)
             return matrix
         report = _Stages(progress, sum(_tangents(part) for part in space.parts))
         for part in space.parts:
@@ -361,13 +363,20 @@ class _Operator:
                 return self.push_styles({part.layer: tangents})
 
             images = own.new_empty(count, *own.shape[1:]) if through_channels else own
-            self.push_chunk = _in_chunks(alone, images, self.push_chunk, report.stage(count))
+            self.push_chunk = in_chunks(alone, images, self.push_chunk, report.stage(count))
             if part.matrix is not None and through_channels:
                 own.copy_(torch.tensordot(part.matrix.T, images, dims=1))
         return matrix
 
 
-def _in_chunks(
+def images_at_once(generator: Generator, budget: int | None = None) -> int:
+    """How many images pass together within a memory budget in bytes; more gain nothing past a point."""
+    most = 32 if generator.device.type == "cpu" else 256
+    budget = memory_for(generator.device) if budget is None else budget
+    return max(1, min(most, budget // (4 * generator.activation_floats())))
+
+
+def in_chunks(
     function: Callable[[slice], Tensor], into: Tensor, chunk: int, progress: Progress | None
 ) -> int:
     """Fill a tensor by applying a function to slices of its rows, to smaller ones where memory runs out.
@@ -436,10 +445,10 @@ def compute_jacobian(
     generator.check_latent(latent)
     with analysis_mode():
         described = generator.describe()
-        analysed_generator = _float32(generator)
+        analysed_generator = as_float32(generator)
         latent = latent.map_tensors(torch.clone)
         point = latent.to(generator.device, torch.float32)
-        budget = _budget(generator.device) if memory_budget is None else memory_budget
+        budget = memory_for(generator.device) if memory_budget is None else memory_budget
         chosen = latent_space(analysed_generator, point, space, layers)
         operator = _Operator(analysed_generator, point, chosen, budget // 2)
         common: dict[str, Any] = {
@@ -470,17 +479,18 @@ def estimate(
 ) -> Estimate:
     """What analysing a latent would cost, from the time of one warm tangent pass."""
     with analysis_mode():
-        analysed_generator = _float32(generator)
+        analysed_generator = as_float32(generator)
         point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
         chosen = latent_space(analysed_generator, point, space, layers)
-        return _estimate(_Operator(analysed_generator, point, chosen, _DEFAULT_BUDGET))
+        return _estimate(_Operator(analysed_generator, point, chosen, memory_for(generator.device)))
 
 
 def _estimate(operator: _Operator) -> Estimate:
     space = operator.space
     height, width = operator.image_size
     seconds_per_pass = operator.seconds_per_pass()
-    gram_seconds = space.dimension**2 * 3 * height * width / _GRAM_RATE
+    rate = _GRAM_RATE.get(operator.device.type, _GRAM_RATE_CPU)
+    gram_seconds = space.dimension**2 * 3 * height * width / rate
     return Estimate(
         dimension=space.dimension,
         dense_bytes=4 * space.dimension * 3 * height * width,
@@ -499,7 +509,8 @@ def load_jacobian(path: str | PathLike[str], generator: Generator | None = None)
 
     Args:
         path: the file.
-        generator: the generator that it was computed with; needed for a matrix-free one.
+        generator: the generator that it was computed with, whose device it goes to; needed for a
+            matrix-free one.
 
     Raises:
         JacobianError: the file is damaged, or belongs to another generator.
@@ -544,9 +555,14 @@ def _from_file(
     (passes,) = _whole_numbers([header["passes"]], 2**53)
     _check_common(**common)
     dimension, image = math.prod(common["shape"]), (3, height, width)
+    if generator is not None and generator.fingerprint != described["fingerprint"]:
+        raise JacobianError(
+            f"it was computed with {described.get('name')!r}, not with the given generator {generator.name!r}"
+        )
     if header["kind"] == "dense":
         _check_shapes(tensors, {"matrix": (dimension, *image)})
-        jacobian: Jacobian = DenseJacobian(tensors["matrix"], **common)
+        device = torch.device("cpu") if generator is None else generator.device
+        jacobian: Jacobian = DenseJacobian(tensors["matrix"].to(device), **common)
     elif header["kind"] == "matrix-free":
         probes, rank = (tensors[name].shape[:1] for name in ("probe_images", "basis"))
         _check_shapes(
@@ -600,34 +616,61 @@ def _attach(
 ) -> MatrixFreeJacobian:
     if generator is None:
         raise JacobianError("a matrix-free Jacobian needs its generator: pass generator=...")
-    if generator.fingerprint != common["described"]["fingerprint"]:
-        raise JacobianError(
-            f"it was computed with {common['described'].get('name')!r}, "
-            f"not with the given generator {generator.name!r}"
-        )
     with analysis_mode():
-        float32 = _float32(generator)
+        float32 = as_float32(generator)
         point = common["latent"].to(generator.device, torch.float32)
         space = latent_space(float32, point, common["space"], common["layers"])
-        operator = _Operator(float32, point, space, _budget(generator.device) // 2)
+        operator = _Operator(float32, point, space, memory_for(generator.device) // 2)
     if (space.shape, operator.image_size) != (common["shape"], common["image_size"]):
         raise JacobianError(f"its shape is {common['shape']}, the generator's in {space.name} {space.shape}")
     return MatrixFreeJacobian(operator, {k: v.to(operator.device) for k, v in tensors.items()}, **common)
 
 
+class _FullPrecision:
+    """Switches TF32 off while anyone is inside, and back to what it was when the last one leaves.
+
+    The switches belong to the process: analyses on several threads share them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            matmul: Any = torch.backends.cuda.matmul
+            cudnn: Any = torch.backends.cudnn
+            if hasattr(matmul, "fp32_precision"):
+                switches: list[tuple[Any, str, Any]] = [
+                    (matmul, "fp32_precision", "ieee"),
+                    (cudnn.conv, "fp32_precision", "ieee"),
+                ]
+            else:
+                switches = [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
+            self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in switches]
+            for owner, name, value in switches:
+                setattr(owner, name, value)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                for owner, name, value in self._before:
+                    setattr(owner, name, value)
+
+
+_full_precision = _FullPrecision()
+
+
 @contextlib.contextmanager
 def analysis_mode() -> Iterator[None]:
     """Outside inference mode (where derivatives get lost), without recording, and without TF32."""
-    matmul = torch.backends.cuda.matmul.allow_tf32
-    convolution = torch.backends.cudnn.allow_tf32
-    with torch.inference_mode(False), torch.no_grad():
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = matmul
-            torch.backends.cudnn.allow_tf32 = convolution
+    with torch.inference_mode(False), torch.no_grad(), _full_precision:
+        yield
 
 
 def analysed(image: Tensor) -> Tensor:
@@ -649,16 +692,20 @@ def _spread(images: Tensor, side: int) -> Tensor:
 
 def orthonormal(vectors: Tensor) -> Tensor:
     """An orthonormal basis `(r, d)` of the span of `(n, d)`, r the numerical rank."""
-    device = solver_device(vectors.device)
-    wide = vectors.to(device, torch.float64)
-    wide = wide / wide.norm(dim=1, keepdim=True).clamp_min(1e-300)
-    _, sizes, basis = torch.linalg.svd(wide, full_matrices=False)
-    return basis[sizes > 1e-7 * sizes[0]].to(vectors)
+    rows = wide(vectors)
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    _, sizes, basis = torch.linalg.svd(rows, full_matrices=False)
+    return basis[sizes > 1e-7 * sizes[0]].to(vectors.dtype).to(vectors.device)
 
 
 def _mean_energy(images: Tensor) -> float:
     """The mean squared norm of images `(n, 3, h, w)`: for Gaussian probes, an estimate of tr(JᵀJ)."""
-    return float(images.to(solver_device(images.device), torch.float64).square().sum()) / images.shape[0]
+    return float(wide(images).square().sum()) / images.shape[0]
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """A tensor in float64, on `solver_device`; moved first, since a device without float64 can't cast."""
+    return tensor.to(solver_device(tensor.device)).to(torch.float64)
 
 
 def solver_device(device: torch.device) -> torch.device:
@@ -666,7 +713,7 @@ def solver_device(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
-def _float32(generator: Generator) -> Generator:
+def as_float32(generator: Generator) -> Generator:
     """The generator itself, or a float32 copy of tensors that derivatives can be taken of."""
     tensors = generator._tensors().values()
     if all(t.dtype == torch.float32 and not t.is_inference() for t in tensors if t.is_floating_point()):
@@ -682,7 +729,8 @@ def _float32(generator: Generator) -> Generator:
     return twin
 
 
-def _budget(device: torch.device) -> int:
+def memory_for(device: torch.device) -> int:
+    """The memory budget on a device, in bytes, where the caller gives none."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0]) // 2
     return _DEFAULT_BUDGET

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,7 +144,7 @@ class Region:
             raise RegionError(
                 f"a mask of {width} x {height} pixels was asked for: expected sides of 1 to {_MAX_MASK_SIDE}"
             )
-        mask = self._weights(height, width).clamp(0.0, 1.0)
+        mask = _weights_of(self, height, width).clamp(0.0, 1.0)
         if check:
             if float(mask.max()) <= 1e-4:
                 raise RegionError(f"the region holds no pixel of a {width} x {height} image: make it larger")
@@ -177,6 +178,12 @@ class Region:
 
     def _weights(self, height: int, width: int) -> Tensor:
         raise TypeError("a region is made with from_box, from_mask or preset")
+
+
+@lru_cache(maxsize=32)
+def _weights_of(region: Region, height: int, width: int) -> Tensor:
+    """A region's weights at a resolution; edits ask for the same few again and again."""
+    return region._weights(height, width)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,20 @@ def test_a_confined_step_makes_the_same_change_inside_as_a_plain_one() -> None:
             assert split(after - before)[0] ** 0.5 == pytest.approx(0.001, rel=0.1)
 
 
+def test_confined_steps_in_z_do_not_depend_on_a_directions_sign() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(1)
+    directions = find(generator, latent, "z")
+    moved = resefa.move(latent, directions, {1: 1.0})
+    steps = [
+        resefa.with_confined_steps(generator, moved, replace(directions, vectors=sign * directions.vectors))
+        for sign in (1.0, -1.0)
+    ]
+    assert steps[0].steps_confined is not None
+    assert steps[1].steps_confined is not None
+    torch.testing.assert_close(steps[0].steps_confined, steps[1].steps_confined)
+
+
 def test_confined_moves_chain_and_are_saved_with_the_latent(tmp_path) -> None:  # type: ignore[no-untyped-def]
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)

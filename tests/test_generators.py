@@ -128,6 +128,25 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_their_type() -> None:
     assert generator.fingerprint != fingerprint
 
 
+def test_half_precision_does_not_overflow_where_styles_are_large() -> None:
+    generator = tiny_stylegan2(16, channels=256)
+    with torch.no_grad():
+        for name, tensor in generator.named_parameters():
+            if name.endswith("affine.bias"):
+                tensor.mul_(8.0)
+    expected = generator.synthesize(generator.sample(0))
+    image = generator.half().synthesize(generator.sample(0))
+    assert (image - expected).norm() < 0.05 * expected.norm()
+
+
+def test_functions_are_told_apart_by_their_names() -> None:
+    def paint(z: torch.Tensor) -> torch.Tensor:
+        return z.reshape(-1, 3, 1, 1).expand(-1, 3, 4, 4)
+
+    first, second = (resefa.WrappedGenerator(paint, 3, name=name) for name in ("first", "second"))
+    assert first.fingerprint != second.fingerprint
+
+
 def test_a_wrapped_function_becomes_a_generator() -> None:
     module = nn.Sequential(nn.Linear(5, 48), nn.Unflatten(1, (3, 4, 4)), nn.Tanh())
     generator = resefa.WrappedGenerator(module, latent_dim=5)

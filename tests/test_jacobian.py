@@ -245,3 +245,29 @@ def test_unfit_spaces_layers_and_batches_are_refused_before_any_work() -> None:
         resefa.compute_jacobian(generator, resefa.Latent(generator.sample(0).codes), "z")
     with pytest.raises(resefa.LatentError, match="takes"):
         resefa.compute_jacobian(generator, tiny_stylegan2(32).sample(0))
+
+
+@pytest.mark.parametrize("modern", [False, True])
+def test_tf32_is_off_during_analysis_and_back_as_it_was_after_the_last_one(modern: bool) -> None:
+    matmul = torch.backends.cuda.matmul
+    if modern and not hasattr(matmul, "fp32_precision"):
+        pytest.skip("this torch has only the older switches")
+    name, on = ("fp32_precision", "tf32") if modern else ("allow_tf32", True)
+    before = getattr(matmul, name)
+    setattr(matmul, name, on)
+    try:
+        with module.analysis_mode():
+            with module.analysis_mode():
+                assert getattr(matmul, "fp32_precision", "ieee") == "ieee"
+            assert getattr(matmul, "fp32_precision", "ieee") == "ieee"
+        assert getattr(matmul, name) == on
+    finally:
+        setattr(matmul, name, before)
+
+
+def test_a_dense_jacobian_of_another_generator_is_refused(tmp_path: Path) -> None:
+    generator = tiny_stylegan2(16)
+    dense(generator, generator.sample(0)).save(tmp_path / "analysis.safetensors")
+    assert load_jacobian(tmp_path / "analysis.safetensors").kind == "dense"
+    with pytest.raises(resefa.JacobianError, match="not with the given generator"):
+        load_jacobian(tmp_path / "analysis.safetensors", tiny_stylegan2(16, seed=1))

@@ -112,13 +112,17 @@ class Generator(nn.Module, ABC):
         cached: tuple[object, str] | None = self.__dict__.get("_fingerprint")
         if cached is not None and cached[0] == key:
             return cached[1]
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self._identity().encode())
         for name in sorted(tensors):
             tensor = tensors[name].detach()
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
         self.__dict__["_fingerprint"] = (key, digest.hexdigest())
         return digest.hexdigest()
+
+    def _identity(self) -> str:
+        """What tells models apart beyond their tensors."""
+        return ""
 
     def describe(self) -> dict[str, str | int | bool]:
         """What a direction file records of the generator that it was made with."""
@@ -235,7 +239,7 @@ class Generator(nn.Module, ABC):
         """The style of every layer, with the latent's own moves resolved."""
         self.check_latent(latent)
         latent = latent.to(self.device, self.dtype)
-        codes = latent.codes + self._noise_move(latent, latent.z_offset)
+        codes = latent.codes + self._noise_move(latent, None, latent.z_offset)
         styles = [self.style(layer, codes[:, layer]) for layer in range(self.num_layers)]
         if latent.style_offset is not None:
             offsets = latent.style_offset.split(list(self.layer_sizes), dim=1)
@@ -252,24 +256,22 @@ class Generator(nn.Module, ABC):
                     moves[layer].append((gate, delta))
         return [Style(base, tuple(move)) for base, move in zip(styles, moves, strict=True)]
 
-    def _noise_move(self, latent: Latent, z_offset: Tensor | None) -> Tensor:
-        """What an offset of the noise adds to the codes, `(B, L, D)`."""
-        if z_offset is None:
+    def _noise_move(self, latent: Latent, start: Tensor | None, move: Tensor | None) -> Tensor:
+        """What moving the noise on from `z + start` adds to the codes, `(B, L, D)`."""
+        if move is None:
             return torch.zeros_like(latent.codes)
         if latent.z is None:
             raise LatentError("the latent has no noise (z): it was imported as codes; use w, w+ or s")
-        before = self.codes_of_noise(latent.z, latent.label, latent.truncation, latent.truncation_layers)
-        after = self.codes_of_noise(
-            latent.z + z_offset, latent.label, latent.truncation, latent.truncation_layers
-        )
-        return after - before
+        z = latent.z if start is None else latent.z + start
+        options = (latent.label, latent.truncation, latent.truncation_layers)
+        return self.codes_of_noise(z + move, *options) - self.codes_of_noise(z, *options)
 
     def style_deltas(
         self, latent: Latent, codes: Tensor | None, styles: Tensor | None, z: Tensor | None
     ) -> list[Tensor]:
         """Offsets of codes `(B, L, D)`, styles `(B, sum S)` and noise `(B, z_dim)` as one offset of
         each layer's style, `(B, S)`."""
-        total = self._noise_move(latent, z)
+        total = self._noise_move(latent, latent.z_offset, z)
         if codes is not None:
             total = total + codes
         deltas = []

@@ -82,17 +82,24 @@ def _modulate(x: Tensor, style: Style) -> Tensor:
     return x * scale
 
 
+def _is_half(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float16, torch.bfloat16)
+
+
 def _demodulation(weight: Tensor, style: Style, height: int, width: int) -> Tensor:
     """One over the root of the modulated weights' energy, for each output channel and place.
 
     With a style that varies over the image as `s(x) = sum_i g_i(x) v_i`, the energy is the quadratic
-    form `sum_ij g_i(x) g_j(x) (W^2 (v_i * v_j))`: one small product for each pair.
+    form `sum_ij g_i(x) g_j(x) (W^2 (v_i * v_j))`: one small product for each pair. In float32 at least:
+    sums over hundreds of channels leave float16's range.
     """
-    energy = weight.square().sum(dim=(2, 3))
+    energy = weight.float().square().sum(dim=(2, 3)) if _is_half(weight) else weight.square().sum(dim=(2, 3))
+    base = style.base.to(energy)
     if not style.moves:
-        return (F.linear(style.base.square(), energy) + _EPSILON).rsqrt()[:, :, None, None]
-    parts: list[tuple[Tensor | None, Tensor]] = [(None, style.base)]
-    parts += [(gate.at(height, width, weight), delta) for gate, delta in style.moves]
+        scale = (F.linear(base.square(), energy) + _EPSILON).rsqrt()
+        return scale[:, :, None, None].to(weight.dtype)
+    parts: list[tuple[Tensor | None, Tensor]] = [(None, base)]
+    parts += [(gate.at(height, width, energy), delta.to(energy)) for gate, delta in style.moves]
     total: Tensor | float = _EPSILON
     for i, (gate_i, vector_i) in enumerate(parts):
         for gate_j, vector_j in parts[i:]:
@@ -104,7 +111,7 @@ def _demodulation(weight: Tensor, style: Style, height: int, width: int) -> Tens
                     term = term * gate
             total = total + term
     assert isinstance(total, Tensor)
-    return total.clamp_min(_EPSILON).rsqrt()
+    return total.clamp_min(_EPSILON).rsqrt().to(weight.dtype)
 
 
 class SynthesisLayer(nn.Module):

@@ -22,11 +22,13 @@ class WrappedGenerator(Generator):
     Args:
         function: maps codes `(B, D)`, or `(B, L, D)` where `num_layers` is above 1, to images
             `(B, 3, H, W)` or `(B, 1, H, W)` in [-1, 1]; differentiable, without random parts, each
-            image from its own code alone. Modules are put in evaluation mode.
+            image from its own code alone. Modules are put in evaluation mode and their
+            parameters stop requiring gradients.
         latent_dim: D.
         num_layers: L.
         prior: maps standard normal noise `(B, L * D)` to the codes' distribution, e.g. a clamp.
-        name: what to call it in files.
+        name: what to call it in files; the only thing that tells functions apart which are no modules.
+        device: where the codes go; a module's own device by default, else the CPU.
 
     Raises:
         CheckpointError: the function does not return one square image per code.
@@ -46,6 +48,7 @@ class WrappedGenerator(Generator):
         num_layers: int = 1,
         prior: Callable[[Tensor], Tensor] | None = None,
         name: str = "custom",
+        device: str | torch.device | None = None,
     ) -> None:
         super().__init__()
         if isinstance(function, nn.Module):
@@ -58,7 +61,7 @@ class WrappedGenerator(Generator):
         self.layer_sizes = (latent_dim,) * num_layers
         self.spaces = ("z",) if num_layers == 1 else ("z+", "z")
         self._prior = prior
-        self.register_buffer("_anchor", torch.zeros(()), persistent=False)
+        self.register_buffer("_anchor", torch.zeros((), device=device), persistent=False)
         image = self.synthesize(self.sample(0))
         if image.ndim != 4 or image.shape[:2] != (1, 3) or image.shape[2] != image.shape[3]:
             raise CheckpointError(
@@ -74,6 +77,9 @@ class WrappedGenerator(Generator):
         tensors = super()._tensors()
         own = tensors.pop("_anchor")
         return tensors or {"_anchor": own}
+
+    def _identity(self) -> str:
+        return self.name if "_anchor" in self._tensors() else ""
 
     def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         codes = z if self._prior is None else self._prior(z)
