@@ -440,9 +440,7 @@ def compute_jacobian(
     """
     if method not in ("auto", "dense", "matrix-free"):
         raise ParameterError(f"method {method!r} is unknown: expected 'auto', 'dense' or 'matrix-free'")
-    if len(latent) != 1:
-        raise LatentError(f"{len(latent)} latents were given: analyse one at a time, latent[i]")
-    generator.check_latent(latent)
+    _check_one(generator, latent)
     with analysis_mode():
         described = generator.describe()
         analysed_generator = as_float32(generator)
@@ -477,12 +475,23 @@ def compute_jacobian(
 def estimate(
     generator: Generator, latent: Latent, space: str | None = None, layers: Iterable[int] | None = None
 ) -> Estimate:
-    """What analysing a latent would cost, from the time of one warm tangent pass."""
+    """What analysing a latent would cost, from the time of one warm tangent pass.
+
+    Raises:
+        LatentError: the latent, the space or the layers do not fit the generator.
+    """
+    _check_one(generator, latent)
     with analysis_mode():
         analysed_generator = as_float32(generator)
         point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
         chosen = latent_space(analysed_generator, point, space, layers)
         return _estimate(_Operator(analysed_generator, point, chosen, memory_for(generator.device)))
+
+
+def _check_one(generator: Generator, latent: Latent) -> None:
+    if len(latent) != 1:
+        raise LatentError(f"{len(latent)} latents were given: analyse one at a time, latent[i]")
+    generator.check_latent(latent)
 
 
 def _estimate(operator: _Operator) -> Estimate:
