@@ -35,6 +35,7 @@ from .tensorfile import read_header
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 _COLUMNS = 8
+_STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _JACOBIANS_LIMIT = 4 << 30
 
 _EXAMPLES = """\
@@ -157,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "--directions", metavar="LIST", help="which, by index or name, e.g. 0,1,smile (default: all)"
     )
     strips.add_argument(
-        "--strengths", type=_numbers, default=[-4, -2, 0, 2, 4], help="in steps (default: -4,-2,0,2,4)"
+        "--strengths", type=_numbers, default=list(_STRENGTHS), help="in steps (default: -4,-2,0,2,4)"
     )
     _add_output(strips, "PNG")
 
@@ -448,7 +449,7 @@ def _factorize(options: argparse.Namespace) -> None:
         )
     label = options.region if re.fullmatch(r"[\w/]+", options.region) else "region"
     directions = replace(
-        directions.renamed({i: f"{label} {i}" for i in range(len(directions))}),
+        _numbered(directions, label),
         title=options.title or f"{label} of {generator.name}",
         author=options.author,
         description=options.description,
@@ -513,6 +514,14 @@ def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) 
     return jacobians
 
 
+def _numbered(directions: Directions, label: str) -> Directions:
+    return directions.renamed({i: f"{label} {i}" for i in range(len(directions))})
+
+
+def _signed(strengths: Sequence[float]) -> list[str]:
+    return [f"{strength:+g}" if strength else "0" for strength in strengths]
+
+
 def _table(directions: Directions) -> str:
     """What each direction changes inside and outside, per pixel, in plain words."""
     lines = [f"{'direction':<24} {'inside : outside':>16}"]
@@ -531,7 +540,7 @@ def _sweep_sheet(
     generator: Generator,
     latent: Latent,
     directions: Directions,
-    strengths: Sequence[float] = (-4.0, -2.0, 0.0, 2.0, 4.0),
+    strengths: Sequence[float] = _STRENGTHS,
     confine: float = 0.0,
     feather: float = 0.0,
 ) -> Image.Image:
@@ -545,7 +554,7 @@ def _sweep_sheet(
     return contact_sheet(
         [list(strip) for strip in strips],
         list(directions.names),
-        [f"{strength:+g}" if strength else "0" for strength in strengths],
+        _signed(strengths),
         title=title,
     )
 
@@ -555,10 +564,7 @@ def _sweep(options: argparse.Namespace) -> None:
     directions = _directions(options)
     if options.directions is not None:
         directions = directions[[directions.index(_which(p)) for p in options.directions.split(",")]]
-    generator = _load(options)
-    directions.check(generator)
-    _warn_of_other_weights(directions, generator)
-    latent = _latent(options, generator)
+    generator, latent = _face_for(options, directions)
     sheet = _sweep_sheet(generator, latent, directions, options.strengths, options.confine, options.feather)
     save_png(sheet, options.output, options.force)
     print(f"wrote {options.output}")
@@ -571,10 +577,7 @@ def _edit(options: argparse.Namespace) -> None:
     for key, strength in options.move:
         index = directions.index(key)
         strengths[index] = strengths.get(index, 0.0) + strength
-    generator = _load(options)
-    directions.check(generator)
-    _warn_of_other_weights(directions, generator)
-    latent = _latent(options, generator)
+    generator, latent = _face_for(options, directions)
     directions = prepared(generator, latent, directions, options.confine, options.feather)
     moved = move(latent, directions, strengths, options.confine, options.feather)
     save_png(to_pil(generator.synthesize(moved)[0]), options.output, options.force)
@@ -584,7 +587,10 @@ def _edit(options: argparse.Namespace) -> None:
         print(f"wrote {options.save_latent}")
 
 
-def _warn_of_other_weights(directions: Directions, generator: Generator) -> None:
+def _face_for(options: argparse.Namespace, directions: Directions) -> tuple[Generator, Latent]:
+    """The generator and the latent to apply directions to; a note where these are of other weights."""
+    generator = _load(options)
+    directions.check(generator)
     made_with = directions.generator.get("fingerprint")
     if made_with is not None and not directions.matches(generator):
         print(
@@ -592,6 +598,7 @@ def _warn_of_other_weights(directions: Directions, generator: Generator) -> None
             f"other weights than those of {generator.name!r}; they may do something else here",
             file=sys.stderr,
         )
+    return generator, _latent(options, generator)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -704,21 +711,21 @@ def _demo(options: argparse.Namespace) -> None:
     with _progress("analysing the face") as report:
         jacobian = compute_jacobian(generator, latent, progress=report)
     rows, labels = [], []
-    strengths = (-4.0, -2.0, 0.0, 2.0, 4.0)
     for part in ("mouth", "eyes"):
         directions = factorize(jacobian, Region.preset(part), num_directions=4)
         directions = with_confined_steps(generator, latent, directions)
         directions = replace(
-            directions.renamed({i: f"{part} {i}" for i in range(len(directions))}),
+            _numbered(directions, part),
             title=f"{part} of avatars, seed {options.seed}",
             thumbnail=encode_thumbnail(_strip(generator, latent, directions[:1])),
         )
         directions.save(folder / f"{part}.safetensors", overwrite=True)
-        rows += [list(strip) for strip in sweep(generator, latent, directions, strengths)]
+        rows += [list(strip) for strip in sweep(generator, latent, directions, _STRENGTHS)]
         labels += list(directions.names)
-    columns = [f"{strength:+g}" if strength else "0" for strength in strengths]
     title = f"Directions found for the mouth and for the eyes, seed {options.seed}"
-    save_png(contact_sheet(rows, labels, columns, title=title), folder / "sheet.png", overwrite=True)
+    save_png(
+        contact_sheet(rows, labels, _signed(_STRENGTHS), title=title), folder / "sheet.png", overwrite=True
+    )
     print(f"The face:             {folder / 'face.png'}")
     print(f"What directions do:   {folder / 'sheet.png'}")
     print(f"Direction files:      {folder / 'mouth.safetensors'}, {folder / 'eyes.safetensors'}")

@@ -25,7 +25,7 @@ from .errors import DirectionFileError, LatentError, ParameterError, RegionError
 from .generators.base import Generator
 from .regions import Region
 from .spaces import vector_shape
-from .tensorfile import parse_npy, read_bytes, read_tensors, write_bytes, write_tensors
+from .tensorfile import DAMAGE, parse_npy, read_bytes, read_tensors, write_bytes, write_tensors
 
 FORMAT_VERSION = "1"
 MAX_FILE_BYTES = 64 << 20
@@ -233,16 +233,7 @@ class Directions:
             return _from_file(tensors, metadata)
         except KeyError as error:
             raise DirectionFileError(f"{path}: damaged direction file: it lacks {error}") from error
-        except (
-            ArithmeticError,
-            LookupError,
-            ParameterError,
-            RecursionError,
-            RegionError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except (*DAMAGE, RegionError) as error:
             raise DirectionFileError(f"{path}: damaged direction file: {error}") from error
 
     @staticmethod

@@ -29,7 +29,7 @@ from .generators.base import Generator
 from .generators.linearization import Linearization
 from .latents import Latent
 from .spaces import LatentSpace, Part, identity_chunk, latent_space
-from .tensorfile import read_tensors, write_tensors
+from .tensorfile import DAMAGE, read_tensors, write_tensors
 
 Progress = Callable[[int, int], None]
 Method = Literal["auto", "dense", "matrix-free"]
@@ -369,10 +369,9 @@ class _Operator:
         return matrix
 
 
-def images_at_once(generator: Generator, budget: int | None = None) -> int:
+def images_at_once(generator: Generator, budget: int) -> int:
     """How many images pass together within a memory budget in bytes; more gain nothing past a point."""
     most = 32 if generator.device.type == "cpu" else 256
-    budget = memory_for(generator.device) if budget is None else budget
     return max(1, min(most, budget // (4 * generator.activation_floats())))
 
 
@@ -532,16 +531,7 @@ def load_jacobian(path: str | PathLike[str], generator: Generator | None = None)
         parts = {name.removeprefix(_LATENT): tensor for name, tensor in parts.items()}
         latent = Latent.from_file_content(Path(path), parts, metadata)
         return _from_file(tensors, json.loads(metadata["resefa.jacobian"]), latent, generator)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        ReSeFaError,
-    ) as error:
+    except (*DAMAGE, ReSeFaError) as error:
         raise JacobianError(f"{path}: {type(error).__name__}: {str(error)[:500]}") from error
 
 

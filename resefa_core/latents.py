@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .errors import LatentError, RegionError
 from .regions import Region
-from .tensorfile import parse_npy, read_bytes, read_tensors, write_tensors
+from .tensorfile import DAMAGE, parse_npy, read_bytes, read_tensors, write_tensors
 
 _FORMAT = "1"
 _MAX_BYTES = 64 << 20
@@ -210,16 +210,7 @@ class Latent:
             return _from_file(tensors, metadata)
         except KeyError as error:
             raise LatentError(f"{file}: damaged latent file: its metadata lack {error}") from error
-        except (
-            ArithmeticError,
-            LatentError,
-            LookupError,
-            RecursionError,
-            RegionError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except (*DAMAGE, LatentError, RegionError) as error:
             raise LatentError(f"{file}: damaged latent file: {error}") from error
 
     def expand(self, num_layers: int) -> Latent:

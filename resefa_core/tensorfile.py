@@ -23,6 +23,9 @@ from torch import Tensor
 
 from .errors import ReSeFaError
 
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What reading a file's content raises where the content is not what it should be."""
+
 MAX_HEADER_BYTES = 1 << 20
 MAX_TENSORS = 4096
 DTYPES = {

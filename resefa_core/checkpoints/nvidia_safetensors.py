@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..generators.base import Generator
 from ..generators.stylegan2 import StyleGAN2
-from ..tensorfile import read_header, read_tensors
+from ..tensorfile import DAMAGE, read_header, read_tensors
 
 DESCRIPTION = "StyleGAN2 as safetensors with NVIDIA's tensor names (mapping.*, synthesis.*)"
 _MAX_BYTES = 4 << 30
@@ -57,15 +57,7 @@ def load(file: Path) -> Generator:
         generator.load_state_dict(kept, strict=True)
     except KeyError as error:
         raise CheckpointError(f"{file}: its tensors do not make a StyleGAN2: {error} is missing") from error
-    except (
-        ArithmeticError,
-        AttributeError,
-        IndexError,
-        RecursionError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{file}: its tensors do not make a StyleGAN2: {error}") from error
     return generator
 
