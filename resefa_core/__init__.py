@@ -7,9 +7,10 @@ rest alone.
 from __future__ import annotations
 
 from ._version import __version__
+from .cache import JacobianCache
 from .checkpoints import bundled_names, load_generator
-from .directions import Directions
-from .editing import edit, move, prepared, sweep, with_confined_steps
+from .directions import Directions, encode_thumbnail
+from .editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .errors import (
     CheckpointError,
     DirectionFileError,
@@ -22,16 +23,19 @@ from .errors import (
 from .factorization import factorize
 from .generators import Generator, StyleGAN2, WrappedGenerator
 from .jacobian import Jacobian, compute_jacobian, estimate, load_jacobian
-from .latents import Latent, stack
+from .latents import PNG_KEY, Latent, stack
 from .regions import PRESETS, Region
+from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 
 __all__ = [
+    "PNG_KEY",
     "PRESETS",
     "CheckpointError",
     "DirectionFileError",
     "Directions",
     "Generator",
     "Jacobian",
+    "JacobianCache",
     "JacobianError",
     "Latent",
     "LatentError",
@@ -43,15 +47,22 @@ __all__ = [
     "WrappedGenerator",
     "__version__",
     "bundled_names",
+    "change_labels",
     "compute_jacobian",
+    "contact_sheet",
     "edit",
+    "encode_thumbnail",
     "estimate",
     "factorize",
     "load_generator",
     "load_jacobian",
+    "mix",
     "move",
     "prepared",
+    "save_png",
+    "show_region",
     "stack",
     "sweep",
+    "to_pil",
     "with_confined_steps",
 ]

@@ -266,35 +266,59 @@ class Directions:
                 f"published one: give a space ({', '.join(SPACES)}) and the layers it applies to"
             )
         vectors = torch.from_numpy(array).float()
-        if vectors.ndim == 1 or (space in LAYERED and vectors.ndim == 2):
-            vectors = vectors[None]
-        norms = vectors.flatten(1).norm(dim=1)
-        if vectors.numel() == 0 or not bool(norms.isfinite().all()) or float(norms.min()) <= 0:
-            raise DirectionFileError(f"{file}: has directions that are empty, zero or not finite")
-        vectors = vectors / norms.reshape(-1, *[1] * (vectors.ndim - 1))
-        count = vectors.shape[0]
-        sizes = generator.layer_sizes if isinstance(generator, Generator) and space == "s" else ()
-        described = generator.describe() if isinstance(generator, Generator) else dict(generator or {})
         stem = _plain(file.stem, MAX_NAME - 4) or "direction"
-        names = (stem,) if count == 1 else tuple(f"{stem} {i}" for i in range(count))
         try:
-            return Directions(
-                vectors=vectors,
-                eigenvalues=torch.zeros(count),
-                inside=torch.zeros(count),
-                outside=torch.zeros(count),
-                steps=torch.ones(count),
-                space=space,
-                layers=tuple(sorted(set(layers))),
-                layer_sizes=sizes,
-                names=names,
-                region=region,
-                generator=described,
-                strength_range=(-10.0, 10.0),
-                title=stem,
-            )
+            return Directions.from_vectors(vectors, space, generator or {}, layers, region, stem)
         except ParameterError as error:
             raise DirectionFileError(f"{file}: {error}") from error
+
+    @staticmethod
+    def from_vectors(
+        vectors: Tensor,
+        space: str,
+        generator: Generator | Mapping[str, Any],
+        layers: Sequence[int] | None = None,
+        region: Region | None = None,
+        title: str = "direction",
+    ) -> Directions:
+        """Directions that another method found. They are brought to unit length; steps are 1, since
+        nothing is known of their effect.
+
+        Args:
+            vectors: `(k, D)`, or `(D,)` for one; in w+, z+ `(k, L, D)` or `(L, D)`.
+            generator: what they are for.
+            layers: what they move; all of the generator's for None.
+            title: of the set; the directions are named after it.
+
+        Raises:
+            ParameterError: vectors that are no directions, or do not fit the space.
+        """
+        if layers is None:
+            if not isinstance(generator, Generator):
+                raise ParameterError("the layers that the directions move are not known: give them")
+            layers = range(generator.num_layers)
+        vectors = vectors.detach().float().cpu()
+        if vectors.ndim == 1 or (space in LAYERED and vectors.ndim == 2):
+            vectors = vectors[None]
+        norms = vectors.flatten(1).norm(dim=1) if vectors.ndim > 1 else vectors
+        if vectors.numel() == 0 or not bool(norms.isfinite().all()) or float(norms.min()) <= 0:
+            raise ParameterError("there are directions that are empty, zero or not finite")
+        count = vectors.shape[0]
+        return Directions(
+            vectors=vectors / norms.reshape(-1, *[1] * (vectors.ndim - 1)),
+            eigenvalues=torch.zeros(count),
+            inside=torch.zeros(count),
+            outside=torch.zeros(count),
+            steps=torch.ones(count),
+            space=space,
+            layers=tuple(sorted(set(layers))),
+            layer_sizes=generator.layer_sizes if isinstance(generator, Generator) and space == "s" else (),
+            names=(title,) if count == 1 else tuple(f"{title} {i}" for i in range(count)),
+            region=region,
+            generator=generator.describe() if isinstance(generator, Generator) else dict(generator),
+            strength_range=(-10.0, 10.0),
+            title=title,
+        )
 
     def to_npy(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write the vectors alone, as the paper's code reads them: `(k, D)`, or `(k, L, D)`.

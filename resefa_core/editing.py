@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -58,6 +58,71 @@ def move(
     region = _confinable(directions).feather(feather)
     confined = ConfinedMove(region, float(confine), codes, styles, z)
     return replace(latent, confined=(*latent.confined, confined))
+
+
+def mix(
+    generator: Generator,
+    first: Latent,
+    second: Latent,
+    amount: float = 0.5,
+    layers: Iterable[int] | None = None,
+) -> Latent:
+    """Blend two latents on some layers; the other layers stay the first one's (style mixing).
+
+    Args:
+        first, second: `(B, L, D)`; a batch of one goes with any other.
+        amount: 0 keeps the first, 1 takes the second's codes; between and beyond, linearly.
+        layers: all for None.
+
+    Returns:
+        Codes that no noise leads to: it has no `z` and no seed. Confined edits of both are kept.
+
+    Raises:
+        LatentError: latents that do not fit the generator or each other.
+        ParameterError: the amount is out of range.
+    """
+    if not -4.0 <= amount <= 4.0:
+        raise ParameterError(f"amount {amount} is out of range: expected a number in [-4, 4]")
+    parts = []
+    for latent in (first, second):
+        generator.check_latent(latent)
+        parts.append(_without_noise(generator, latent.to(generator.device, generator.dtype)))
+    count = max(len(part) for part in parts)
+    if any(len(part) not in (1, count) for part in parts):
+        raise LatentError(f"{len(first)} and {len(second)} latents can't be mixed: expected as many, or one")
+    one, other = (part.map_tensors(lambda t: t.expand(count, *t.shape[1:])) for part in parts)
+    if (one.label is None) != (other.label is None) or (
+        one.label is not None and other.label is not None and not torch.equal(one.label, other.label)
+    ):
+        raise LatentError("latents of different classes can't be mixed")
+    chosen = generator.check_layers(layers)
+    weight = one.codes.new_zeros(generator.num_layers, 1)
+    weight[list(chosen)] = amount
+    styles = None
+    if one.style_offset is not None or other.style_offset is not None:
+        channels = weight[:, 0].repeat_interleave(torch.tensor(generator.layer_sizes, device=weight.device))
+        blank = weight.new_zeros(count, sum(generator.layer_sizes))
+        ours, theirs = (blank if part.style_offset is None else part.style_offset for part in (one, other))
+        styles = ours + channels * (theirs - ours)
+    return replace(
+        one,
+        codes=one.codes + weight * (other.codes - one.codes),
+        style_offset=styles,
+        confined=(*one.confined, *other.confined),
+    )
+
+
+def _without_noise(generator: Generator, latent: Latent) -> Latent:
+    """The same images from codes alone: moves of the noise become moves of the codes."""
+    confined = []
+    for move in latent.confined:
+        codes = move.codes
+        if move.z is not None:
+            moved = generator.noise_move(latent, latent.z_offset, move.z)
+            codes = moved if codes is None else codes + moved
+        confined.append(move._replace(codes=codes, z=None))
+    codes = latent.codes + generator.noise_move(latent, None, latent.z_offset)
+    return replace(latent, codes=codes, z=None, z_offset=None, seed=None, confined=tuple(confined))
 
 
 def edit(

@@ -126,6 +126,11 @@ class Jacobian(ABC):
     def device(self) -> torch.device:
         """Where products are computed."""
 
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """The memory that it takes, in bytes, its generator's weights not counted."""
+
     @abstractmethod
     def _file_tensors(self) -> dict[str, Tensor]: ...
 
@@ -220,6 +225,19 @@ class DenseJacobian(Jacobian):
     def trace(self) -> float:
         return float(self.gram().trace())
 
+    @property
+    def nbytes(self) -> int:
+        return self.matrix.nbytes + self.gram().nbytes
+
+    def to(self, device: torch.device | str) -> DenseJacobian:
+        """The same Jacobian with its matrix on a device; itself if it is there."""
+        if self.matrix.device == torch.device(device):
+            return self
+        moved = copy.copy(self)
+        moved.matrix = self.matrix.to(device)
+        moved._total = self.gram().to(solver_device(moved.matrix.device))
+        return moved
+
     def _file_tensors(self) -> dict[str, Tensor]:
         return {"matrix": self.matrix}
 
@@ -277,6 +295,10 @@ class MatrixFreeJacobian(Jacobian):
     @property
     def trace(self) -> float:
         return _mean_energy(self.sketch["probe_images"])
+
+    @property
+    def nbytes(self) -> int:
+        return self._operator.linearization.nbytes + sum(t.nbytes for t in self.sketch.values())
 
     def _file_tensors(self) -> dict[str, Tensor]:
         return dict(self.sketch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import numbers
@@ -9,22 +11,37 @@ import operator
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import LatentError, RegionError
 from .regions import Region
-from .tensorfile import DAMAGE, parse_npy, read_bytes, read_tensors, write_tensors
+from .tensorfile import (
+    DAMAGE,
+    hash_tensors,
+    pack_tensors,
+    parse_npy,
+    parse_tensors,
+    read_bytes,
+    read_tensors,
+    write_tensors,
+)
 
 _FORMAT = "1"
 _MAX_BYTES = 64 << 20
 _MAX_CONFINED = 64
 _MAX_LAYERS = 1000
+_MAX_TEXT = 1 << 20
+_DIGEST_SIDE = 256
+PNG_KEY = "resefa_latent"
+"""The name of the text in a PNG that holds its image's latent."""
 _DIMENSIONS = {"codes": 3, "label": 1, "z": 2, "z_offset": 2, "style_offset": 2, "styles": 2}
 
 
@@ -177,9 +194,36 @@ class Latent:
         }
         return tensors, metadata
 
+    def to_text(self) -> str:
+        """The latent as text that fits a PNG, where it goes under the key `PNG_KEY`.
+
+        Raises:
+            LatentError: it would be larger than readers of PNG files accept.
+        """
+        tensors, metadata = self.file_content()
+        data = pack_tensors(Path("latent"), tensors, metadata, LatentError)
+        text = base64.b64encode(data).decode("ascii")
+        if len(text) > _MAX_TEXT:
+            raise LatentError(
+                f"the latent takes {len(text)} characters, more than the {_MAX_TEXT} a PNG may hold"
+            )
+        return text
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the image, beside the generator."""
+        digest = hashlib.sha256(
+            hash_tensors({k: t.detach().cpu() for k, t in self._tensors().items()}).encode()
+        )
+        digest.update(repr((self.truncation, self.truncation_layers)).encode())
+        for move in self.confined:
+            digest.update(repr(move.confine).encode())
+            digest.update(move.region.mask(_DIGEST_SIDE, _DIGEST_SIDE, check=False).numpy().tobytes())
+        return digest.hexdigest()
+
     @staticmethod
     def load(path: str | PathLike[str]) -> Latent:
-        """Read a latent: a file of `save`, or codes from a projector.
+        """Read a latent: a file of `save`, a PNG that carries one, or codes from a projector.
 
         `.npz` with key `w`, `.npy` and `.pt`/`.pth` (read with weights only; a tensor, or a dict with
         `w`, `latent` or `codes`) may hold `(D,)`, `(L, D)` or `(B, L, D)`; one code alone, `(D,)` or
@@ -191,7 +235,10 @@ class Latent:
         file = Path(path)
         if file.suffix.lower() in (".npz", ".npy", ".pt", ".pth"):
             return Latent(codes=_import_codes(file))
-        tensors, metadata = read_tensors(file, LatentError, _MAX_BYTES)
+        if file.suffix.lower() == ".png":
+            tensors, metadata = _from_png(file)
+        else:
+            tensors, metadata = read_tensors(file, LatentError, _MAX_BYTES)
         return Latent.from_file_content(file, tensors, metadata)
 
     @staticmethod
@@ -276,6 +323,23 @@ def _check_seeds(seeds: Sequence[int]) -> None:
             known = False
         if not known:
             raise LatentError(f"seed {str(seed)[:40]} is not a whole number in [0, 2**32 - 1]")
+
+
+def _from_png(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata of the latent that a PNG carries; its pixels are not decoded."""
+    data = read_bytes(file, LatentError, _MAX_BYTES)
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            text = picture.info.get(PNG_KEY)
+    except (UnidentifiedImageError, Image.DecompressionBombError, *DAMAGE, OSError, SyntaxError) as error:
+        raise LatentError(f"{file}: not readable as a PNG: {error}") from error
+    if not isinstance(text, str):
+        raise LatentError(f"{file}: this PNG carries no latent (it has no text named {PNG_KEY!r})")
+    try:
+        content = base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError as error:
+        raise LatentError(f"{file}: the latent in this PNG is damaged: {error}") from error
+    return parse_tensors(file, content, LatentError)
 
 
 def _import_codes(file: Path) -> Tensor:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
+from .directions import Directions
 from .errors import ReSeFaError
+from .regions import Region
 from .tensorfile import write_bytes
 
 _MARGIN = 8
 _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 32)
+_OUTLINE = (0, 220, 255)
+_SHADE = 0.35
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -67,17 +72,53 @@ def contact_sheet(
     return sheet
 
 
+def show_region(image: Tensor, region: Region, side: int = 512) -> Image.Image:
+    """An image `(3, H, W)` in [-1, 1] with the region lit and outlined, the rest darkened.
+
+    Args:
+        region: must hold a pixel of the image and leave one out.
+        side: the longer side is enlarged to at least this, in pixels.
+    """
+    region.mask(image.shape[1], image.shape[2])
+    picture = to_pil(image)
+    factor = max(1, -(-side // max(picture.size)))
+    size = (picture.width * factor, picture.height * factor)
+    picture = picture.resize(size, Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.NEAREST)
+    mask = region.mask(size[1], size[0], check=False).numpy()
+    lit = np.asarray(picture) * (_SHADE + (1.0 - _SHADE) * mask)[..., None]
+    inside = np.pad(mask >= 0.5, 2, mode="edge")
+    middle = inside[2:-2, 2:-2]
+    edge = np.zeros_like(middle)
+    for rows, columns in ((0, 2), (4, 2), (2, 0), (2, 4)):
+        edge |= middle != inside[rows : rows + size[1], columns : columns + size[0]]
+    lit[edge] = _OUTLINE
+    return Image.fromarray(lit.round().astype(np.uint8))
+
+
+def change_labels(directions: Directions) -> list[str]:
+    """A label for each direction: its name, and in how far its change stays inside the region."""
+    ratios = (directions.inside / directions.outside.clamp_min(1e-30)).tolist()
+    known = directions.inside.tolist()
+    return [
+        f"{name}\n{ratio:,.0f}× more inside" if inside > 0 else name
+        for name, ratio, inside in zip(directions.names, ratios, known, strict=True)
+    ]
+
+
 def save_png(
-    picture: Image.Image, path: str | PathLike[str], overwrite: bool = False, note: str = ""
+    picture: Image.Image,
+    path: str | PathLike[str],
+    overwrite: bool = False,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a PNG atomically; `note` goes into its `Comment`.
+    """Write a PNG atomically, with texts by their names.
 
     Raises:
         ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
     """
     info = PngImagePlugin.PngInfo()
-    if note:
-        info.add_itxt("Comment", note)
+    for name, text in (texts or {}).items():
+        (info.add_text if text.isascii() else info.add_itxt)(name, text)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)

@@ -53,7 +53,14 @@ def read_tensors(
         The tensors, none empty, all finite and of a known type, and the metadata.
     """
     file = Path(path)
-    data = read_bytes(file, error, max_bytes)
+    return parse_tensors(file, read_bytes(file, error, max_bytes), error)
+
+
+def parse_tensors(
+    file: Path, data: bytes, error: type[ReSeFaError]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata in the bytes of a safetensors file, checked as `read_tensors` says; `file`
+    is for the errors."""
     _, metadata = _parse_header(file, io.BytesIO(data), len(data), error)
     try:
         tensors = safetensors.torch.load(data)
@@ -70,7 +77,7 @@ def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[se
     """The names of a safetensors file's tensors, and its metadata, without reading the tensors."""
     file = Path(path)
     try:
-        with _open(file, error) as stream:
+        with open_regular(file, error) as stream:
             return _parse_header(file, stream, os.fstat(stream.fileno()).st_size, error)
     except (OSError, ValueError) as problem:
         raise error(f"{file}: can't be read: {_reason(problem)}") from problem
@@ -79,7 +86,7 @@ def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[se
 def read_bytes(file: Path, error: type[ReSeFaError], max_bytes: int) -> bytes:
     """All of a regular file, which must not be larger than `max_bytes`."""
     try:
-        with _open(file, error) as stream:
+        with open_regular(file, error) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > max_bytes:
                 raise error(f"{file}: {size} bytes, more than the {max_bytes >> 20} MB that are accepted")
@@ -112,7 +119,7 @@ def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
         return array.astype(np.float32)
 
 
-def _open(file: Path, error: type[ReSeFaError]) -> BinaryIO:
+def open_regular(file: Path, error: type[ReSeFaError]) -> BinaryIO:
     """Open a regular file; a pipe is refused without waiting for its writer."""
 
     def opener(path: str, flags: int) -> int:
@@ -204,6 +211,17 @@ def write_tensors(
     `read_tensors` would not accept (with the same `max_bytes`) is not written.
     """
     file = Path(path)
+    write_bytes(file, pack_tensors(file, tensors, metadata, error, max_bytes), error, overwrite)
+
+
+def pack_tensors(
+    file: Path,
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str],
+    error: type[ReSeFaError],
+    max_bytes: int | None = None,
+) -> bytes:
+    """The bytes that `write_tensors` writes."""
     tensors = _unshared(tensors)
     _check_tensors(file, tensors, error)
     data = safetensors.torch.save(tensors, {**metadata, _HASH: hash_tensors(tensors)})
@@ -212,7 +230,7 @@ def write_tensors(
         raise error(f"{file}: {length} bytes of names, texts and pictures, more than {MAX_HEADER_BYTES}")
     if max_bytes is not None and len(data) > max_bytes:
         raise error(f"{file}: it would have {len(data)} bytes, more than the {max_bytes >> 20} MB accepted")
-    write_bytes(file, data, error, overwrite)
+    return data
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

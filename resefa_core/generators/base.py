@@ -15,6 +15,7 @@ code itself.
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,6 +30,10 @@ from .styles import Gate, State, Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+LAYER_GROUPS = ("all", "coarse", "middle", "fine")
+"""Names for layers by what they do: coarse ones shape, fine ones colour and texture."""
 
 
 class Generator(nn.Module, ABC):
@@ -215,6 +220,36 @@ class Generator(nn.Module, ABC):
             )
         return chosen
 
+    def choose_layers(self, text: str) -> tuple[int, ...]:
+        """Layers in words: `all`, `coarse`, `middle`, `fine`, or a list like `0-3, 6`.
+
+        Raises:
+            LatentError: not a list, or layers that this generator does not have.
+        """
+        group = text.strip().lower()
+        if group in LAYER_GROUPS:
+            layers = self.layer_group(group)
+            if not layers:
+                raise LatentError(
+                    f"this {self.architecture} of {self.num_layers} layers has no {group} layers"
+                )
+            return layers
+        chosen: list[int] = []
+        for part in group.split(","):
+            match = re.fullmatch(r"(\d{1,4})(?:\s*-\s*(\d{1,4}))?", part.strip())
+            if match is None:
+                raise LatentError(
+                    f"layers {text[:80]!r}: expected {', '.join(LAYER_GROUPS)}, or a list like 0-3, 6"
+                )
+            chosen.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+        return self.check_layers(chosen)
+
+    def layer_group(self, group: str) -> tuple[int, ...]:
+        """The layers of a group of `LAYER_GROUPS`: a third each, first ones coarse."""
+        third = -(-self.num_layers // 3)
+        bounds = {"coarse": (0, third), "middle": (third, 2 * third), "fine": (2 * third, self.num_layers)}
+        return tuple(range(self.num_layers)[slice(*bounds.get(group, (None, None)))])
+
     def check_latent(self, latent: Latent) -> None:
         """Raise LatentError unless the latent's shapes fit this generator."""
         if latent.codes.shape[1:] != (self.num_layers, self.latent_dim):
@@ -239,7 +274,7 @@ class Generator(nn.Module, ABC):
         """The style of every layer, with the latent's own moves resolved."""
         self.check_latent(latent)
         latent = latent.to(self.device, self.dtype)
-        codes = latent.codes + self._noise_move(latent, None, latent.z_offset)
+        codes = latent.codes + self.noise_move(latent, None, latent.z_offset)
         styles = [self.style(layer, codes[:, layer]) for layer in range(self.num_layers)]
         if latent.style_offset is not None:
             offsets = latent.style_offset.split(list(self.layer_sizes), dim=1)
@@ -256,7 +291,7 @@ class Generator(nn.Module, ABC):
                     moves[layer].append((gate, delta))
         return [Style(base, tuple(move)) for base, move in zip(styles, moves, strict=True)]
 
-    def _noise_move(self, latent: Latent, start: Tensor | None, move: Tensor | None) -> Tensor:
+    def noise_move(self, latent: Latent, start: Tensor | None, move: Tensor | None) -> Tensor:
         """What moving the noise on from `z + start` adds to the codes, `(B, L, D)`."""
         if move is None:
             return torch.zeros_like(latent.codes)
@@ -271,7 +306,7 @@ class Generator(nn.Module, ABC):
     ) -> list[Tensor]:
         """Offsets of codes `(B, L, D)`, styles `(B, sum S)` and noise `(B, z_dim)` as one offset of
         each layer's style, `(B, S)`."""
-        total = self._noise_move(latent, latent.z_offset, z)
+        total = self.noise_move(latent, latent.z_offset, z)
         if codes is not None:
             total = total + codes
         deltas = []

@@ -35,6 +35,12 @@ class Linearization:
             self.states.append(generator.step(layer, self.states[-1], style))
         self.image = generator.finish(self.states[-1])
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that the kept states take, in bytes."""
+        tensors = [self.image, *(tensor for state in self.states for tensor in state)]
+        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
+
     def _tail(self, layers: Sequence[int]) -> Callable[..., Tensor]:
         """Styles of the given layers, each `(1, S)`, to the image `(3, H, W)`."""
         first = min(layers)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .base import Generator
 from .linearization import Linearization
-from .styles import State, Style
+from .styles import State, Style, modulate, styled_energy
 
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
@@ -54,11 +54,18 @@ class MappingNetwork(nn.Module):
     w_avg: Tensor
 
     def __init__(
-        self, z_dim: int, c_dim: int, w_dim: int, num_layers: int, layer_features: int, lr_multiplier: float
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        num_layers: int,
+        layer_features: int,
+        lr_multiplier: float,
+        embed_features: int | None = None,
     ) -> None:
         super().__init__()
         self.num_layers = num_layers
-        embed = w_dim if c_dim else 0
+        embed = (embed_features or w_dim) if c_dim else 0
         sizes = [z_dim + embed, *[layer_features] * (num_layers - 1), w_dim]
         if c_dim:
             self.embed = FullyConnected(c_dim, embed)
@@ -75,42 +82,15 @@ class MappingNetwork(nn.Module):
         return x
 
 
-def _modulate(x: Tensor, style: Style) -> Tensor:
-    scale = style.base[:, :, None, None]
-    for gate, delta in style.moves:
-        scale = scale + gate.at(x.shape[2], x.shape[3], x) * delta[:, :, None, None]
-    return x * scale
-
-
 def _is_half(tensor: Tensor) -> bool:
     return tensor.dtype in (torch.float16, torch.bfloat16)
 
 
 def _demodulation(weight: Tensor, style: Style, height: int, width: int) -> Tensor:
-    """One over the root of the modulated weights' energy, for each output channel and place.
-
-    With a style that varies over the image as `s(x) = sum_i g_i(x) v_i`, the energy is the quadratic
-    form `sum_ij g_i(x) g_j(x) (W^2 (v_i * v_j))`: one small product for each pair. In float32 at least:
-    sums over hundreds of channels leave float16's range.
-    """
+    """One over the root of the modulated weights' energy, for each output channel and place; in float32
+    at least: sums over hundreds of channels leave float16's range."""
     energy = weight.float().square().sum(dim=(2, 3)) if _is_half(weight) else weight.square().sum(dim=(2, 3))
-    base = style.base.to(energy)
-    if not style.moves:
-        scale = (F.linear(base.square(), energy) + _EPSILON).rsqrt()
-        return scale[:, :, None, None].to(weight.dtype)
-    parts: list[tuple[Tensor | None, Tensor]] = [(None, base)]
-    parts += [(gate.at(height, width, energy), delta.to(energy)) for gate, delta in style.moves]
-    total: Tensor | float = _EPSILON
-    for i, (gate_i, vector_i) in enumerate(parts):
-        for gate_j, vector_j in parts[i:]:
-            term = F.linear(vector_i * vector_j, energy)[:, :, None, None]
-            if vector_i is not vector_j:
-                term = 2.0 * term
-            for gate in (gate_i, gate_j):
-                if gate is not None:
-                    term = term * gate
-            total = total + term
-    assert isinstance(total, Tensor)
+    total = styled_energy(energy, style, height, width) + _EPSILON
     return total.clamp_min(_EPSILON).rsqrt().to(weight.dtype)
 
 
@@ -119,10 +99,13 @@ class SynthesisLayer(nn.Module):
 
     noise_const: Tensor
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool, clamp: float | None = None
+    ) -> None:
         super().__init__()
         self.resolution = resolution
         self.up = up
+        self.clamp = clamp
         self.affine = FullyConnected(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -130,9 +113,9 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
     def forward(self, x: Tensor, style: Style, kernel: Tensor) -> Tensor:
-        x = self.convolve(_modulate(x, style), self.weight, kernel)
+        x = self.convolve(modulate(x, style), self.weight, kernel)
         scale = _GAIN * _demodulation(self.weight, style, self.resolution, self.resolution)
-        return F.leaky_relu(torch.addcmul(self.shift(), x, scale), _SLOPE)
+        return _clamped(F.leaky_relu(torch.addcmul(self.shift(), x, scale), _SLOPE), self.clamp)
 
     def convolve(self, x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
         """The linear heart of the layer: the convolution and, where it doubles the size, the filter."""
@@ -148,15 +131,21 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """A modulated 1 x 1 convolution to the colour channels, without demodulation."""
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         self.affine = FullyConnected(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.weight_gain = 1.0 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, style: Style) -> Tensor:
-        return F.conv2d(_modulate(x, style), self.weight * self.weight_gain, self.bias)
+        colour = F.conv2d(modulate(x, style), self.weight * self.weight_gain, self.bias)
+        return _clamped(colour, self.clamp)
+
+
+def _clamped(x: Tensor, clamp: float | None) -> Tensor:
+    return x if clamp is None else x.clamp(-clamp, clamp)
 
 
 def _filter(x: Tensor, kernel: Tensor) -> Tensor:
@@ -177,22 +166,36 @@ class SynthesisBlock(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, img_channels: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int,
+        clamp: float | None = None,
+    ) -> None:
         super().__init__()
         self.register_buffer("resample_filter", torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8.0, persistent=False)
         if inputs:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=True)
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, True, clamp)
         else:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
-        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, up=False)
-        self.torgb = ToRGB(outputs, img_channels, w_dim)
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, False, clamp)
+        self.torgb = ToRGB(outputs, img_channels, w_dim, clamp)
 
 
 class Synthesis(nn.Module):
     """The blocks from 4 x 4 up to the image's resolution."""
 
     def __init__(
-        self, w_dim: int, img_resolution: int, img_channels: int, channel_base: int, channel_max: int
+        self,
+        w_dim: int,
+        img_resolution: int,
+        img_channels: int,
+        channel_base: int,
+        channel_max: int,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.resolutions = [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
@@ -200,7 +203,7 @@ class Synthesis(nn.Module):
         for resolution in self.resolutions:
             outputs = min(channel_base // resolution, channel_max)
             self.add_module(
-                f"b{resolution}", SynthesisBlock(inputs, outputs, w_dim, resolution, img_channels)
+                f"b{resolution}", SynthesisBlock(inputs, outputs, w_dim, resolution, img_channels, clamp)
             )
             inputs = outputs
 
@@ -223,8 +226,10 @@ class StyleGAN2(Generator):
         img_channels: 3 for RGB.
         num_mapping_layers: depth of the mapping network.
         mapping_features: width of its inner layers; w_dim by default.
+        embed_features: size that the class vector is brought to; w_dim by default.
         lr_multiplier: learning-rate multiplier that the mapping network was trained with.
         channel_base, channel_max: a resolution r has min(channel_base / r, channel_max) channels.
+        conv_clamp: where what convolutions give is cut off, on both sides; None: nowhere.
     """
 
     architecture = "stylegan2"
@@ -244,6 +249,8 @@ class StyleGAN2(Generator):
         lr_multiplier: float = 0.01,
         channel_base: int = 32768,
         channel_max: int = 512,
+        embed_features: int | None = None,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.z_dim = z_dim
@@ -251,9 +258,9 @@ class StyleGAN2(Generator):
         self.latent_dim = w_dim
         self.resolution = img_resolution
         self.mapping = MappingNetwork(
-            z_dim, c_dim, w_dim, num_mapping_layers, mapping_features or w_dim, lr_multiplier
+            z_dim, c_dim, w_dim, num_mapping_layers, mapping_features or w_dim, lr_multiplier, embed_features
         )
-        self.synthesis = Synthesis(w_dim, img_resolution, img_channels, channel_base, channel_max)
+        self.synthesis = Synthesis(w_dim, img_resolution, img_channels, channel_base, channel_max, conv_clamp)
         self.num_layers = 2 * len(self.synthesis.resolutions)
         self.layer_sizes = tuple(
             sum(layer.affine.weight.shape[0] for layer in self._modulated(index))
@@ -279,6 +286,15 @@ class StyleGAN2(Generator):
         if layer == self.num_layers - 1:
             return [block.torgb]
         return [block.torgb, self.synthesis.block(resolutions[layer // 2 + 1]).conv0]
+
+    def layer_group(self, group: str) -> tuple[int, ...]:
+        """Coarse: up to 8 x 8. Middle: 16 x 16 and 32 x 32. Fine: from 64 x 64 (Karras et al., 2019)."""
+        bounds = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1 << 16)}
+        if group not in bounds:
+            return super().layer_group(group)
+        low, high = bounds[group]
+        resolutions = self.synthesis.resolutions
+        return tuple(i for i in range(self.num_layers) if low <= resolutions[i // 2] <= high)
 
     def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         one_hot = None
@@ -375,7 +391,10 @@ class _LayerAt:
             energy=energy,
             weight=weight,
             modulated_weight=weight * style[0, :, None, None],
-            slope=_GAIN * (_SLOPE + (1.0 - _SLOPE) * (before > 0).to(before)),
+            slope=_GAIN
+            * _kept(
+                _SLOPE + (1.0 - _SLOPE) * (before > 0).to(before), F.leaky_relu(before, _SLOPE), layer.clamp
+            ),
         )
 
     def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
@@ -392,16 +411,35 @@ class _LayerAt:
 
 @dataclass(frozen=True)
 class _ToRGBAt:
-    """A to-RGB layer's constants at one image."""
+    """A to-RGB layer's constants at one image; `slope` is None where nothing is cut off."""
 
     x: Tensor
     style: Tensor
     weight: Tensor
+    slope: Tensor | None
+
+    @staticmethod
+    def of(layer: ToRGB, x: Tensor, style: Tensor) -> _ToRGBAt:
+        weight = layer.weight * layer.weight_gain
+        slope = None
+        if layer.clamp is not None:
+            colour = F.conv2d(x * style[:, :, None, None], weight, layer.bias)
+            slope = _kept(torch.ones_like(colour), colour, layer.clamp)
+        return _ToRGBAt(x, style, weight, None if slope is None or bool(slope.all()) else slope)
 
     def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
         if style is None:
-            return None if x is None else F.conv2d(x, self.weight * self.style[0, :, None, None])
-        return F.conv2d(_push_modulation(self.x, self.style, x, style), self.weight)
+            if x is None:
+                return None
+            pushed = F.conv2d(x, self.weight * self.style[0, :, None, None])
+        else:
+            pushed = F.conv2d(_push_modulation(self.x, self.style, x, style), self.weight)
+        return pushed if self.slope is None else pushed.mul_(self.slope)
+
+
+def _kept(slope: Tensor, value: Tensor, clamp: float | None) -> Tensor:
+    """A slope, and zero where the value is cut off."""
+    return slope if clamp is None else slope * (value.abs() <= clamp)
 
 
 def _push_modulation(x: Tensor, style: Tensor, dx: Tensor | None, dstyle: Tensor) -> Tensor:
@@ -426,11 +464,27 @@ class _StyleGAN2Linearization(Linearization):
             for module, (start, stop) in generator.style_slices(index):
                 part = base[:, start:stop]
                 if isinstance(module, ToRGB):
-                    to_rgb = _ToRGBAt(x, part, module.weight * module.weight_gain)
+                    to_rgb = _ToRGBAt.of(module, x, part)
                 else:
                     kernel = generator.synthesis.block(module.resolution).resample_filter
                     convolution = _LayerAt.of(module, kernel, x, part)
             self._layers.append((to_rgb, convolution))
+
+    @property
+    def nbytes(self) -> int:
+        kept = [
+            tensor
+            for _, convolution in self._layers
+            if convolution is not None
+            for tensor in (
+                convolution.output,
+                convolution.slope,
+                convolution.weight,
+                convolution.modulated_weight,
+                convolution.energy,
+            )
+        ]
+        return super().nbytes + sum(tensor.nbytes for tensor in kept)
 
     def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
         x: Tensor | None = None

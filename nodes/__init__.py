@@ -1,0 +1,1 @@
+"""ComfyUI nodes: thin shells over the core. `extension.py` lists them."""

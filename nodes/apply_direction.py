@@ -1,0 +1,164 @@
+"""Apply Direction and Direction Sweep."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from comfy_api.latest import io, ui
+
+from .. import resefa_core as resefa
+from .latents import latent_outputs, with_image
+from .pictures import to_comfy
+from .runtime import LoadedGAN, ProgressOfStages, computing
+from .sockets import GAN, GANDirections, GANLatent, expect
+
+
+def direction_inputs() -> list[io.Input]:
+    """What both nodes ask for first."""
+    return [
+        GAN.Input("gan", tooltip="From Load GAN."),
+        GANLatent.Input("latent", tooltip="What to edit; a batch is edited alike."),
+        GANDirections.Input("directions", tooltip="From Factorize Region or Load Directions."),
+        io.String.Input(
+            "direction",
+            default="0",
+            tooltip="Which one: its number, counted from 0, or its name.",
+        ),
+    ]
+
+
+def confine_inputs() -> list[io.Input]:
+    """What both nodes ask for last."""
+    return [
+        io.Float.Input(
+            "confine",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            display_mode=io.NumberDisplay.slider,
+            tooltip="1 moves the codes inside the region only: still more local. Needs a convolutional GAN.",
+        ),
+        io.Float.Input(
+            "confine_feather",
+            default=0.02,
+            min=0.0,
+            max=0.2,
+            step=0.005,
+            tooltip="Softens the edge of a confined edit; a fraction of the image's height.",
+            advanced=True,
+        ),
+    ]
+
+
+def which(directions: resefa.Directions, text: str) -> resefa.Directions:
+    """One direction of a set, by number or by name.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    text = text.strip()
+    if text in directions.names:
+        return directions[text]
+    return directions[int(text)] if re.fullmatch(r"-?\d{1,9}", text) else directions[text]
+
+
+class ApplyDirection(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_ApplyDirection",
+            display_name="Apply Direction",
+            category="GAN/ReSeFa",
+            description="Move a latent along a direction. Chain several to combine edits.",
+            search_aliases=["edit gan", "apply edit", "move latent", "smile"],
+            has_intermediate_output=True,
+            inputs=[
+                *direction_inputs(),
+                io.Float.Input(
+                    "strength",
+                    default=3.0,
+                    min=-12.0,
+                    max=12.0,
+                    step=0.1,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="How far, in steps: one step is the same visible change for every direction.",
+                ),
+                *confine_inputs(),
+            ],
+            outputs=latent_outputs(),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        gan: LoadedGAN,
+        latent: resefa.Latent,
+        directions: resefa.Directions,
+        direction: str,
+        strength: float,
+        confine: float,
+        confine_feather: float,
+    ) -> io.NodeOutput:
+        gan = expect(gan, LoadedGAN, "Load GAN")
+        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+        chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
+        with computing():
+            generator = gan.ready()
+            chosen = resefa.prepared(generator, latent, chosen, confine, confine_feather)
+            moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
+            return with_image(cls, gan, moved)
+
+
+class DirectionSweep(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_DirectionSweep",
+            display_name="Direction Sweep",
+            category="GAN/ReSeFa",
+            description="A direction at several strengths, as a batch of images for a grid or a video node.",
+            search_aliases=["gan animation", "sweep", "slider images", "latent walk"],
+            has_intermediate_output=True,
+            inputs=[
+                *direction_inputs(),
+                io.Float.Input(
+                    "first", default=-4.0, min=-12.0, max=12.0, step=0.5, tooltip="First strength."
+                ),
+                io.Float.Input("last", default=4.0, min=-12.0, max=12.0, step=0.5, tooltip="Last strength."),
+                io.Int.Input("frames", default=9, min=2, max=512, tooltip="How many images, evenly spaced."),
+                *confine_inputs(),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="One image for each strength.")
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        gan: LoadedGAN,
+        latent: resefa.Latent,
+        directions: resefa.Directions,
+        direction: str,
+        first: float,
+        last: float,
+        frames: int,
+        confine: float,
+        confine_feather: float,
+    ) -> io.NodeOutput:
+        gan = expect(gan, LoadedGAN, "Load GAN")
+        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+        chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
+        with computing():
+            generator = gan.ready()
+            chosen = resefa.prepared(generator, latent, chosen, confine, confine_feather)
+            report = ProgressOfStages(1).stage()
+            images = []
+            for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):
+                report(index, frames)
+                moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
+                images.append(to_comfy(generator.synthesize(moved)))
+        batch = torch.cat(images)
+        return io.NodeOutput(batch, ui=ui.PreviewImage(batch, cls=cls))

@@ -1,0 +1,147 @@
+"""Load and save direction files."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+from comfy_api.latest import io, ui
+
+from .. import resefa_core as resefa
+from . import folders
+from .runtime import computing
+from .sockets import GANDirections, expect
+
+
+class LoadDirections(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_LoadDirections",
+            display_name="Load Directions",
+            category="GAN/ReSeFa",
+            description="Load a direction file of models/stylegan_directions.",
+            search_aliases=["load gan directions", "direction file", "edit directions"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=folders.direction_names(),
+                    tooltip="Files of models/stylegan_directions: this pack's, or the paper's own .npy.",
+                ),
+            ],
+            outputs=[
+                GANDirections.Output("directions", display_name="directions", tooltip="For Apply Direction."),
+                io.String.Output("info", display_name="info", tooltip="What the file says of itself."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        try:
+            folders.directions_file(file)
+        except resefa.ReSeFaError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str) -> str:
+        return folders.content_hash(folders.directions_file(file))
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        path = folders.directions_file(file)
+        with computing():
+            directions = read(path)
+        info = describe(directions)
+        return io.NodeOutput(directions, info, ui=ui.PreviewText(info))
+
+
+class SaveDirections(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_SaveDirections",
+            display_name="Save Directions",
+            category="GAN/ReSeFa",
+            description="Save directions, with names for people, to models/stylegan_directions.",
+            search_aliases=["save gan directions", "share directions", "export directions"],
+            is_output_node=True,
+            inputs=[
+                GANDirections.Input("directions", tooltip="From Factorize Region."),
+                io.String.Input(
+                    "filename", default="directions", tooltip="A number is added where the name is taken."
+                ),
+                io.String.Input(
+                    "names",
+                    default="",
+                    multiline=True,
+                    placeholder="smile\nopen mouth",
+                    tooltip="A name for each direction, one on a line, the first ones first.",
+                ),
+                io.String.Input("title", default="", tooltip="What the file is called where it is shared."),
+                io.String.Input(
+                    "description", default="", multiline=True, tooltip="What people should know."
+                ),
+                io.String.Input("author", default="", tooltip="You.", advanced=True),
+                io.String.Input(
+                    "license", default="", placeholder="CC0-1.0", tooltip="What others may do.", advanced=True
+                ),
+            ],
+            outputs=[io.String.Output("path", display_name="path", tooltip="The file that was written.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        directions: resefa.Directions,
+        filename: str,
+        names: str,
+        title: str,
+        description: str,
+        author: str,
+        license: str,
+    ) -> io.NodeOutput:
+        directions = expect(directions, resefa.Directions, "Factorize Region")
+        with computing():
+            given = [line.strip() for line in names.splitlines()]
+            if len(given) > len(directions):
+                raise resefa.ParameterError(f"{len(given)} names were given for {len(directions)} directions")
+            directions = replace(
+                directions.renamed({i: name for i, name in enumerate(given) if name}),
+                title=title.strip(),
+                description=description.strip(),
+                author=author.strip(),
+                license=license.strip(),
+                date=datetime.date.today().isoformat(),
+            )
+            file = folders.free_file(folders.directions_folder(), filename, ".safetensors")
+            directions.save(file)
+        return io.NodeOutput(str(file), ui=ui.PreviewText(f"saved {file}"))
+
+
+def read(file: Path) -> resefa.Directions:
+    """A direction file of either kind."""
+    if file.suffix.lower() == ".npy":
+        return resefa.Directions.from_npy(file)
+    return resefa.Directions.load(file)
+
+
+def describe(directions: resefa.Directions) -> str:
+    """What people want to know of a set before they use it."""
+    made_for = directions.generator
+    lines = [
+        directions.title or "(no title)",
+        f"for: {made_for.get('architecture', 'unknown')} {made_for.get('name', '')}".rstrip(),
+        f"space: {directions.space}, layers {directions.layers[0]} to {directions.layers[-1]}",
+        f"found on: {directions.num_samples} image{'s' if directions.num_samples > 1 else ''}",
+    ]
+    lines += [
+        f"{word}: {text}"
+        for word, text in (("by", directions.author), ("licence", directions.license))
+        if text
+    ]
+    if directions.description:
+        lines.append(directions.description)
+    lines += [f"{index}: {name}" for index, name in enumerate(directions.names)]
+    return "\n".join(lines)

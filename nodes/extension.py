@@ -1,0 +1,42 @@
+"""The pack, as ComfyUI asks for it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import folders
+from .apply_direction import ApplyDirection, DirectionSweep
+from .convert import FromStyleGANDirections, FromStyleGANLatent
+from .direction_files import LoadDirections, SaveDirections
+from .factorize_region import FactorizeRegion
+from .latents import LoadGANLatent, MixLatents, SampleGANLatent, SaveGANImage, SaveGANLatent
+from .load_gan import LoadGAN
+from .select_region import SelectRegion
+
+
+class ReSeFaExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        folders.register()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            LoadGAN,
+            SampleGANLatent,
+            SelectRegion,
+            FactorizeRegion,
+            ApplyDirection,
+            DirectionSweep,
+            MixLatents,
+            LoadDirections,
+            SaveDirections,
+            LoadGANLatent,
+            SaveGANLatent,
+            SaveGANImage,
+            FromStyleGANLatent,
+            FromStyleGANDirections,
+        ]
+
+
+async def comfy_entrypoint() -> ReSeFaExtension:
+    """ComfyUI calls this once."""
+    return ReSeFaExtension()

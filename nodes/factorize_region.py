@@ -1,0 +1,149 @@
+"""Factorize Region."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from .. import resefa_core as resefa
+from .latents import chosen_layers, layers_inputs
+from .pictures import picture_to_comfy
+from .runtime import ANALYSES, LoadedGAN, Progress, ProgressOfStages, computing, synthesize
+from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
+
+_AUTO = "auto"
+_SEEDS = 2**32
+_STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+
+
+class FactorizeRegion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_FactorizeRegion",
+            display_name="Factorize Region",
+            category="GAN/ReSeFa",
+            description="Find the directions that change a region and leave the rest of the image alone "
+            "(Zhu et al., ICML 2022). The first run on a latent analyses it; other regions are then quick.",
+            search_aliases=["resefa", "find directions", "semantic directions", "sefa", "local edit"],
+            has_intermediate_output=True,
+            inputs=[
+                GAN.Input("gan", tooltip="From Load GAN."),
+                GANLatent.Input(
+                    "latent", tooltip="The image to edit; a batch gives directions that hold for all of it."
+                ),
+                GANRegion.Input("region", tooltip="From Select Region."),
+                io.Int.Input(
+                    "num_directions",
+                    default=6,
+                    min=1,
+                    max=64,
+                    tooltip="How many, the most local first.",
+                ),
+                io.Int.Input(
+                    "further_samples",
+                    default=0,
+                    min=0,
+                    max=32,
+                    tooltip="0: directions for the image at hand. 6 or more: directions that hold for other "
+                    "images too, to save and share; takes as many times as long.",
+                ),
+                io.Combo.Input(
+                    "space",
+                    options=[_AUTO, "w+", "s", "w", "z+", "z"],
+                    default=_AUTO,
+                    tooltip="Where to look: auto takes the generator's most local one that transfers well "
+                    "(w+ for StyleGAN). s: single style channels; w, z: all layers alike.",
+                ),
+                *layers_inputs(),
+                io.Float.Input(
+                    "regularization",
+                    default=1e-3,
+                    min=1e-6,
+                    max=1.0,
+                    step=1e-6,
+                    round=1e-6,
+                    tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                GANDirections.Output(
+                    "directions", display_name="directions", tooltip="For Apply Direction, or to save."
+                ),
+                io.Image.Output(
+                    "strips", display_name="strips", tooltip="What each direction does, from -4 to +4 steps."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        gan: LoadedGAN,
+        latent: resefa.Latent,
+        region: resefa.Region,
+        num_directions: int,
+        further_samples: int,
+        space: str,
+        layers: str,
+        layer_list: str,
+        regularization: float,
+    ) -> io.NodeOutput:
+        gan = expect(gan, LoadedGAN, "Load GAN")
+        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+        region = expect(region, resefa.Region, "Select Region")
+        with computing():
+            generator = gan.ready()
+            generator.check_latent(latent)
+            chosen = chosen_layers(generator, layers, layer_list)
+            batch = [latent[i] for i in range(len(latent))]
+            batch += [further_sample(generator, latent, i) for i in range(further_samples)]
+            progress = ProgressOfStages(len(batch) + 3)
+            lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
+            jacobians: list[resefa.Jacobian] = []
+            for each in batch:
+                jacobians.append(
+                    ANALYSES.analyse(
+                        generator,
+                        each,
+                        None if space == _AUTO else space,
+                        chosen,
+                        method=jacobians[0].kind if jacobians else "auto",
+                        progress=progress.stage(lit),
+                    )
+                )
+            directions = resefa.factorize(
+                jacobians, region, num_directions, regularization, progress=progress.stage(lit)
+            )
+            if generator.can_confine:
+                directions = resefa.with_confined_steps(
+                    generator, latent, directions, progress=progress.stage()
+                )
+            directions, sheet = with_strips(generator, latent[:1], directions, progress.stage())
+        return io.NodeOutput(directions, sheet, ui=ui.PreviewImage(sheet, cls=cls))
+
+
+def further_sample(generator: resefa.Generator, latent: resefa.Latent, index: int) -> resefa.Latent:
+    """Another sample drawn as the latent's first was: the seeds after its last."""
+    last = -1 if latent.seed is None else latent.seed[-1]
+    label = None if latent.label is None else int(latent.label[0])
+    return generator.sample((last + 1 + index) % _SEEDS, latent.truncation, label, latent.truncation_layers)
+
+
+def with_strips(
+    generator: resefa.Generator, latent: resefa.Latent, directions: resefa.Directions, progress: Progress
+) -> tuple[resefa.Directions, Tensor]:
+    """A sheet with a labelled row of images for each direction; the directions get the first row's ends
+    as their thumbnail."""
+    rows = resefa.sweep(generator, latent, directions, _STRENGTHS, progress=progress)
+    sheet = resefa.contact_sheet(
+        [list(row) for row in rows],
+        resefa.change_labels(directions),
+        [f"{strength:+g}" if strength else "0" for strength in _STRENGTHS],
+    )
+    ends = resefa.to_pil(torch.cat([rows[0, 0], rows[0, len(_STRENGTHS) // 2], rows[0, -1]], dim=2))
+    return replace(directions, thumbnail=resefa.encode_thumbnail(ends)), picture_to_comfy(sheet)

@@ -1,0 +1,166 @@
+"""Where the pack's files are: generators, direction files and latents, among ComfyUI's folders."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import folder_paths
+
+from .. import resefa_core as resefa
+
+GENERATORS = "stylegan"
+DIRECTIONS = "stylegan_directions"
+_EXTENSIONS = {
+    GENERATORS: {".safetensors", ".pkl", ".pt", ".pth"},
+    DIRECTIONS: {".safetensors", ".npy"},
+}
+_LATENTS = "gan_latents"
+_LATENT_EXTENSIONS = (".safetensors", ".png", ".npz", ".npy", ".pt", ".pth")
+_OUTPUT = " [output]"
+_MAX_COPIES = 100_000
+
+
+def register() -> None:
+    """Make ComfyUI know the folders, beside what other packs and `extra_model_paths.yaml` say of them."""
+    for name, extensions in _EXTENSIONS.items():
+        paths, known = folder_paths.folder_names_and_paths.get(name, ([], set()))
+        folder_paths.folder_names_and_paths[name] = (list(paths), set(known) | extensions)
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
+
+
+def generator_names() -> list[str]:
+    """The bundled generators, then the files."""
+    return [*resefa.bundled_names(), *folder_paths.get_filename_list(GENERATORS)]
+
+
+def generator_file(name: str) -> Path | None:
+    """The file of a generator; None for a bundled one.
+
+    Raises:
+        CheckpointError: there is no such generator; the message says where it was looked for.
+    """
+    if name in resefa.bundled_names():
+        return None
+    found = _model_file(GENERATORS, name)
+    if found is None:
+        raise resefa.CheckpointError(_missing("generator", name, GENERATORS, resefa.bundled_names()))
+    return found
+
+
+def directions_file(name: str) -> Path:
+    """The file of a direction set.
+
+    Raises:
+        DirectionFileError: there is no such file; the message says where it was looked for.
+    """
+    found = _model_file(DIRECTIONS, name)
+    if found is None:
+        raise resefa.DirectionFileError(_missing("direction file", name, DIRECTIONS))
+    return found
+
+
+def direction_names() -> list[str]:
+    """The direction files."""
+    return list(folder_paths.get_filename_list(DIRECTIONS))
+
+
+def directions_folder() -> Path:
+    """Where new direction files go."""
+    folder = Path(folder_paths.get_folder_paths(DIRECTIONS)[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def latent_names() -> list[str]:
+    """Files that may hold a latent: those of the input folder, and those saved by the pack."""
+    source = Path(folder_paths.get_input_directory())
+    saved = Path(folder_paths.get_output_directory())
+    names = [str(file.relative_to(source)) for file in _files(source)]
+    return names + [f"{file.relative_to(saved)}{_OUTPUT}" for file in _files(saved / _LATENTS)]
+
+
+def latent_file(name: str) -> Path:
+    """The file of a latent.
+
+    Raises:
+        LatentError: there is no such file in the input or the output folder.
+    """
+    folder = Path(folder_paths.get_input_directory())
+    if name.endswith(_OUTPUT):
+        folder, name = Path(folder_paths.get_output_directory()), name.removesuffix(_OUTPUT)
+    file = folder / name
+    if not (_is_within(file, folder) and file.is_file()):
+        raise resefa.LatentError(f"there is no latent file {name[:120]!r} in {folder}")
+    return file
+
+
+def latents_folder() -> Path:
+    """Where new latents go."""
+    folder = Path(folder_paths.get_output_directory()) / _LATENTS
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def free_file(folder: Path, name: str, extension: str) -> Path:
+    """A file of that name, or of the first free number after it: nothing is ever replaced.
+
+    Raises:
+        ReSeFaError: the name is empty or leads out of the folder.
+    """
+    stem = name.strip().removesuffix(extension)
+    file = folder / f"{stem}{extension}"
+    if not stem or not _is_within(file, folder):
+        raise resefa.ReSeFaError(
+            f"{name[:120]!r} can't name a file in {folder}: expected a plain name, or one with subfolders"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    number = 2
+    while file.exists() and number < _MAX_COPIES:
+        file = folder / f"{stem}_{number}{extension}"
+        number += 1
+    return file
+
+
+def content_hash(file: Path) -> str:
+    """SHA-256 of a file, computed again only where its size or time has changed."""
+    stat = file.stat()
+    return _hash(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash(file: Path, size: int, time: int) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _model_file(kind: str, name: str) -> Path | None:
+    path = folder_paths.get_full_path(kind, name)
+    return None if path is None else Path(path)
+
+
+def _missing(what: str, name: str, kind: str, bundled: list[str] | None = None) -> str:
+    folders = ", ".join(folder_paths.get_folder_paths(kind))
+    message = f"there is no {what} {name[:120]!r} in {folders}"
+    return (
+        message if bundled is None else f"{message}, and none of that name is bundled ({', '.join(bundled)})"
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        file for file in folder.rglob("*") if file.suffix.lower() in _LATENT_EXTENSIONS and file.is_file()
+    )
+
+
+def _is_within(file: Path, folder: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False

@@ -1,0 +1,289 @@
+"""Sample, mix, load and save latents."""
+
+from __future__ import annotations
+
+import json
+
+import folder_paths
+from comfy.cli_args import args
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from .. import resefa_core as resefa
+from . import folders
+from .pictures import from_comfy, to_comfy
+from .runtime import LoadedGAN, computing, synthesize
+from .sockets import GAN, GANLatent, expect
+
+_LARGEST_SEED = 2**32 - 1
+
+
+def latent_outputs() -> list[io.Output]:
+    """The two outputs of every node that makes or changes a latent."""
+    return [
+        GANLatent.Output("latent", display_name="latent", tooltip="The codes, for the other GAN nodes."),
+        io.Image.Output("image", display_name="image", tooltip="The image of the codes."),
+    ]
+
+
+def with_image(cls: type[io.ComfyNode], gan: LoadedGAN, latent: resefa.Latent) -> io.NodeOutput:
+    """A latent, its images, and their preview on the node."""
+    images = to_comfy(synthesize(gan, latent))
+    return io.NodeOutput(latent.to("cpu"), images, ui=ui.PreviewImage(images, cls=cls))
+
+
+def layers_inputs() -> list[io.Input]:
+    """The choice of layers, by group or by list."""
+    return [
+        io.Combo.Input(
+            "layers",
+            options=["all", "coarse", "middle", "fine", "list"],
+            default="all",
+            tooltip="Which layers move: coarse ones shape, fine ones colour and texture; or your own list.",
+        ),
+        io.String.Input(
+            "layer_list",
+            default="",
+            placeholder="0-3, 6",
+            tooltip="With layers set to 'list': their numbers, counted from 0, like 0-3, 6.",
+            advanced=True,
+        ),
+    ]
+
+
+def chosen_layers(generator: resefa.Generator, layers: str, layer_list: str) -> tuple[int, ...]:
+    """The layers that the widgets of `layers_inputs` say."""
+    return generator.choose_layers(layer_list if layers == "list" else layers)
+
+
+class SampleGANLatent(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_SampleGANLatent",
+            display_name="Sample GAN Latent",
+            category="GAN/ReSeFa",
+            description="Draw faces, or whatever the GAN makes, by seed.",
+            search_aliases=["stylegan sample", "generate gan image", "seed", "random face"],
+            has_intermediate_output=True,
+            inputs=[
+                GAN.Input("gan", tooltip="From Load GAN."),
+                io.Int.Input(
+                    "seed",
+                    default=7,
+                    min=0,
+                    max=_LARGEST_SEED,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="The same seed gives the same image here and in NVIDIA's tools.",
+                ),
+                io.Float.Input(
+                    "truncation",
+                    default=0.7,
+                    min=0.0,
+                    max=1.5,
+                    step=0.05,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="1: as varied as the GAN can; lower: closer to its mean image, and cleaner.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="How many images: the seed, and those that follow it.",
+                ),
+                io.Int.Input(
+                    "class_index",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    tooltip="The class, where the GAN has classes; otherwise ignored.",
+                    advanced=True,
+                ),
+            ],
+            outputs=latent_outputs(),
+        )
+
+    @classmethod
+    def execute(
+        cls, gan: LoadedGAN, seed: int, truncation: float, batch_size: int, class_index: int
+    ) -> io.NodeOutput:
+        gan = expect(gan, LoadedGAN, "Load GAN")
+        seeds = [(seed + i) % (_LARGEST_SEED + 1) for i in range(batch_size)]
+        with computing():
+            generator = gan.ready(batch_size)
+            label = class_index if generator.num_classes else None
+            return with_image(cls, gan, generator.sample(seeds, truncation, label))
+
+
+class MixLatents(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_MixLatents",
+            display_name="Mix Latents",
+            category="GAN/ReSeFa",
+            description="Blend two latents on all or some layers (style mixing).",
+            search_aliases=["style mixing", "blend latents", "interpolate gan", "latent lerp"],
+            has_intermediate_output=True,
+            inputs=[
+                GAN.Input("gan", tooltip="From Load GAN."),
+                GANLatent.Input("first", tooltip="Kept where the amount is 0, and on the other layers."),
+                GANLatent.Input("second", tooltip="Taken where the amount is 1."),
+                io.Float.Input(
+                    "amount",
+                    default=0.5,
+                    min=-1.0,
+                    max=2.0,
+                    step=0.05,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="0: the first; 1: the second; between: a blend.",
+                ),
+                *layers_inputs(),
+            ],
+            outputs=latent_outputs(),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        gan: LoadedGAN,
+        first: resefa.Latent,
+        second: resefa.Latent,
+        amount: float,
+        layers: str,
+        layer_list: str,
+    ) -> io.NodeOutput:
+        gan = expect(gan, LoadedGAN, "Load GAN")
+        latents = [expect(each, resefa.Latent, "Sample GAN Latent") for each in (first, second)]
+        with computing():
+            generator = gan.ready()
+            mixed = resefa.mix(generator, *latents, amount, chosen_layers(generator, layers, layer_list))
+            return with_image(cls, gan, mixed)
+
+
+class LoadGANLatent(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_LoadGANLatent",
+            display_name="Load GAN Latent",
+            category="GAN/ReSeFa",
+            description="Load a latent: one saved by this pack, a PNG with one, or a projector's codes.",
+            search_aliases=["load w", "projected latent", "npz latent"],
+            has_intermediate_output=True,
+            inputs=[
+                GAN.Input("gan", tooltip="From Load GAN; the generator that the latent is for."),
+                io.Combo.Input(
+                    "file",
+                    options=folders.latent_names(),
+                    tooltip="Files of the input folder, and latents saved by this pack. "
+                    "PNG, safetensors, or a projector's npz, npy or pt.",
+                ),
+            ],
+            outputs=latent_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        try:
+            folders.latent_file(file)
+        except resefa.ReSeFaError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, gan: object, file: str) -> str:
+        return folders.content_hash(folders.latent_file(file))
+
+    @classmethod
+    def execute(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:
+        gan = expect(gan, LoadedGAN, "Load GAN")
+        path = folders.latent_file(file)
+        with computing():
+            generator = gan.ready()
+            latent = resefa.Latent.load(path).expand(generator.num_layers)
+            if latent.generator not in (None, generator.fingerprint):
+                raise resefa.LatentError(
+                    f"{path.name} was made with another generator than {generator.name}: "
+                    "load that one, or copy its codes as a projector's file"
+                )
+            return with_image(cls, gan, latent)
+
+
+class SaveGANLatent(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_SaveGANLatent",
+            display_name="Save GAN Latent",
+            category="GAN/ReSeFa",
+            description="Save a latent, edits included, to output/gan_latents.",
+            search_aliases=["save w", "keep latent"],
+            is_output_node=True,
+            inputs=[
+                GANLatent.Input("latent", tooltip="From any GAN node."),
+                io.String.Input(
+                    "filename", default="latent", tooltip="A number is added where the name is taken."
+                ),
+            ],
+            outputs=[io.String.Output("path", display_name="path", tooltip="The file that was written.")],
+        )
+
+    @classmethod
+    def execute(cls, latent: resefa.Latent, filename: str) -> io.NodeOutput:
+        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+        file = folders.free_file(folders.latents_folder(), filename, ".safetensors")
+        with computing():
+            latent.save(file)
+        return io.NodeOutput(str(file), ui=ui.PreviewText(f"saved {file}"))
+
+
+class SaveGANImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_SaveGANImage",
+            display_name="Save GAN Image",
+            category="GAN/ReSeFa",
+            description="Save images as PNG files that carry their latents, for Load GAN Latent.",
+            search_aliases=["save image with latent", "png latent"],
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("image", tooltip="The images of the latent, in its order."),
+                GANLatent.Input("latent", tooltip="What the files are to carry."),
+                io.String.Input(
+                    "filename_prefix", default="ReSeFa", tooltip="As in Save Image; subfolders are allowed."
+                ),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, latent: resefa.Latent, filename_prefix: str) -> io.NodeOutput:
+        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+        with computing():
+            images = from_comfy(image)
+            if len(images) != len(latent):
+                raise resefa.LatentError(f"{len(images)} images for {len(latent)} latents: expected as many")
+            height, width = images.shape[2:]
+            folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+                filename_prefix, folder_paths.get_output_directory(), width, height
+            )
+            saved = []
+            for index in range(len(latent)):
+                stem = name.replace("%batch_num%", str(index))
+                file = f"{stem}_{counter + index:05}_.png"
+                texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text()}
+                resefa.save_png(resefa.to_pil(images[index]), f"{folder}/{file}", texts=texts)
+                saved.append(ui.SavedResult(file, subfolder, io.FolderType.output))
+        return io.NodeOutput(ui=ui.SavedImages(saved))
+
+    @classmethod
+    def _workflow(cls) -> dict[str, str]:
+        """The graph, where the core's own nodes put it, unless the user has switched that off."""
+        if args.disable_metadata:
+            return {}
+        graph = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
+        return {name: json.dumps(part) for name, part in graph.items() if part}

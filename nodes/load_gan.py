@@ -1,0 +1,74 @@
+"""Load GAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from .. import resefa_core as resefa
+from . import folders
+from .runtime import LoadedGAN, computing
+from .sockets import GAN
+
+
+class LoadGAN(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = folders.generator_names()
+        return io.Schema(
+            node_id="ReSeFa_LoadGAN",
+            display_name="Load GAN",
+            category="GAN/ReSeFa",
+            description="Load a GAN's generator: the bundled one, or a file of models/stylegan.",
+            search_aliases=["stylegan", "stylegan2", "load stylegan", "gan loader", "generator"],
+            inputs=[
+                io.Combo.Input(
+                    "name",
+                    options=names,
+                    default=names[0],
+                    display_name="generator",
+                    tooltip="'avatars' comes with the pack; the others are files of models/stylegan.",
+                ),
+            ],
+            outputs=[
+                GAN.Output("gan", display_name="GAN", tooltip="The generator, for the other GAN nodes."),
+                io.String.Output("info", display_name="info", tooltip="What was loaded, in words."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str) -> bool | str:
+        try:
+            folders.generator_file(name)
+        except resefa.ReSeFaError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str) -> str:
+        file = folders.generator_file(name)
+        return name if file is None else folders.content_hash(file)
+
+    @classmethod
+    def execute(cls, name: str) -> io.NodeOutput:
+        file = folders.generator_file(name)
+        with computing():
+            generator = resefa.load_generator(name if file is None else file)
+            gan = LoadedGAN.of(generator)
+        info = describe(generator)
+        return io.NodeOutput(gan, info, ui=ui.PreviewText(info))
+
+
+def describe(generator: resefa.Generator) -> str:
+    """What a generator is, in a few lines."""
+    parts: list[tuple[str, Any]] = [
+        ("generator", generator.name),
+        ("architecture", generator.architecture),
+        ("resolution", f"{generator.resolution} x {generator.resolution}"),
+        ("layers", f"{generator.num_layers}, codes of {generator.latent_dim}"),
+        ("spaces", ", ".join(generator.spaces)),
+    ]
+    if generator.num_classes:
+        parts.append(("classes", generator.num_classes))
+    return "\n".join(f"{name}: {value}" for name, value in parts)

@@ -1,0 +1,101 @@
+"""ComfyUI's services as the nodes use them: model memory, progress, interrupts, and kept analyses."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import torch
+from PIL import Image
+
+from .. import resefa_core as resefa
+
+Progress = Callable[[int, int], None]
+
+_PARTS = 1000
+_PREVIEW_SIDE = 256
+_KEPT_BYTES = 2 << 30
+
+ANALYSES = resefa.JacobianCache(_KEPT_BYTES)
+"""The analyses of all Factorize nodes."""
+
+
+class _Managed(torch.nn.Module):
+    """What ComfyUI moves between devices; it writes attributes that a generator computes."""
+
+    def __init__(self, generator: resefa.Generator, device: torch.device) -> None:
+        super().__init__()
+        self.generator = generator
+        self.device = device
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedGAN:
+    """A generator under ComfyUI's memory management."""
+
+    generator: resefa.Generator
+    patcher: comfy.model_patcher.ModelPatcher
+
+    @staticmethod
+    def of(generator: resefa.Generator) -> LoadedGAN:
+        load = comfy.model_management.get_torch_device()
+        offload = comfy.model_management.unet_offload_device()
+        managed = _Managed(generator.to(offload), offload)
+        return LoadedGAN(generator, comfy.model_patcher.ModelPatcher(managed, load, offload))
+
+    def ready(self, images: int = 1) -> resefa.Generator:
+        """The generator on ComfyUI's device, with room there for that many images at once."""
+        needed = 4 * self.generator.activation_floats() * images
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
+        return self.generator.to(self.patcher.load_device)
+
+
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    """Nodes run in inference mode, where derivatives get lost and tensors can't be reused outside."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+class ProgressOfStages:
+    """One bar over several stages; each step of it is a moment at which the user's interrupt is heeded."""
+
+    def __init__(self, stages: int) -> None:
+        self._bar = comfy.utils.ProgressBar(stages * _PARTS)
+        self._stage = 0
+
+    def stage(self, preview: Image.Image | None = None) -> Progress:
+        """The callback of the next stage; the preview is shown on the node from now on."""
+        base = self._stage * _PARTS
+        self._stage += 1
+        heed_interrupt()
+        shown = None if preview is None else ("JPEG", preview, _PREVIEW_SIDE)
+        self._bar.update_absolute(base, preview=shown)
+
+        def report(done: int, total: int) -> None:
+            heed_interrupt()
+            self._bar.update_absolute(base + _PARTS * done // max(total, 1))
+
+        return report
+
+
+def heed_interrupt() -> None:
+    """Raise ComfyUI's exception if the user has asked to stop."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
+    """The images of a batch, `(B, 3, H, W)`, a few at a time."""
+    generator = gan.ready(min(len(latent), _BATCH))
+    images = []
+    for start in range(0, len(latent), _BATCH):
+        heed_interrupt()
+        images.append(generator.synthesize(latent[start : start + _BATCH]).cpu())
+    return torch.cat(images)
+
+
+_BATCH = 8

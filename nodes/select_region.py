@@ -1,0 +1,95 @@
+"""Select Region."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from .. import resefa_core as resefa
+from .pictures import from_comfy, picture_to_comfy
+from .runtime import computing
+from .selection import COMBINE, NO_PRESET, REPLACE, preset_names, select
+from .sockets import GANRegion
+
+_MOUTH_OF_AVATARS = {"x": 20, "y": 38, "width": 24, "height": 12}
+
+
+class SelectRegion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_SelectRegion",
+            display_name="Select Region",
+            category="GAN/ReSeFa",
+            description="Point at the part of the image to change: a box, a mask or a preset.",
+            search_aliases=["region", "box", "bounding box", "gan mask", "mouth", "eyes"],
+            has_intermediate_output=True,
+            inputs=[
+                io.Image.Input("image", tooltip="The GAN's image. Run once to see it under the box."),
+                io.BoundingBox.Input(
+                    "box",
+                    component="ImageCrop",
+                    default=_MOUTH_OF_AVATARS,
+                    tooltip="The part to change, in pixels of the image: drag it.",
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="From the mask editor, or from any segmentation node."
+                ),
+                io.Combo.Input(
+                    "preset",
+                    options=preset_names(),
+                    default=NO_PRESET,
+                    tooltip="Known places: of the bundled faces (avatars), of aligned photographs (ffhq), "
+                    "of centred objects (biggan).",
+                ),
+                io.Combo.Input(
+                    "combine",
+                    options=list(COMBINE),
+                    default=REPLACE,
+                    tooltip="replace: the mask if there is one, else the preset, else the box. add: all of "
+                    "them. intersect: what they have in common. subtract: the box without the others.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.0,
+                    min=0.0,
+                    max=0.2,
+                    step=0.005,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="Softens the edge; a fraction of the image's height.",
+                ),
+                io.Boolean.Input(
+                    "invert", default=False, tooltip="Everything but the region.", advanced=True
+                ),
+            ],
+            outputs=[
+                GANRegion.Output("region", display_name="region", tooltip="For Factorize Region."),
+                io.Mask.Output("mask", display_name="mask", tooltip="The region as a mask."),
+                io.Image.Output("preview", display_name="preview", tooltip="The region over the image."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        box: dict[str, Any],
+        preset: str,
+        combine: str,
+        feather: float,
+        invert: bool,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        with computing():
+            picture = from_comfy(image)[0]
+            height, width = picture.shape[1:]
+            painted = None if mask is None else mask.reshape(-1, *mask.shape[-2:])[0]
+            region, note = select(box, width, height, painted, preset, combine, invert, feather)
+            preview = picture_to_comfy(resefa.show_region(picture, region))
+            weights = region.mask(height, width)[None]
+        shown = ui.PreviewImage(preview, cls=cls).as_dict()
+        if note:
+            shown["text"] = (note,)
+        return io.NodeOutput(region, weights, preview, ui=shown)

@@ -1,0 +1,101 @@
+"""From what a node's widgets say to a region: a box in pixels, a mask, a preset, and how they combine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .. import resefa_core as resefa
+
+NO_PRESET = "none"
+REPLACE, ADD, INTERSECT, SUBTRACT = "replace", "add", "intersect", "subtract"
+COMBINE = (REPLACE, ADD, INTERSECT, SUBTRACT)
+
+
+def preset_names() -> list[str]:
+    """`none`, and every preset as `family/name`."""
+    names = [f"{family}/{name}" for family, boxes in resefa.PRESETS.items() for name in boxes]
+    return [NO_PRESET, *names]
+
+
+def region_of_box(box: Mapping[str, Any], width: int, height: int) -> tuple[resefa.Region, str]:
+    """A box in pixels of an image as a region, and a note where it had to be cut to fit ("" otherwise).
+
+    Args:
+        box: `x`, `y`, `width`, `height`.
+        width, height: of the image.
+
+    Raises:
+        RegionError: not a box, or one that holds no pixel of the image, or all of them.
+    """
+    try:
+        left, top, wide, high = (float(box[name]) for name in ("x", "y", "width", "height"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise resefa.RegionError(
+            f"the box {str(box)[:80]} is not one: expected x, y, width and height in pixels"
+        ) from error
+    x0, x1 = (min(max(edge, 0.0), width) for edge in (left, left + wide))
+    y0, y1 = (min(max(edge, 0.0), height) for edge in (top, top + high))
+    if not (x1 - x0 >= 1 and y1 - y0 >= 1):
+        raise resefa.RegionError(
+            f"the box at ({left:g}, {top:g}), {wide:g} x {high:g} pixels, lies outside the image of "
+            f"{width} x {height} pixels, or is empty: drag one over the part to change"
+        )
+    region = resefa.Region.from_box(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
+    if (x0, y0, x1, y1) == (left, top, left + wide, top + high):
+        return region, ""
+    return region, f"the box was cut to the image: {x1 - x0:g} x {y1 - y0:g} at ({x0:g}, {y0:g})"
+
+
+def select(
+    box: Mapping[str, Any],
+    width: int,
+    height: int,
+    mask: Tensor | None = None,
+    preset: str = NO_PRESET,
+    combine: str = REPLACE,
+    invert: bool = False,
+    feather: float = 0.0,
+) -> tuple[resefa.Region, str]:
+    """The region that a Select Region node describes, and a note about its box ("" if there is none).
+
+    Args:
+        box: in pixels of the image; see `region_of_box`.
+        mask: `(H, W)` or `(1, H, W)` in [0, 1], of any size.
+        preset: `family/name`, or `none`.
+        combine: `replace` takes the mask if there is one, else the preset if one is chosen, else the box;
+            `add` all that are given; `intersect` what they have in common; `subtract` the box without the
+            others.
+        invert: everything but that.
+        feather: softens the edge; a fraction of the image's height.
+
+    Raises:
+        RegionError: nothing is left of the region, or nothing outside it.
+    """
+    others = []
+    if mask is not None:
+        others.append(resefa.Region.from_mask(mask.detach().float().cpu().clone()))
+    if preset != NO_PRESET:
+        others.append(resefa.Region.preset(preset))
+    note = ""
+    if combine == REPLACE and others:
+        region = others[0]
+    else:
+        region, note = region_of_box(box, width, height)
+        joined: dict[str, Callable[[resefa.Region, resefa.Region], resefa.Region]] = {
+            REPLACE: lambda first, _: first,
+            ADD: lambda first, second: first | second,
+            INTERSECT: lambda first, second: first & second,
+            SUBTRACT: lambda first, second: first & ~second,
+        }
+        if combine not in joined:
+            raise resefa.RegionError(f"combine {combine!r} is unknown: expected {', '.join(COMBINE)}")
+        region = functools.reduce(joined[combine], others, region)
+    if invert:
+        region = ~region
+    region = region.feather(feather)
+    region.mask(height, width)
+    return region, note

@@ -1,0 +1,102 @@
+"""Jacobians kept within a bound of bytes, for interfaces that ask for many regions of few images."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from .errors import ParameterError
+from .generators.base import Generator
+from .jacobian import DenseJacobian, Jacobian, Method, Progress, compute_jacobian
+from .latents import Latent
+
+_Key = tuple[str, str, str, tuple[int, ...], str, str]
+
+
+class JacobianCache:
+    """Analyses by generator, latent, space and layers, the least recently used dropped first.
+
+    Dense Jacobians are kept in main memory, so that the bound is never the accelerator's. Safe to use
+    from several threads: they do not wait for each other's analyses, unless they ask for the same one.
+
+    Args:
+        max_bytes: what the kept Jacobians may take together. One that is larger is returned, not kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        if max_bytes < 0:
+            raise ParameterError(f"max_bytes {max_bytes} is out of range: expected 0 or more")
+        self.max_bytes = max_bytes
+        self._kept: OrderedDict[_Key, tuple[Jacobian, int]] = OrderedDict()
+        self._running: dict[_Key, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def nbytes(self) -> int:
+        """What the kept Jacobians take now."""
+        with self._lock:
+            return sum(size for _, size in self._kept.values())
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._kept.clear()
+
+    def analyse(
+        self,
+        generator: Generator,
+        latent: Latent,
+        space: str | None = None,
+        layers: Iterable[int] | None = None,
+        *,
+        method: Method = "auto",
+        progress: Progress | None = None,
+    ) -> Jacobian:
+        """The kept Jacobian, or a new one from `compute_jacobian`, which says what is raised.
+
+        `method="auto"` takes whatever kind is kept.
+        """
+        generator.check_latent(latent)
+        key = (
+            generator.fingerprint,
+            latent.digest,
+            space or generator.spaces[0],
+            generator.check_layers(layers),
+            method,
+            str(generator.device),
+        )
+        with self._lock:
+            running = self._running.setdefault(key, threading.Lock())
+        with running:
+            try:
+                found = self._find(key)
+                if found is None:
+                    found = compute_jacobian(
+                        generator, latent, space, layers, method=method, progress=progress
+                    )
+                    self._keep(key, found)
+            finally:
+                with self._lock:
+                    self._running.pop(key, None)
+        return found.to(generator.device) if isinstance(found, DenseJacobian) else found
+
+    def _find(self, key: _Key) -> Jacobian | None:
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def _keep(self, key: _Key, jacobian: Jacobian) -> None:
+        kept = jacobian.to("cpu") if isinstance(jacobian, DenseJacobian) else jacobian
+        size = kept.nbytes
+        with self._lock:
+            if size > self.max_bytes:
+                return
+            self._kept[key] = (kept, size)
+            while sum(each for _, each in self._kept.values()) > self.max_bytes:
+                self._kept.popitem(last=False)
