@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import torch
 from comfy_api.latest import io, ui
@@ -10,8 +11,8 @@ from comfy_api.latest import io, ui
 from .. import resefa_core as resefa
 from .latents import latent_outputs, with_image
 from .pictures import to_comfy
-from .runtime import LoadedGAN, ProgressOfStages, computing
-from .sockets import GAN, GANDirections, GANLatent, expect
+from .runtime import LoadedGAN, ProgressOfStages, as_output, computing, synthesize
+from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
 
 
 def direction_inputs() -> list[io.Input]:
@@ -49,6 +50,11 @@ def confine_inputs() -> list[io.Input]:
             tooltip="Softens the edge of a confined edit; a fraction of the image's height.",
             advanced=True,
         ),
+        GANRegion.Input(
+            "region",
+            optional=True,
+            tooltip="Confine to this region; to the one that the directions were found for if none is given.",
+        ),
     ]
 
 
@@ -62,6 +68,23 @@ def which(directions: resefa.Directions, text: str) -> resefa.Directions:
     if text in directions.names:
         return directions[text]
     return directions[int(text)] if re.fullmatch(r"-?\d{1,9}", text) else directions[text]
+
+
+def within(directions: resefa.Directions, region: resefa.Region | None) -> resefa.Directions:
+    """The directions with another region to confine edits to, if one is given."""
+    if region is None:
+        return directions
+    return replace(directions, region=expect(region, resefa.Region, "Select Region"), steps_confined=None)
+
+
+def origin_note(directions: resefa.Directions, generator: resefa.Generator) -> str:
+    """What the user should know where directions were made with other weights, else nothing."""
+    if "fingerprint" not in directions.generator or directions.matches(generator):
+        return ""
+    return (
+        f"note: these directions were made with {directions.generator.get('name')}, not with "
+        f"{generator.name}: they may do something else here"
+    )
 
 
 class ApplyDirection(io.ComfyNode):
@@ -100,15 +123,17 @@ class ApplyDirection(io.ComfyNode):
         strength: float,
         confine: float,
         confine_feather: float,
+        region: resefa.Region | None = None,
     ) -> io.NodeOutput:
         gan = expect(gan, LoadedGAN, "Load GAN")
         latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-        chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
+        directions = expect(directions, resefa.Directions, "Factorize Region")
         with computing():
             generator = gan.ready()
+            chosen = within(which(directions, direction), region)
             chosen = resefa.prepared(generator, latent, chosen, confine, confine_feather)
             moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
-            return with_image(cls, gan, moved)
+            return with_image(cls, gan, moved, origin_note(chosen, generator))
 
 
 class DirectionSweep(io.ComfyNode):
@@ -131,7 +156,9 @@ class DirectionSweep(io.ComfyNode):
                 *confine_inputs(),
             ],
             outputs=[
-                io.Image.Output("images", display_name="images", tooltip="One image for each strength.")
+                io.Image.Output(
+                    "images", display_name="images", tooltip="For each strength the images of the batch."
+                )
             ],
         )
 
@@ -147,18 +174,20 @@ class DirectionSweep(io.ComfyNode):
         frames: int,
         confine: float,
         confine_feather: float,
+        region: resefa.Region | None = None,
     ) -> io.NodeOutput:
         gan = expect(gan, LoadedGAN, "Load GAN")
         latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-        chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
+        directions = expect(directions, resefa.Directions, "Factorize Region")
         with computing():
             generator = gan.ready()
+            chosen = within(which(directions, direction), region)
             chosen = resefa.prepared(generator, latent, chosen, confine, confine_feather)
             report = ProgressOfStages(1).stage()
             images = []
             for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):
-                report(index, frames)
                 moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
-                images.append(to_comfy(generator.synthesize(moved)))
+                images.append(to_comfy(synthesize(gan, moved)))
+                report(index + 1, frames)
         batch = torch.cat(images)
-        return io.NodeOutput(batch, ui=ui.PreviewImage(batch, cls=cls))
+        return io.NodeOutput(as_output(batch), ui=ui.PreviewImage(batch, cls=cls))

@@ -23,6 +23,7 @@ class LoadDirections(io.ComfyNode):
             category="GAN/ReSeFa",
             description="Load a direction file of models/stylegan_directions.",
             search_aliases=["load gan directions", "direction file", "edit directions"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -104,15 +105,15 @@ class SaveDirections(io.ComfyNode):
     ) -> io.NodeOutput:
         directions = expect(directions, resefa.Directions, "Factorize Region")
         with computing():
-            given = [line.strip() for line in names.splitlines()]
+            given = [line.strip() for line in names.rstrip().splitlines()]
             if len(given) > len(directions):
                 raise resefa.ParameterError(f"{len(given)} names were given for {len(directions)} directions")
             directions = replace(
                 directions.renamed({i: name for i, name in enumerate(given) if name}),
-                title=title.strip(),
-                description=description.strip(),
-                author=author.strip(),
-                license=license.strip(),
+                title=title.strip() or directions.title,
+                description=description.strip() or directions.description,
+                author=author.strip() or directions.author,
+                license=license.strip() or directions.license,
                 date=datetime.date.today().isoformat(),
             )
             file = folders.free_file(folders.directions_folder(), filename, ".safetensors")
@@ -123,7 +124,13 @@ class SaveDirections(io.ComfyNode):
 def read(file: Path) -> resefa.Directions:
     """A direction file of either kind."""
     if file.suffix.lower() == ".npy":
-        return resefa.Directions.from_npy(file)
+        try:
+            return resefa.Directions.from_npy(file)
+        except resefa.DirectionFileError as error:
+            raise resefa.DirectionFileError(
+                f"{error}. With the command line: resefa convert {file.name} {file.stem}.safetensors "
+                "--space w --layers 4-7"
+            ) from error
     return resefa.Directions.load(file)
 
 

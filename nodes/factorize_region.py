@@ -6,16 +6,17 @@ from dataclasses import replace
 
 import torch
 from comfy_api.latest import io, ui
-from torch import Tensor
+from PIL import Image
 
 from .. import resefa_core as resefa
 from .latents import chosen_layers, layers_inputs
 from .pictures import picture_to_comfy
-from .runtime import ANALYSES, LoadedGAN, Progress, ProgressOfStages, computing, synthesize
+from .runtime import ANALYSES, LoadedGAN, Progress, ProgressOfStages, as_output, computing, synthesize
 from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
 
 _AUTO = "auto"
 _SEEDS = 2**32
+_JOINT_BYTES = 8 << 30
 _STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 
 
@@ -27,7 +28,7 @@ class FactorizeRegion(io.ComfyNode):
             display_name="Factorize Region",
             category="GAN/ReSeFa",
             description="Find the directions that change a region and leave the rest of the image alone "
-            "(Zhu et al., ICML 2022). The first run on a latent analyses it; other regions are then quick.",
+            "(Zhu et al., ICML 2022). The first run on a latent analyses it; that is kept for other regions.",
             search_aliases=["resefa", "find directions", "semantic directions", "sefa", "local edit"],
             has_intermediate_output=True,
             inputs=[
@@ -113,6 +114,7 @@ class FactorizeRegion(io.ComfyNode):
                         None if space == _AUTO else space,
                         chosen,
                         method=jacobians[0].kind if jacobians else "auto",
+                        memory_budget=None if len(batch) == 1 else _JOINT_BYTES // len(batch),
                         progress=progress.stage(lit),
                     )
                 )
@@ -124,7 +126,9 @@ class FactorizeRegion(io.ComfyNode):
                     generator, latent, directions, progress=progress.stage()
                 )
             directions, sheet = with_strips(generator, latent[:1], directions, progress.stage())
-        return io.NodeOutput(directions, sheet, ui=ui.PreviewImage(sheet, cls=cls))
+            progress.finish(sheet)
+            images = picture_to_comfy(sheet)
+        return io.NodeOutput(directions, as_output(images), ui=ui.PreviewImage(images, cls=cls))
 
 
 def further_sample(generator: resefa.Generator, latent: resefa.Latent, index: int) -> resefa.Latent:
@@ -136,7 +140,7 @@ def further_sample(generator: resefa.Generator, latent: resefa.Latent, index: in
 
 def with_strips(
     generator: resefa.Generator, latent: resefa.Latent, directions: resefa.Directions, progress: Progress
-) -> tuple[resefa.Directions, Tensor]:
+) -> tuple[resefa.Directions, Image.Image]:
     """A sheet with a labelled row of images for each direction; the directions get the first row's ends
     as their thumbnail."""
     rows = resefa.sweep(generator, latent, directions, _STRENGTHS, progress=progress)
@@ -146,4 +150,4 @@ def with_strips(
         [f"{strength:+g}" if strength else "0" for strength in _STRENGTHS],
     )
     ends = resefa.to_pil(torch.cat([rows[0, 0], rows[0, len(_STRENGTHS) // 2], rows[0, -1]], dim=2))
-    return replace(directions, thumbnail=resefa.encode_thumbnail(ends)), picture_to_comfy(sheet)
+    return replace(directions, thumbnail=resefa.encode_thumbnail(ends)), sheet

@@ -62,8 +62,8 @@ def directions_file(name: str) -> Path:
 
 
 def direction_names() -> list[str]:
-    """The direction files."""
-    return list(folder_paths.get_filename_list(DIRECTIONS))
+    """The direction files, or a line that says where they belong."""
+    return list(folder_paths.get_filename_list(DIRECTIONS)) or [f"(no file in models/{DIRECTIONS})"]
 
 
 def directions_folder() -> Path:
@@ -74,11 +74,13 @@ def directions_folder() -> Path:
 
 
 def latent_names() -> list[str]:
-    """Files that may hold a latent: those of the input folder, and those saved by the pack."""
+    """Files that may hold a latent: those of the input folder, and those saved by the pack; or a line
+    that says where they belong."""
     source = Path(folder_paths.get_input_directory())
     saved = Path(folder_paths.get_output_directory())
     names = [str(file.relative_to(source)) for file in _files(source)]
-    return names + [f"{file.relative_to(saved)}{_OUTPUT}" for file in _files(saved / _LATENTS)]
+    names += [f"{file.relative_to(saved)}{_OUTPUT}" for file in _files(saved / _LATENTS)]
+    return names or ["(no latent in the input folder)"]
 
 
 def latent_file(name: str) -> Path:

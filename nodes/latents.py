@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import resefa_core as resefa
 from . import folders
 from .pictures import from_comfy, to_comfy
-from .runtime import LoadedGAN, computing, synthesize
+from .runtime import LoadedGAN, as_output, computing, synthesize
 from .sockets import GAN, GANLatent, expect
 
 _LARGEST_SEED = 2**32 - 1
@@ -26,10 +26,17 @@ def latent_outputs() -> list[io.Output]:
     ]
 
 
-def with_image(cls: type[io.ComfyNode], gan: LoadedGAN, latent: resefa.Latent) -> io.NodeOutput:
-    """A latent, its images, and their preview on the node."""
+def with_image(
+    cls: type[io.ComfyNode], gan: LoadedGAN, latent: resefa.Latent, note: str = ""
+) -> io.NodeOutput:
+    """A latent, its images, and on the node their preview, and `note` or what is odd about the latent."""
     images = to_comfy(synthesize(gan, latent))
-    return io.NodeOutput(latent.to("cpu"), images, ui=ui.PreviewImage(images, cls=cls))
+    shown = ui.PreviewImage(images, cls=cls).as_dict()
+    if latent.generator not in (None, gan.generator.fingerprint):
+        note = note or f"note: this latent was made with another generator than {gan.generator.name}"
+    if note:
+        shown["text"] = (note,)
+    return io.NodeOutput(latent.to("cpu"), as_output(images), ui=shown)
 
 
 def layers_inputs() -> list[io.Input]:
@@ -203,11 +210,6 @@ class LoadGANLatent(io.ComfyNode):
         with computing():
             generator = gan.ready()
             latent = resefa.Latent.load(path).expand(generator.num_layers)
-            if latent.generator not in (None, generator.fingerprint):
-                raise resefa.LatentError(
-                    f"{path.name} was made with another generator than {generator.name}: "
-                    "load that one, or copy its codes as a projector's file"
-                )
             return with_image(cls, gan, latent)
 
 
@@ -253,7 +255,9 @@ class SaveGANImage(io.ComfyNode):
                 io.Image.Input("image", tooltip="The images of the latent, in its order."),
                 GANLatent.Input("latent", tooltip="What the files are to carry."),
                 io.String.Input(
-                    "filename_prefix", default="ReSeFa", tooltip="As in Save Image; subfolders are allowed."
+                    "filename_prefix",
+                    default="gan_latents/image",
+                    tooltip="As in Save Image. Load GAN Latent lists what is in gan_latents.",
                 ),
             ],
             outputs=[],

@@ -22,6 +22,7 @@ class LoadGAN(io.ComfyNode):
             category="GAN/ReSeFa",
             description="Load a GAN's generator: the bundled one, or a file of models/stylegan.",
             search_aliases=["stylegan", "stylegan2", "load stylegan", "gan loader", "generator"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "name",

@@ -17,7 +17,6 @@ from .. import resefa_core as resefa
 Progress = Callable[[int, int], None]
 
 _PARTS = 1000
-_PREVIEW_SIDE = 256
 _KEPT_BYTES = 2 << 30
 
 ANALYSES = resefa.JacobianCache(_KEPT_BYTES)
@@ -73,14 +72,21 @@ class ProgressOfStages:
         base = self._stage * _PARTS
         self._stage += 1
         heed_interrupt()
-        shown = None if preview is None else ("JPEG", preview, _PREVIEW_SIDE)
-        self._bar.update_absolute(base, preview=shown)
+        self._show(base, preview)
 
         def report(done: int, total: int) -> None:
             heed_interrupt()
             self._bar.update_absolute(base + _PARTS * done // max(total, 1))
 
         return report
+
+    def finish(self, preview: Image.Image) -> None:
+        """Fill the bar. ComfyUI goes on showing the last preview, so it should be the result."""
+        self._show(self._stage * _PARTS, preview)
+
+    def _show(self, value: int, preview: Image.Image | None) -> None:
+        shown = None if preview is None else ("JPEG", preview.convert("RGB"), None)
+        self._bar.update_absolute(value, preview=shown)
 
 
 def heed_interrupt() -> None:
@@ -96,6 +102,12 @@ def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
         heed_interrupt()
         images.append(generator.synthesize(latent[start : start + _BATCH]).cpu())
     return torch.cat(images)
+
+
+def as_output(images: torch.Tensor) -> torch.Tensor:
+    """ComfyUI's images where and as it wants nodes to give them."""
+    device, dtype = comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
+    return images.to(device, dtype)
 
 
 _BATCH = 8

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import resefa_core as resefa
 from .pictures import from_comfy, picture_to_comfy
-from .runtime import computing
+from .runtime import as_output, computing
 from .selection import COMBINE, NO_PRESET, REPLACE, preset_names, select
 from .sockets import GANRegion
 
@@ -92,4 +92,4 @@ class SelectRegion(io.ComfyNode):
         shown = ui.PreviewImage(preview, cls=cls).as_dict()
         if note:
             shown["text"] = (note,)
-        return io.NodeOutput(region, weights, preview, ui=shown)
+        return io.NodeOutput(region, weights, as_output(preview), ui=shown)

@@ -60,7 +60,7 @@ def select(
     invert: bool = False,
     feather: float = 0.0,
 ) -> tuple[resefa.Region, str]:
-    """The region that a Select Region node describes, and a note about its box ("" if there is none).
+    """The region that a Select Region node describes, and a note where its box is not what is used.
 
     Args:
         box: in pixels of the image; see `region_of_box`.
@@ -83,6 +83,7 @@ def select(
     note = ""
     if combine == REPLACE and others:
         region = others[0]
+        note = f"the {'preset' if mask is None else 'mask'} is used, not the box"
     else:
         region, note = region_of_box(box, width, height)
         joined: dict[str, Callable[[resefa.Region, resefa.Region], resefa.Region]] = {

@@ -21,7 +21,7 @@ from .errors import (
     ReSeFaError,
 )
 from .factorization import factorize
-from .generators import Generator, StyleGAN2, WrappedGenerator
+from .generators import Generator, StyleGAN2, StyleGAN3, WrappedGenerator
 from .jacobian import Jacobian, compute_jacobian, estimate, load_jacobian
 from .latents import PNG_KEY, Latent, stack
 from .regions import PRESETS, Region
@@ -44,6 +44,7 @@ __all__ = [
     "Region",
     "RegionError",
     "StyleGAN2",
+    "StyleGAN3",
     "WrappedGenerator",
     "__version__",
     "bundled_names",

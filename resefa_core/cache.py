@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from .errors import ParameterError
 from .generators.base import Generator
-from .jacobian import DenseJacobian, Jacobian, Method, Progress, compute_jacobian
+from .jacobian import DenseJacobian, Jacobian, Method, Progress, compute_jacobian, memory_for
 from .latents import Latent
 
-_Key = tuple[str, str, str, tuple[int, ...], str, str]
+_Key = tuple[str, str, str, tuple[int, ...], str]
 
 
 class JacobianCache:
@@ -54,11 +54,14 @@ class JacobianCache:
         layers: Iterable[int] | None = None,
         *,
         method: Method = "auto",
+        memory_budget: int | None = None,
         progress: Progress | None = None,
     ) -> Jacobian:
         """The kept Jacobian, or a new one from `compute_jacobian`, which says what is raised.
 
-        `method="auto"` takes whatever kind is kept.
+        Args:
+            method: `auto` takes whatever kind is kept; a new one is dense only if it can be kept.
+            memory_budget: bytes; what the device has by default.
         """
         generator.check_latent(latent)
         key = (
@@ -66,17 +69,23 @@ class JacobianCache:
             latent.digest,
             space or generator.spaces[0],
             generator.check_layers(layers),
-            method,
             str(generator.device),
         )
+        budget = memory_for(generator.device) if memory_budget is None else memory_budget
         with self._lock:
             running = self._running.setdefault(key, threading.Lock())
         with running:
             try:
                 found = self._find(key)
-                if found is None:
+                if found is None or method not in ("auto", found.kind):
                     found = compute_jacobian(
-                        generator, latent, space, layers, method=method, progress=progress
+                        generator,
+                        latent,
+                        space,
+                        layers,
+                        method=method,
+                        memory_budget=min(budget, 2 * self.max_bytes) if method == "auto" else budget,
+                        progress=progress,
                     )
                     self._keep(key, found)
             finally:
@@ -98,5 +107,6 @@ class JacobianCache:
             if size > self.max_bytes:
                 return
             self._kept[key] = (kept, size)
+            self._kept.move_to_end(key)
             while sum(each for _, each in self._kept.values()) > self.max_bytes:
                 self._kept.popitem(last=False)

@@ -75,7 +75,7 @@ def mix(
         layers: all for None.
 
     Returns:
-        Codes that no noise leads to: it has no `z` and no seed. Confined edits of both are kept.
+        Codes that no noise leads to: it has no `z` and no seed. Confined edits are blended alike.
 
     Raises:
         LatentError: latents that do not fit the generator or each other.
@@ -98,9 +98,9 @@ def mix(
     chosen = generator.check_layers(layers)
     weight = one.codes.new_zeros(generator.num_layers, 1)
     weight[list(chosen)] = amount
+    channels = weight[:, 0].repeat_interleave(torch.tensor(generator.layer_sizes, device=weight.device))
     styles = None
     if one.style_offset is not None or other.style_offset is not None:
-        channels = weight[:, 0].repeat_interleave(torch.tensor(generator.layer_sizes, device=weight.device))
         blank = weight.new_zeros(count, sum(generator.layer_sizes))
         ours, theirs = (blank if part.style_offset is None else part.style_offset for part in (one, other))
         styles = ours + channels * (theirs - ours)
@@ -108,8 +108,23 @@ def mix(
         one,
         codes=one.codes + weight * (other.codes - one.codes),
         style_offset=styles,
-        confined=(*one.confined, *other.confined),
+        confined=(
+            *_scaled(one.confined, 1.0 - weight, 1.0 - channels),
+            *_scaled(other.confined, weight, channels),
+        ),
     )
+
+
+def _scaled(moves: Sequence[ConfinedMove], layers: Tensor, channels: Tensor) -> list[ConfinedMove]:
+    """Confined moves times a factor for each layer, `(L, 1)`, and for each style channel, `(sum S,)`."""
+    scaled = [
+        move._replace(
+            codes=None if move.codes is None else move.codes * layers,
+            styles=None if move.styles is None else move.styles * channels,
+        )
+        for move in moves
+    ]
+    return [move for move in scaled if any(bool(part.any()) for part in move.tensors().values())]
 
 
 def _without_noise(generator: Generator, latent: Latent) -> Latent:
@@ -149,13 +164,14 @@ def prepared(
     generator: Generator, latent: Latent, directions: Directions, confine: float = 0.0, feather: float = 0.0
 ) -> Directions:
     """The directions, once they are known to fit the generator, with the steps that `move` needs to
-    confine an edit; measured only where they are missing.
+    confine an edit: those of the set where the edge is sharp, as `factorize` and files have them; measured
+    where they are missing, or the edge is feathered.
 
     Raises:
         LatentError: the directions do not fit the generator; see `with_confined_steps`.
     """
     directions.check(generator)
-    if confine and directions.steps_confined is None:
+    if confine and (directions.steps_confined is None or feather):
         return with_confined_steps(generator, latent, directions, feather)
     return directions
 

@@ -183,7 +183,8 @@ class Latent:
             )
         tensors = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
         for index, move in enumerate(self.confined):
-            tensors[f"confined_{index:02d}_mask"] = move.region.stored_mask()
+            if "mask" in move.region.to_json():
+                tensors[f"confined_{index:02d}_mask"] = move.region.stored_mask()
         metadata = {
             "resefa.latent_version": _FORMAT,
             "resefa.seeds": json.dumps(None if self.seed is None else [int(seed) for seed in self.seed]),

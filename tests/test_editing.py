@@ -186,3 +186,49 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
     noise = find(generator, latent, "z")
     with pytest.raises(resefa.LatentError, match="imported as codes"):
         resefa.edit(generator, resefa.Latent(latent.codes), noise, {0: 1.0})
+
+
+def test_mixing_keeps_one_end_and_reaches_the_other() -> None:
+    generator = tiny_stylegan2(16)
+    first, second = (generator.sample(seed) for seed in (1, 2))
+    images = [generator.synthesize(latent) for latent in (first, second)]
+    torch.testing.assert_close(generator.synthesize(resefa.mix(generator, first, second, 0.0)), images[0])
+    torch.testing.assert_close(generator.synthesize(resefa.mix(generator, first, second, 1.0)), images[1])
+    half = resefa.mix(generator, first, second, 0.5, [0, 2])
+    torch.testing.assert_close(half.codes[:, 1], first.codes[:, 1])
+    torch.testing.assert_close(half.codes[:, 2], (first.codes[:, 2] + second.codes[:, 2]) / 2)
+    assert half.z is None
+    assert half.seed is None
+
+
+@pytest.mark.parametrize("space", ["w+", "s", "z"])
+@pytest.mark.parametrize("confine", [0.0, 0.7])
+def test_mixing_takes_edits_along(space: str, confine: float) -> None:
+    generator = tiny_stylegan2(16)
+    first, second = (generator.sample(seed, truncation=0.8) for seed in (1, 2))
+    directions = resefa.prepared(generator, first, find(generator, first, space), confine)
+    first, second = (resefa.move(each, directions, {0: 2.0}, confine) for each in (first, second))
+    for amount, end in ((0.0, first), (1.0, second)):
+        mixed = generator.synthesize(resefa.mix(generator, first, second, amount))
+        torch.testing.assert_close(mixed, generator.synthesize(end), atol=1e-5, rtol=1e-4)
+
+
+def test_mixing_batches() -> None:
+    generator = tiny_stylegan2(16)
+    mixed = resefa.mix(generator, generator.sample([1, 2, 3]), generator.sample(4), 0.25)
+    assert len(mixed) == 3
+    with pytest.raises(resefa.LatentError, match="2 and 3 latents"):
+        resefa.mix(generator, generator.sample([1, 2]), generator.sample([1, 2, 3]))
+    with pytest.raises(resefa.ParameterError, match="amount"):
+        resefa.mix(generator, generator.sample(1), generator.sample(2), float("nan"))
+
+
+def test_a_feathered_confined_edit_has_steps_of_its_own() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    directions = resefa.with_confined_steps(generator, latent, find(generator, latent))
+    assert resefa.prepared(generator, latent, directions, 1.0) is directions
+    feathered = resefa.prepared(generator, latent, directions, 1.0, 0.1)
+    assert feathered.steps_confined is not None
+    assert directions.steps_confined is not None
+    assert not torch.allclose(feathered.steps_confined, directions.steps_confined, rtol=0.02)

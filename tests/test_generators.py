@@ -181,3 +181,30 @@ def test_a_generator_loads_under_inference_mode_and_can_still_be_analysed() -> N
         latent = generator.sample(0, truncation=0.7)
         jacobian = resefa.compute_jacobian(generator, latent, "w", layers=[0])
     assert jacobian.trace > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("all", tuple(range(10))),
+        ("coarse", (0, 1, 2, 3)),
+        ("Middle", (4, 5, 6, 7)),
+        (" fine", (8, 9)),
+        ("0-2, 7", (0, 1, 2, 7)),
+        ("3", (3,)),
+        ("5,1-2,2", (1, 2, 5)),
+    ],
+)
+def test_layers_in_words(text: str, layers: tuple[int, ...], avatars: resefa.Generator) -> None:
+    assert avatars.choose_layers(text) == layers
+
+
+@pytest.mark.parametrize("text", ["", "two", "1-", "-1", "3-1", "8-10", "1;2", "0-9999", "٣"])
+def test_layers_that_are_none_are_refused(text: str, avatars: resefa.Generator) -> None:
+    with pytest.raises(resefa.LatentError):
+        avatars.choose_layers(text)
+
+
+def test_a_small_generator_has_no_fine_layers() -> None:
+    with pytest.raises(resefa.LatentError, match="has no fine layers"):
+        tiny_stylegan2(16).choose_layers("fine")

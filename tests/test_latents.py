@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from models import tiny_stylegan2
+from PIL import Image
 
 import resefa_core as resefa
 from resefa_core import Generator, Latent, LatentError, Region
@@ -298,3 +299,46 @@ def test_latents_whose_parts_contradict_each_other_are_refused(changes: dict[str
     good = Latent(torch.ones(2, 3, 4))
     with pytest.raises(LatentError):
         replace(good, **changes)  # type: ignore[arg-type]
+
+
+def test_a_png_carries_a_latent(tmp_path: Path) -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(3, truncation=0.5)
+    resefa.save_png(Image.new("RGB", (16, 16)), tmp_path / "a.png", texts={resefa.PNG_KEY: latent.to_text()})
+    loaded = resefa.Latent.load(tmp_path / "a.png")
+    torch.testing.assert_close(loaded.codes, latent.codes)
+    assert loaded.seed == (3,)
+    assert loaded.digest == latent.digest
+
+
+@pytest.mark.parametrize("text", ["", "%%%", "aGVsbG8=", "A" * 40, "é"])
+def test_damaged_latents_in_pngs_are_refused(text: str, tmp_path: Path) -> None:
+    resefa.save_png(Image.new("RGB", (4, 4)), tmp_path / "a.png", texts={resefa.PNG_KEY: text})
+    with pytest.raises(resefa.LatentError):
+        resefa.Latent.load(tmp_path / "a.png")
+
+
+def test_pngs_without_a_latent_and_files_that_are_no_png_are_refused(tmp_path: Path) -> None:
+    resefa.save_png(Image.new("RGB", (4, 4)), tmp_path / "a.png")
+    with pytest.raises(resefa.LatentError, match="carries no latent"):
+        resefa.Latent.load(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    for index, damaged in enumerate((b"", data[:20], b"GIF89a" + data[6:], data[:33] + b"\xff" * 40)):
+        file = tmp_path / f"damaged{index}.png"
+        file.write_bytes(damaged)
+        with pytest.raises(resefa.LatentError):
+            resefa.Latent.load(file)
+
+
+def test_a_latent_too_large_for_a_png_is_refused() -> None:
+    with pytest.raises(resefa.LatentError, match="a PNG may hold"):
+        resefa.Latent(codes=torch.zeros(1, 400, 512)).to_text()
+
+
+def test_the_digest_tells_images_apart() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(3)
+    assert latent.digest == generator.sample(3).digest
+    assert latent.digest != generator.sample(4).digest
+    assert latent.digest != generator.sample(3, truncation=0.5).digest
+    assert latent.digest != replace(latent, z_offset=torch.ones(1, 10)).digest

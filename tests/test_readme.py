@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -12,11 +13,10 @@ from resefa_core.cli import _parser
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_runs_as_it_stands() -> None:
+def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
-    image = names["image"]
+    (tmp_path / "example.py").write_text(example, encoding="utf-8")
+    image = runpy.run_path(str(tmp_path / "example.py"))["image"]
     assert isinstance(image, torch.Tensor)
     assert image.shape[:2] == (1, 3)
 

@@ -236,7 +236,7 @@ class Generator(nn.Module, ABC):
             return layers
         chosen: list[int] = []
         for part in group.split(","):
-            match = re.fullmatch(r"(\d{1,4})(?:\s*-\s*(\d{1,4}))?", part.strip())
+            match = re.fullmatch(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?", part.strip())
             if match is None:
                 raise LatentError(
                     f"layers {text[:80]!r}: expected {', '.join(LAYER_GROUPS)}, or a list like 0-3, 6"

@@ -1,0 +1,200 @@
+"""The pack in a real browser, in both of ComfyUI's interfaces.
+
+`RESEFA_SCREENSHOTS` names a folder for the screenshots that the README shows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from comfy import ComfyUI
+from PIL import Image
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+SCREENSHOTS = os.environ.get("RESEFA_SCREENSHOTS")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Notification.ShowVersionUpdates": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.VueNodes.AutoScaleLayout": False,
+    "Comfy.RightSidePanel.IsOpen": False,
+}
+SIZE = {"width": 1720, "height": 900}
+RUN_MILLISECONDS = 600_000
+REGION, FACTORIZE, APPLY = 3, 4, 5
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=["nodes2", "classic"])
+def page(request: pytest.FixtureRequest, browser: Any, comfyui: ComfyUI) -> Iterator[Any]:
+    comfyui.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": request.param == "nodes2"})
+    opened = browser.new_page(viewport=SIZE)
+    opened.problems = []
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+    opened.interface = request.param
+    opened.goto(comfyui.url, wait_until="domcontentloaded")
+    opened.wait_for_function("() => window.app?.canvas && window.app.graph && window.app.extensionManager")
+    opened.wait_for_timeout(2000)
+    yield opened
+    opened.close()
+
+
+def open_template(page: Any, name: str) -> None:
+    """Open an example as users do: from the template browser."""
+    page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.get_by_text("resefa", exact=True).click()
+    page.get_by_test_id(f"template-workflow-{name}").click()
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'ReSeFa_LoadGAN')")
+    page.wait_for_timeout(1000)
+
+
+def fit(page: Any) -> None:
+    page.evaluate("app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.wait_for_timeout(1200)
+
+
+def run(page: Any, comfyui: ComfyUI) -> dict[str, Any]:
+    """Press Run and wait; the outputs by node."""
+    before = set(comfyui.get("/history"))
+    page.get_by_test_id("queue-button").or_(page.get_by_role("button", name="Run")).first.click()
+    for _ in range(RUN_MILLISECONDS // 250):
+        new = set(comfyui.get("/history")) - before
+        if new:
+            done = comfyui.get("/history")[new.pop()]
+            assert done["status"]["status_str"] == "success", done["status"]
+            page.wait_for_timeout(1500)
+            return done["outputs"]
+        page.wait_for_timeout(250)
+    raise TimeoutError(comfyui.log()[-2000:])
+
+
+def drag(page: Any, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    for part in (0.3, 0.6, 1.0):
+        page.mouse.move(*(a + part * (b - a) for a, b in zip(start, stop, strict=True)))
+        page.wait_for_timeout(60)
+    page.mouse.up()
+    page.wait_for_timeout(400)
+
+
+def drag_box_up(page: Any) -> None:
+    """Drag the box of Select Region by its middle, from the mouth up to the eyes."""
+    if page.interface == "nodes2":
+        overlay = page.locator(f'[data-node-id="{REGION}"] [data-testid=crop-overlay]').bounding_box()
+        start = (overlay["x"] + overlay["width"] / 2, overlay["y"] + overlay["height"] / 2)
+        drag(page, start, (start[0], start[1] - 1.2 * overlay["height"]))
+        return
+    place = page.evaluate(
+        """(id) => {
+            const node = app.graph.getNodeById(id), { ds, canvas } = app.canvas;
+            const editor = node.widgets.find((widget) => widget.name === "box_editor");
+            const box = node.widgets.find((widget) => widget.name === "box").value;
+            const rect = canvas.getBoundingClientRect(), height = editor.computedHeight - 8;
+            const scale = Math.min(node.size[0] - 24, height) / 64;
+            const left = (node.size[0] - 64 * scale) / 2, top = editor.y + (height - 64 * scale) / 2;
+            const at = (x, y) => [
+              rect.x + (node.pos[0] + left + scale * x + ds.offset[0]) * ds.scale,
+              rect.y + (node.pos[1] + top + scale * y + ds.offset[1]) * ds.scale,
+            ];
+            const x = box.x + box.width / 2, y = box.y + box.height / 2;
+            return { start: at(x, y), stop: at(x, y - 14) };
+        }""",
+        REGION,
+    )
+    drag(page, tuple(place["start"]), tuple(place["stop"]))
+
+
+def box_of(page: Any) -> dict[str, float]:
+    return page.evaluate(
+        "(id) => app.graph.getNodeById(id).widgets.find((widget) => widget.name === 'box').value", REGION
+    )
+
+
+def mean_change(comfyui: ComfyUI, outputs: dict[str, Any], rows: slice) -> float:
+    """How much Apply Direction has changed the image in some rows."""
+    pictures = []
+    for node in ("2", str(APPLY)):
+        with Image.open(comfyui.picture(outputs[node]["images"][0])) as picture:
+            pictures.append(np.asarray(picture.convert("RGB")).astype(np.float32))
+    return float(np.abs(pictures[1] - pictures[0])[rows, 16:48].mean())
+
+
+def keep(page: Any, name: str, clip: dict[str, float] | None = None) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"comfyui-{page.interface}-{name}.png", clip=clip)
+
+
+def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "edit_a_face_part")
+    fit(page)
+    outputs = run(page, comfyui)
+    mouth, eyes = slice(38, 50), slice(22, 36)
+    assert mean_change(comfyui, outputs, mouth) > 2 * mean_change(comfyui, outputs, eyes)
+    fit(page)
+    keep(page, "mouth")
+
+    before = box_of(page)
+    drag_box_up(page)
+    after = box_of(page)
+    assert (after["x"], after["width"], after["height"]) == pytest.approx(
+        (before["x"], before["width"], before["height"]), abs=1
+    )
+    assert 8 <= before["y"] - after["y"] <= 20
+    outputs = run(page, comfyui)
+    assert mean_change(comfyui, outputs, eyes) > 2 * mean_change(comfyui, outputs, mouth)
+    fit(page)
+    keep(page, "eyes")
+    assert page.problems == []
+
+    saved = page.evaluate("() => JSON.stringify(app.graph.serialize())")
+    page.evaluate("async (graph) => { await app.loadGraphData(JSON.parse(graph)); }", saved)
+    page.wait_for_timeout(1000)
+    assert box_of(page) == after
+    shown = page.evaluate(
+        "(id) => app.graph.getNodeById(id).widgets.slice(0, 5).map((widget) => widget.value)", REGION
+    )
+    assert shown[1:] == [after["x"], after["y"], after["width"], after["height"]]
+
+
+def test_a_direction_file_is_built_and_its_node_says_where_it_is(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "build_a_direction_file")
+    fit(page)
+    outputs = run(page, comfyui)
+    assert len(outputs["8"]["images"]) == 9
+    said = page.evaluate(
+        "() => app.graph.nodes.map((node) => node.widgets?.find((w) => w.name === 'resefa_text'))"
+        ".filter(Boolean).map((widget) => widget.element.textContent)"
+    )
+    assert any("models/stylegan_directions/eyes" in text for text in said)
+    assert any("architecture: stylegan2" in text for text in said)
+    fit(page)
+    keep(page, "build")
+    assert page.problems == []
+
+
+def test_help_is_shown(page: Any, comfyui: ComfyUI) -> None:
+    for name in ("ReSeFa_LoadGAN", "ReSeFa_FactorizeRegion"):
+        answer = page.request.get(f"{comfyui.url}/extensions/resefa/docs/{name}.md")
+        assert answer.ok
+        assert len(answer.text()) > 400

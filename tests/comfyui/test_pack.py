@@ -1,0 +1,346 @@
+"""The pack in a real ComfyUI: it loads, its graphs run, and what goes wrong is said in words."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from comfy import ROOT, ComfyUI, Prompt, as_prompt, problem
+from PIL import Image
+
+import resefa_core as resefa
+from resefa_core import cli
+
+MOUTH = {"x": 20, "y": 38, "width": 24, "height": 12}
+WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+SCHEMAS = json.loads((Path(__file__).parent / "schemas.json").read_text())
+
+Schemas = dict[str, dict[str, Any]]
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": f"ReSeFa_{kind}", "inputs": inputs}
+
+
+def graph(**changes: dict[str, Any]) -> Prompt:
+    """Load, sample, select, factorize on two layers (quick), apply; `changes` of inputs by node."""
+    prompt = {
+        "load": node("LoadGAN", name="avatars"),
+        "sample": node(
+            "SampleGANLatent", gan=["load", 0], seed=7, truncation=0.7, batch_size=1, class_index=0
+        ),
+        "region": node(
+            "SelectRegion",
+            image=["sample", 1],
+            box=MOUTH,
+            preset="none",
+            combine="replace",
+            feather=0.0,
+            invert=False,
+        ),
+        "factorize": node(
+            "FactorizeRegion",
+            gan=["load", 0],
+            latent=["sample", 0],
+            region=["region", 0],
+            num_directions=3,
+            further_samples=0,
+            space="auto",
+            layers="list",
+            layer_list="2-3",
+            regularization=1e-3,
+        ),
+        "apply": node(
+            "ApplyDirection",
+            gan=["load", 0],
+            latent=["sample", 0],
+            directions=["factorize", 0],
+            direction="0",
+            strength=3.0,
+            confine=0.0,
+            confine_feather=0.02,
+        ),
+        "image": {"class_type": "PreviewImage", "inputs": {"images": ["apply", 1]}},
+    }
+    prompt = copy.deepcopy(prompt)
+    for name, inputs in changes.items():
+        prompt[name]["inputs"].update(inputs)
+    return prompt
+
+
+def pixels(comfyui: ComfyUI, output: dict[str, Any]) -> np.ndarray:
+    with Image.open(comfyui.picture(output["images"][0])) as picture:
+        return np.asarray(picture.convert("RGB")).astype(np.float32)
+
+
+def refusal(comfyui: ComfyUI, prompt: Prompt) -> str:
+    """What the user is told: before the run or in it."""
+    status, answer = comfyui.post("/prompt", {"prompt": prompt})
+    if status != 200:
+        return json.dumps(answer)
+    if answer["node_errors"]:
+        return json.dumps(answer["node_errors"])
+    done = comfyui.wait(answer["prompt_id"])
+    assert done["status"]["status_str"] == "error"
+    return problem(done)
+
+
+def test_loads_without_a_warning(comfyui: ComfyUI) -> None:
+    log = comfyui.log()
+    assert re.search(r"seconds: .*custom_nodes/resefa", log)
+    mentions = [line for line in log.splitlines() if "resefa" in line.lower() and "seconds:" not in line]
+    assert mentions == []
+
+
+def test_every_node_is_listed_explained_and_documented(schemas: Schemas, comfyui: ComfyUI) -> None:
+    ours = {name: schema for name, schema in schemas.items() if name.startswith("ReSeFa_")}
+    assert set(ours) == set(SCHEMAS)
+    for name, schema in ours.items():
+        assert schema["description"], name
+        assert schema["search_aliases"], name
+        assert schema["category"].startswith("GAN/ReSeFa"), name
+        for group in ("required", "optional"):
+            for socket, spec in schema["input"].get(group, {}).items():
+                assert spec[1].get("tooltip"), (name, socket)
+        assert all(schema["output_tooltips"]), name
+        assert (ROOT / "web" / "docs" / f"{name}.md").is_file(), name
+
+
+def test_inputs_and_outputs_are_only_ever_added_at_the_end(schemas: Schemas) -> None:
+    for name, known in SCHEMAS.items():
+        required = list(schemas[name]["input"].get("required", {}))
+        assert required[: len(known["required"])] == known["required"], name
+        optional = list(schemas[name]["input"].get("optional", {}))
+        assert optional[: len(known["optional"])] == known["optional"], name
+        assert schemas[name]["output"][: len(known["output"])] == known["output"], name
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_example_workflows_run_to_finished_images(file: Path, comfyui: ComfyUI, schemas: Schemas) -> None:
+    prompt = as_prompt(json.loads(file.read_text()), schemas)
+    outputs = comfyui.run(prompt)
+    shown = [output for output in outputs.values() if "images" in output]
+    assert len(shown) >= 4
+    for output in shown:
+        assert pixels(comfyui, output).std() > 5
+    listed = comfyui.get("/workflow_templates")
+    assert file.stem in listed["resefa"]
+    assert file.with_suffix(".jpg").is_file()
+
+
+def test_an_edit_changes_the_region_and_little_else(comfyui: ComfyUI) -> None:
+    before = comfyui.run(graph(apply={"strength": 0.0}))
+    after = comfyui.run(graph(apply={"strength": 5.0}))
+    change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
+    inside = np.zeros_like(change, dtype=bool)
+    inside[38:50, 20:44] = True
+    assert change[inside].mean() > 10
+    assert change[inside].mean() > 4 * change[~inside].mean()
+
+
+def test_strengths_chain_and_confine(comfyui: ComfyUI) -> None:
+    twice = graph(apply={"strength": 2.0, "confine": 1.0})
+    twice["again"] = copy.deepcopy(twice["apply"])
+    twice["again"]["inputs"]["latent"] = ["apply", 0]
+    twice["image"]["inputs"]["images"] = ["again", 1]
+    once = graph(apply={"strength": 4.0, "confine": 1.0})
+    chained, straight = (pixels(comfyui, comfyui.run(prompt)["image"]) for prompt in (twice, once))
+    assert np.abs(chained - straight).max() <= 3
+
+
+def test_only_what_changed_runs_again(comfyui: ComfyUI) -> None:
+    def cached(prompt: Prompt) -> set[str]:
+        done = comfyui.wait(comfyui.queue(prompt))
+        names: list[str] = []
+        for kind, message in done["status"]["messages"]:
+            if kind == "execution_cached":
+                names += message["nodes"]
+        return set(names)
+
+    cached(graph(sample={"seed": 31}))
+    everything = {"load", "sample", "region", "factorize", "apply", "image"}
+    assert cached(graph(sample={"seed": 31})) == everything
+    moved = graph(sample={"seed": 31}, apply={"strength": 1.0})
+    assert cached(moved) == everything - {"apply", "image"}
+
+
+def test_several_queued_prompts_finish(comfyui: ComfyUI) -> None:
+    waiting = [comfyui.queue(graph(sample={"seed": seed})) for seed in (41, 42, 43)]
+    assert all(comfyui.wait(each)["status"]["status_str"] == "success" for each in waiting)
+
+
+def test_an_interrupt_stops_an_analysis(comfyui: ComfyUI) -> None:
+    prompt = graph(sample={"seed": 99}, factorize={"layers": "all", "further_samples": 32})
+    prompt_id = comfyui.queue(prompt)
+    while not comfyui.get("/queue")["queue_running"]:
+        time.sleep(0.05)
+    time.sleep(2.0)
+    comfyui.post("/interrupt", {})
+    done = comfyui.wait(prompt_id)
+    kinds = [kind for kind, _ in done["status"]["messages"]]
+    assert "execution_interrupted" in kinds
+    comfyui.run(graph())
+
+
+def test_masks_presets_and_combinations(comfyui: ComfyUI) -> None:
+    prompt = graph(region={"preset": "avatars/eyes", "combine": "add"})
+    prompt["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["region", 1]}}
+    prompt["image"]["inputs"]["images"] = ["mask", 0]
+    mask = pixels(comfyui, comfyui.run(prompt)["image"])[..., 0] > 127
+    expected = np.zeros((64, 64), dtype=bool)
+    expected[38:50, 20:44] = expected[24:36, 16:48] = True
+    np.testing.assert_array_equal(mask, expected)
+    painted = graph(region={"preset": "none", "mask": ["solid", 0], "combine": "intersect"})
+    painted["solid"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}}
+    assert "covers the whole image" in refusal(comfyui, painted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"load": {"name": "missing.pkl"}}, ["missing.pkl", "models/stylegan"]),
+        ({"region": {"box": {"x": 80, "y": 10, "width": 4, "height": 4}}}, ["outside the image", "64 x 64"]),
+        ({"region": {"box": {"x": 0, "y": 0, "width": 64, "height": 64}}}, ["whole image"]),
+        ({"region": {"box": {"left": 3}}}, ["x, y, width and height"]),
+        ({"apply": {"direction": "9"}}, ["direction 9 is out of range", "0 to 2"]),
+        ({"apply": {"direction": "smile"}}, ["no direction is named 'smile'"]),
+        ({"factorize": {"space": "z+"}}, ["no space 'z+'", "w+, w, s, z"]),
+        ({"factorize": {"layer_list": "2-30"}}, ["layers 0 to 9"]),
+        ({"factorize": {"layer_list": "two"}}, ["a list like 0-3, 6"]),
+        ({"apply": {"latent": ["load", 1]}}, ["mismatch"]),
+        ({"sample": {"gan": ["sample", 0]}}, []),
+    ],
+)
+def test_what_goes_wrong_is_said_in_words(
+    changes: dict[str, dict[str, Any]], words: list[str], comfyui: ComfyUI
+) -> None:
+    said = refusal(comfyui, graph(**changes)).replace("\\", "")
+    for word in words:
+        assert word in said
+
+
+def test_a_direction_file_of_the_node_works_on_the_command_line_and_back(
+    comfyui: ComfyUI, tmp_path: Path
+) -> None:
+    prompt = graph()
+    prompt["save"] = node(
+        "SaveDirections",
+        directions=["factorize", 0],
+        filename="shared/mouth",
+        names="open\n\nteeth",
+        title="Mouth",
+        description="Of one face.",
+        author="A",
+        license="CC0-1.0",
+    )
+    [said] = comfyui.run(prompt)["save"]["text"]
+    comfyui.run(prompt)
+    file = comfyui.base / "models" / "stylegan_directions" / "shared" / "mouth.safetensors"
+    assert said == f"saved {file}"
+    assert not file.with_name("mouth_2.safetensors").exists()
+    directions = resefa.Directions.load(file)
+    assert directions.names == ("open", "direction 1", "teeth")
+    assert (directions.title, directions.author, directions.license) == ("Mouth", "A", "CC0-1.0")
+    assert directions.thumbnail is not None
+    assert directions.seeds == (7,)
+    edited = tmp_path / "edited.png"
+    arguments = ["edit", str(file), "--seed", "7", "--move", "open=3", "--output", str(edited)]
+    assert cli.main(arguments) == 0
+    by_node = pixels(comfyui, comfyui.run(graph())["image"])
+    with Image.open(edited) as picture:
+        by_command = np.asarray(picture.convert("RGB")).astype(np.float32)
+    assert np.abs(by_node - by_command).max() <= 2
+
+    made = comfyui.base / "models" / "stylegan_directions" / "made.safetensors"
+    arguments = ["factorize", "--region", "eyes", "--seed", "7", "--layers", "2-3", "--output", str(made)]
+    assert cli.main(arguments) == 0
+    load = graph(apply={"directions": ["file", 0], "direction": "eyes 0"})
+    load["file"] = node("LoadDirections", file="made.safetensors")
+    outputs = comfyui.run(load)
+    assert "eyes of avatars" in outputs["file"]["text"][0]
+    first = pixels(comfyui, outputs["image"])
+
+    shutil.copy(file, made)
+    changed = comfyui.run(graph(apply={"directions": ["file", 0], "direction": "0"}) | {"file": load["file"]})
+    assert changed["file"]["text"][0].startswith("Mouth")
+    assert np.abs(pixels(comfyui, changed["image"]) - first).max() > 20
+
+
+def test_a_file_of_another_model_says_both(comfyui: ComfyUI) -> None:
+    vectors = np.random.RandomState(0).randn(1, 512).astype(np.float32)
+    folder = comfyui.base / "models" / "stylegan_directions"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "stylegan2_ffhq_mouth.npy", vectors)
+    known = next(iter(sorted(resefa.directions.PUBLISHED)))
+    np.save(folder / f"{known}.npy", vectors)
+    prompt = graph(apply={"directions": ["file", 0]})
+    prompt["file"] = node("LoadDirections", file=f"{known}.npy")
+    said = refusal(comfyui, prompt)
+    assert known in said
+    assert "avatars" in said
+    prompt["file"] = node("LoadDirections", file="../../secret.safetensors")
+    assert "there is no direction file" in refusal(comfyui, prompt)
+
+
+def test_a_saved_image_carries_its_latent(comfyui: ComfyUI) -> None:
+    prompt = graph(apply={"confine": 0.5})
+    prompt["save"] = node(
+        "SaveGANImage", image=["apply", 1], latent=["apply", 0], filename_prefix="gan_latents/edited"
+    )
+    saved = comfyui.run(prompt)["save"]
+    file = comfyui.picture(saved["images"][0])
+    with Image.open(file) as picture:
+        assert json.loads(picture.info["prompt"])["load"]["class_type"] == "ReSeFa_LoadGAN"
+    loaded = {
+        "load": node("LoadGAN", name="avatars"),
+        "latent": node("LoadGANLatent", gan=["load", 0], file=f"gan_latents/{file.name} [output]"),
+        "keep": node("SaveGANLatent", latent=["latent", 0], filename="kept"),
+        "image": {"class_type": "PreviewImage", "inputs": {"images": ["latent", 1]}},
+    }
+    outputs = comfyui.run(loaded)
+    assert np.abs(pixels(comfyui, outputs["image"]) - pixels(comfyui, saved)).max() <= 1
+    kept = resefa.Latent.load(comfyui.base / "output" / "gan_latents" / "kept.safetensors")
+    assert len(kept.confined) == 1
+
+
+def test_mixing_sweeping_and_the_other_packs_sockets(comfyui: ComfyUI) -> None:
+    prompt = graph()
+    prompt["other"] = node(
+        "SampleGANLatent", gan=["load", 0], seed=3, truncation=0.7, batch_size=1, class_index=0
+    )
+    prompt["mix"] = node(
+        "MixLatents",
+        gan=["load", 0],
+        first=["sample", 0],
+        second=["other", 0],
+        amount=1.0,
+        layers="all",
+        layer_list="",
+    )
+    prompt["sweep"] = node(
+        "DirectionSweep",
+        gan=["load", 0],
+        latent=["mix", 0],
+        directions=["factorize", 0],
+        direction="-1",
+        first=-2.0,
+        last=2.0,
+        frames=5,
+        confine=0.0,
+        confine_feather=0.02,
+    )
+    prompt["image"]["inputs"]["images"] = ["sweep", 0]
+    outputs = comfyui.run(prompt)
+    assert len(outputs["image"]["images"]) == 5
+    np.testing.assert_allclose(pixels(comfyui, outputs["mix"]), pixels(comfyui, outputs["other"]), atol=1)
+    wrong = graph()
+    wrong["convert"] = node("FromStyleGANLatent", gan=["load", 0], stylegan_latent=["sample", 0])
+    wrong["image"]["inputs"]["images"] = ["convert", 1]
+    assert "mismatch" in refusal(comfyui, wrong)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from models import tiny_stylegan2
+
+import resefa_core as resefa
+from resefa_core.jacobian import DenseJacobian
+
+REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
+
+
+def counting() -> tuple[list[int], Callable[[int, int], None]]:
+    """A list that grows with each report of progress, and the reporter."""
+    reports: list[int] = []
+    return reports, lambda done, total: reports.append(done)
+
+
+def test_a_kept_analysis_is_not_made_again() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    cache = resefa.JacobianCache(1 << 24)
+    first = cache.analyse(generator, latent)
+    reports, progress = counting()
+    assert cache.analyse(generator, latent, progress=progress) is first
+    assert reports == []
+    assert len(cache) == 1
+    assert cache.nbytes == first.nbytes > first.matrix.nbytes
+    cache.clear()
+    assert (len(cache), cache.nbytes) == (0, 0)
+
+
+@pytest.mark.parametrize("change", ["latent", "offset", "confined", "space", "layers", "weights"])
+def test_whatever_changes_the_analysis_makes_it_anew(change: str) -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    cache = resefa.JacobianCache(1 << 24)
+    first = cache.analyse(generator, latent)
+    space, layers = "w+", None
+    if change == "latent":
+        latent = generator.sample(1)
+    elif change in ("offset", "confined"):
+        directions = resefa.factorize(first, REGION, 1)
+        latent = (
+            resefa.move(latent, directions, {0: 1.0})
+            if change == "offset"
+            else resefa.move(latent, resefa.prepared(generator, latent, directions, 1.0), {0: 1.0}, 1.0)
+        )
+    elif change == "space":
+        space = "s"
+    elif change == "layers":
+        layers = [1, 2]
+    else:
+        generator.synthesis.block(4).const.mul_(1.1)
+    reports, progress = counting()
+    cache.analyse(generator, latent, space, layers, progress=progress)
+    assert reports
+    assert len(cache) == 2
+
+
+def test_the_same_latent_drawn_again_is_found() -> None:
+    generator = tiny_stylegan2(16)
+    cache = resefa.JacobianCache(1 << 24)
+    first = cache.analyse(generator, generator.sample(0))
+    assert cache.analyse(generator, generator.sample(0)) is first
+
+
+def test_the_least_recently_used_goes_first_and_the_bound_holds() -> None:
+    generator = tiny_stylegan2(16)
+    latents = [generator.sample(seed) for seed in range(3)]
+    size = resefa.compute_jacobian(generator, latents[0], method="dense").nbytes
+    cache = resefa.JacobianCache(2 * size + 8)
+    kept = [cache.analyse(generator, latent) for latent in latents[:2]]
+    assert cache.analyse(generator, latents[0]) is kept[0]
+    cache.analyse(generator, latents[2])
+    assert cache.nbytes <= cache.max_bytes
+    assert cache.analyse(generator, latents[0]) is kept[0]
+    assert cache.analyse(generator, latents[1]) is not kept[1]
+
+
+def test_what_could_not_be_kept_is_not_formed_unless_asked_for() -> None:
+    generator = tiny_stylegan2(16)
+    cache = resefa.JacobianCache(1 << 14)
+    assert cache.analyse(generator, generator.sample(0)).kind == "matrix-free"
+    assert cache.analyse(generator, generator.sample(0), method="dense").kind == "dense"
+    assert cache.nbytes <= cache.max_bytes
+    with pytest.raises(resefa.ParameterError, match="max_bytes"):
+        resefa.JacobianCache(-1)
+
+
+def test_another_kind_is_analysed_anew_and_any_kind_serves_auto() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    cache = resefa.JacobianCache(1 << 24)
+    free = cache.analyse(generator, latent, method="matrix-free")
+    assert cache.analyse(generator, latent) is free
+    dense = cache.analyse(generator, latent, method="dense")
+    assert dense.kind == "dense"
+    assert cache.analyse(generator, latent) is dense
+
+
+def test_threads_that_ask_for_the_same_share_one_analysis() -> None:
+    generator = tiny_stylegan2(16)
+    cache = resefa.JacobianCache(1 << 24)
+    started, go_on = threading.Event(), threading.Event()
+    found: list[resefa.Jacobian] = []
+
+    def slow(done: int, total: int) -> None:
+        started.set()
+        go_on.wait(30)
+
+    def ask(progress: Callable[[int, int], None] | None) -> None:
+        found.append(cache.analyse(generator, generator.sample(0), progress=progress))
+
+    first = threading.Thread(target=ask, args=(slow,))
+    first.start()
+    assert started.wait(30)
+    reports, progress = counting()
+    second = threading.Thread(target=ask, args=(progress,))
+    second.start()
+    other = cache.analyse(generator, generator.sample(1))
+    go_on.set()
+    for thread in (first, second):
+        thread.join(60)
+    assert reports == []
+    assert found[0] is found[1] is not other
+
+
+def test_an_analysis_that_is_stopped_leaves_nothing_behind() -> None:
+    generator = tiny_stylegan2(16)
+    cache = resefa.JacobianCache(1 << 24)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.analyse(generator, generator.sample(0), progress=stop)
+    assert len(cache) == 0
+    assert cache.analyse(generator, generator.sample(0)).kind == "dense"
+
+
+def test_a_dense_jacobian_moves_with_its_gram_matrix() -> None:
+    generator = tiny_stylegan2(16)
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), method="dense")
+    assert isinstance(jacobian, DenseJacobian)
+    assert jacobian.to("cpu") is jacobian
+    elsewhere = jacobian.to("meta")
+    assert elsewhere.device.type == "meta"
+    assert jacobian.device.type == "cpu"
+    torch.testing.assert_close(jacobian.gram().trace().float(), jacobian.matrix.square().sum())
