@@ -43,7 +43,7 @@ def confine_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "confine_feather",
-            default=0.02,
+            default=0.0,
             min=0.0,
             max=0.2,
             step=0.005,

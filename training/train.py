@@ -98,7 +98,7 @@ class Run:
         self.generator = settings.generator(resolution).to(device)
         self.discriminator = settings.discriminator(resolution).to(device)
         for module in (self.generator, self.discriminator):
-            module.to(memory_format=torch.channels_last)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimizers = {
             "generator": self._adam(self.generator),
@@ -156,7 +156,7 @@ class Run:
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizers[name].step()
 
     def _fakes(self, count: int) -> Tensor:

@@ -65,7 +65,7 @@ def graph(**changes: dict[str, Any]) -> Prompt:
             direction="0",
             strength=3.0,
             confine=0.0,
-            confine_feather=0.02,
+            confine_feather=0.0,
         ),
         "image": {"class_type": "PreviewImage", "inputs": {"images": ["apply", 1]}},
     }
@@ -334,7 +334,7 @@ def test_mixing_sweeping_and_the_other_packs_sockets(comfyui: ComfyUI) -> None:
         last=2.0,
         frames=5,
         confine=0.0,
-        confine_feather=0.02,
+        confine_feather=0.0,
     )
     prompt["image"]["inputs"]["images"] = ["sweep", 0]
     outputs = comfyui.run(prompt)
