@@ -54,7 +54,8 @@ function draw(index, size) {
   const pixels = new Resvg(avatar.toString()).render().pixels;
   const rgb = Buffer.alloc(size * size * 3);
   for (let i = 0; i < size * size; i++) pixels.copy(rgb, 3 * i, 4 * i, 4 * i + 3);
-  return { rgb, drawn: avatar.toJson().extra };
+  const { primaryBackgroundColor, ...drawn } = avatar.toJson().extra;
+  return { rgb, drawn: { ...drawn, backgroundColor: primaryBackgroundColor } };
 }
 
 function npyHeader(shape) {

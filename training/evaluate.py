@@ -1,0 +1,132 @@
+"""How good is a generator of drawn faces, and does it only repeat the drawings?
+
+    python training/evaluate.py CLASSIFIER FACES_DIR HELD_OUT_DIR OUTPUT_DIR GENERATOR [GENERATOR ...]
+
+Fréchet distances in the features of the attribute classifier, to the held-out drawings: of each generator at
+truncation 1, and of as many of the drawings it was trained on, which is what a perfect generator would reach.
+For the last generator, also sheets of 64 random faces at truncation 0.7 and 1, how varied its faces are by
+attribute beside the drawings, and ten of them beside the drawings nearest to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier import AttributeClassifier, to_images
+
+import resefa_core as resefa
+
+BATCH = 64
+FIRST_SEED = 100_000
+SHEET = 8
+NEIGHBOURS = 5
+
+
+def frechet_distance(first: Tensor, second: Tensor) -> float:
+    """Between Gaussians fitted to features `(n, d)` (Heusel et al., 2017)."""
+    means = [features.mean(dim=0) for features in (first, second)]
+    covariances = [features.double().T.cov() for features in (first, second)]
+    overlap = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp_min(0).sqrt().sum()
+    spread = sum(float(covariance.trace()) for covariance in covariances)
+    return float((means[0] - means[1]).square().sum()) + spread - 2.0 * float(overlap)
+
+
+def features_of(classifier: AttributeClassifier, images: Tensor) -> Tensor:
+    """Features `(B, d)` of images as 8-bit files show them."""
+    shown = ((images.clamp(-1, 1) + 1.0) * 127.5).round() / 127.5 - 1.0
+    with torch.no_grad():
+        return classifier.features(shown)
+
+
+def generated(generator: resefa.Generator, count: int, truncation: float = 1.0) -> Tensor:
+    """Images of the seeds from `FIRST_SEED` on."""
+    images = []
+    for start in tqdm(range(0, count, BATCH), desc=generator.name, leave=False):
+        seeds = range(FIRST_SEED + start, FIRST_SEED + min(start + BATCH, count))
+        images.append(generator.synthesize(generator.sample(list(seeds), truncation)))
+    return torch.cat(images)
+
+
+def drawn(folder: Path, count: int) -> Tensor:
+    """The first drawings of a folder."""
+    return to_images(np.load(folder / "faces.npy", mmap_mode="r")[:count])
+
+
+def shares(classifier: AttributeClassifier, images: Tensor) -> dict[str, list[float]]:
+    """How often the classifier sees each value of each attribute."""
+    with torch.no_grad():
+        logits = [classifier(part) for part in images.split(256)]
+    found = {name: torch.cat([part[name].argmax(dim=1) for part in logits]) for name in classifier.attributes}
+    return {
+        name: (torch.bincount(values, minlength=len(classifier.attributes[name])) / len(values)).tolist()
+        for name, values in found.items()
+    }
+
+
+def grid(images: Tensor, columns: int, scale: int = 2) -> Image.Image:
+    """Images `(n, 3, H, W)` as one picture, row by row."""
+    rows = [torch.cat(list(part), dim=2) for part in images.split(columns)]
+    sheet = resefa.to_pil(torch.cat(rows, dim=1))
+    return sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.BICUBIC)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("classifier", type=Path)
+    parser.add_argument("faces", type=Path)
+    parser.add_argument("held_out", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("generators", nargs="+")
+    parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.output.mkdir(parents=True, exist_ok=True)
+    classifier = AttributeClassifier.load(options.classifier)
+    held_out = drawn(options.held_out, options.count)
+    reference = features_of(classifier, held_out)
+    training = drawn(options.faces, options.count)
+    known = features_of(classifier, training)
+    distances = {"drawings it was trained on": frechet_distance(known, reference)}
+    images = held_out
+    for name in options.generators:
+        generator = resefa.load_generator(name)
+        images = generated(generator, options.count)
+        distances[name] = frechet_distance(features_of(classifier, images), reference)
+    for name, distance in distances.items():
+        print(f"{name:<40} {distance:.2f}")
+    seen = {"drawn": shares(classifier, held_out), "generated": shares(classifier, images)}
+    report = {
+        "count": options.count,
+        "distances": distances,
+        "attributes": classifier.attributes,
+        "shares": seen,
+    }
+    (options.output / "evaluation.json").write_text(json.dumps(report, indent=1))
+    generator = resefa.load_generator(options.generators[-1])
+    for truncation in (0.7, 1.0):
+        faces = generated(generator, SHEET**2, truncation)
+        grid(faces, SHEET).save(options.output / f"truncation-{truncation}.png")
+    chosen = images[:: max(1, len(images) // 10)][:10]
+    own = features_of(classifier, chosen)
+    rows = []
+    for face, feature in zip(chosen, own, strict=True):
+        nearest = (known - feature).norm(dim=1).topk(NEIGHBOURS, largest=False).indices
+        rows.append(torch.cat([face[None], training[nearest]]))
+    grid(torch.cat(rows), NEIGHBOURS + 1).save(options.output / "nearest.png")
+
+
+if __name__ == "__main__":
+    main()
