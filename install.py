@@ -80,7 +80,8 @@ def environment(*extras: str) -> Path:
             sys.exit("The venv module does not work here (on Debian and Ubuntu: apt install python3-venv)")
     print("Installing (the first time, torch takes a while) ...", flush=True)
     install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    constraints = ("--constraint", str(ROOT / "constraints.txt"))
+    pinned = ROOT / "constraints.txt"
+    constraints = ("--constraint", str(pinned)) if pinned.is_file() else ()
     package = f"{ROOT}[{','.join(extras)}]"
     if run(python, *install, *constraints, "--editable", package) != 0:
         sys.exit("Installing failed: pip's message above says why")

@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from .. import resefa_core as resefa
-from .latents import latent_outputs, with_image
+from .latents import foreign_note, latent_outputs, with_image, with_notes
 from .pictures import to_comfy
 from .runtime import LoadedGAN, ProgressOfStages, as_output, computing, synthesize
 from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
@@ -190,4 +190,5 @@ class DirectionSweep(io.ComfyNode):
                 images.append(to_comfy(synthesize(gan, moved)))
                 report(index + 1, frames)
         batch = torch.cat(images)
-        return io.NodeOutput(as_output(batch), ui=ui.PreviewImage(batch, cls=cls))
+        notes = (foreign_note(gan, latent), origin_note(chosen, generator))
+        return io.NodeOutput(as_output(batch), ui=with_notes(ui.PreviewImage(batch, cls=cls), *notes))

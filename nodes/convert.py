@@ -36,7 +36,11 @@ class FromStyleGANLatent(io.ComfyNode):
             codes = (
                 expect(stylegan_latent, Tensor, "of a ComfyUI-StyleGan pack").detach().float().cpu().clone()
             )
-            codes = codes[:, None] if codes.ndim == 2 else codes
+            if codes.ndim != 3:
+                raise resefa.LatentError(
+                    f"a latent of shape {tuple(codes.shape)} was given: expected (B, L, D), the codes of all "
+                    "layers; noise (B, D) is not one"
+                )
             latent = resefa.Latent(codes=codes, generator=generator.fingerprint).expand(generator.num_layers)
             generator.check_latent(latent)
             return with_image(cls, gan, latent)

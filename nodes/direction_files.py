@@ -38,7 +38,9 @@ class LoadDirections(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        if file is None:
+            return True
         try:
             folders.directions_file(file)
         except resefa.ReSeFaError as error:
@@ -46,8 +48,8 @@ class LoadDirections(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str) -> str:
-        return folders.content_hash(folders.directions_file(file))
+    def fingerprint_inputs(cls, file: str | None) -> str:
+        return "" if file is None else folders.content_hash(folders.directions_file(file))
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:

@@ -5,18 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import io, ui
 from PIL import Image
+from torch import Tensor
 
 from .. import resefa_core as resefa
-from .latents import chosen_layers, layers_inputs
+from .latents import chosen_layers, foreign_note, layers_inputs, with_notes
 from .pictures import picture_to_comfy
-from .runtime import ANALYSES, LoadedGAN, Progress, ProgressOfStages, as_output, computing, synthesize
+from .runtime import (
+    ANALYSES,
+    LoadedGAN,
+    Progress,
+    ProgressOfStages,
+    analysis_budget,
+    as_output,
+    computing,
+    synthesize,
+)
 from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
 
 _AUTO = "auto"
 _SEEDS = 2**32
-_JOINT_BYTES = 8 << 30
+_ANALYSIS_IMAGES = 6
+_ROW_SIDE = 256
 _STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 
 
@@ -98,13 +110,14 @@ class FactorizeRegion(io.ComfyNode):
         latent = expect(latent, resefa.Latent, "Sample GAN Latent")
         region = expect(region, resefa.Region, "Select Region")
         with computing():
-            generator = gan.ready()
+            generator = gan.ready(images=_ANALYSIS_IMAGES)
             generator.check_latent(latent)
             chosen = chosen_layers(generator, layers, layer_list)
             batch = [latent[i] for i in range(len(latent))]
             batch += [further_sample(generator, latent, i) for i in range(further_samples)]
             progress = ProgressOfStages(len(batch) + 3)
             lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
+            budget = analysis_budget(gan, len(batch))
             jacobians: list[resefa.Jacobian] = []
             for each in batch:
                 jacobians.append(
@@ -114,7 +127,7 @@ class FactorizeRegion(io.ComfyNode):
                         None if space == _AUTO else space,
                         chosen,
                         method=jacobians[0].kind if jacobians else "auto",
-                        memory_budget=None if len(batch) == 1 else _JOINT_BYTES // len(batch),
+                        memory_budget=budget,
                         progress=progress.stage(lit),
                     )
                 )
@@ -128,7 +141,8 @@ class FactorizeRegion(io.ComfyNode):
             directions, sheet = with_strips(generator, latent[:1], directions, progress.stage())
             progress.finish(sheet)
             images = picture_to_comfy(sheet)
-        return io.NodeOutput(directions, as_output(images), ui=ui.PreviewImage(images, cls=cls))
+            shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent))
+        return io.NodeOutput(directions, as_output(images), ui=shown)
 
 
 def further_sample(generator: resefa.Generator, latent: resefa.Latent, index: int) -> resefa.Latent:
@@ -143,11 +157,16 @@ def with_strips(
 ) -> tuple[resefa.Directions, Image.Image]:
     """A sheet with a labelled row of images for each direction; the directions get the first row's ends
     as their thumbnail."""
-    rows = resefa.sweep(generator, latent, directions, _STRENGTHS, progress=progress)
+    rows: list[Tensor] = []
+    for index in range(len(directions)):
+        (row,) = resefa.sweep(generator, latent, directions[index], _STRENGTHS)
+        side = min(row.shape[-1], _ROW_SIDE)
+        rows.append(F.interpolate(row, size=(side, side), mode="area").cpu())
+        progress(index + 1, len(directions))
     sheet = resefa.contact_sheet(
         [list(row) for row in rows],
         resefa.change_labels(directions),
         [f"{strength:+g}" if strength else "0" for strength in _STRENGTHS],
     )
-    ends = resefa.to_pil(torch.cat([rows[0, 0], rows[0, len(_STRENGTHS) // 2], rows[0, -1]], dim=2))
+    ends = resefa.to_pil(torch.cat([rows[0][0], rows[0][len(_STRENGTHS) // 2], rows[0][-1]], dim=2))
     return replace(directions, thumbnail=resefa.encode_thumbnail(ends)), sheet

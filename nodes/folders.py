@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,19 +21,23 @@ _LATENTS = "gan_latents"
 _LATENT_EXTENSIONS = (".safetensors", ".png", ".npz", ".npy", ".pt", ".pth")
 _OUTPUT = " [output]"
 _MAX_COPIES = 100_000
+_PNG_MARK = b"tEXt" + resefa.PNG_KEY.encode()
+_PNG_HEAD = 1 << 20
 
 
 def register() -> None:
     """Make ComfyUI know the folders, beside what other packs and `extra_model_paths.yaml` say of them."""
     for name, extensions in _EXTENSIONS.items():
-        paths, known = folder_paths.folder_names_and_paths.get(name, ([], set()))
-        folder_paths.folder_names_and_paths[name] = (list(paths), set(known) | extensions)
+        known = name in folder_paths.folder_names_and_paths
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
+        paths, listed = folder_paths.folder_names_and_paths[name]
+        if listed or not known:
+            folder_paths.folder_names_and_paths[name] = (paths, set(listed) | extensions)
 
 
 def generator_names() -> list[str]:
     """The bundled generators, then the files."""
-    return [*resefa.bundled_names(), *folder_paths.get_filename_list(GENERATORS)]
+    return [*resefa.bundled_names(), *_model_names(GENERATORS)]
 
 
 def generator_file(name: str) -> Path | None:
@@ -63,7 +68,7 @@ def directions_file(name: str) -> Path:
 
 def direction_names() -> list[str]:
     """The direction files, or a line that says where they belong."""
-    return list(folder_paths.get_filename_list(DIRECTIONS)) or [f"(no file in models/{DIRECTIONS})"]
+    return _model_names(DIRECTIONS) or [f"(no file in models/{DIRECTIONS})"]
 
 
 def directions_folder() -> Path:
@@ -78,8 +83,8 @@ def latent_names() -> list[str]:
     that says where they belong."""
     source = Path(folder_paths.get_input_directory())
     saved = Path(folder_paths.get_output_directory())
-    names = [str(file.relative_to(source)) for file in _files(source)]
-    names += [f"{file.relative_to(saved)}{_OUTPUT}" for file in _files(saved / _LATENTS)]
+    names = [file.name for file in _files(source)]
+    names += [f"{_LATENTS}/{file.name}{_OUTPUT}" for file in _files(saved / _LATENTS)]
     return names or ["(no latent in the input folder)"]
 
 
@@ -153,12 +158,35 @@ def _missing(what: str, name: str, kind: str, bundled: list[str] | None = None) 
     )
 
 
+def _model_names(kind: str) -> list[str]:
+    """The files of a folder that are of a kind this pack reads; other packs may list others there."""
+    names = folder_paths.get_filename_list(kind)
+    return [name for name in names if Path(name).suffix.lower() in _EXTENSIONS[kind]]
+
+
 def _files(folder: Path) -> list[Path]:
+    """The files of a folder, its subfolders left out, that may hold a latent: of its pictures only those
+    that say so."""
     if not folder.is_dir():
         return []
-    return sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in _LATENT_EXTENSIONS and file.is_file()
-    )
+    with os.scandir(folder) as entries:
+        files = sorted(Path(entry.path) for entry in entries if entry.is_file())
+    files = [file for file in files if file.suffix.lower() in _LATENT_EXTENSIONS]
+    return [file for file in files if file.suffix.lower() != ".png" or _carries_latent(file)]
+
+
+def _carries_latent(file: Path) -> bool:
+    try:
+        stat = file.stat()
+        return _names_latent(file, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=65536)
+def _names_latent(file: Path, size: int, time: int) -> bool:
+    with file.open("rb") as stream:
+        return _PNG_MARK in stream.read(_PNG_HEAD)
 
 
 def _is_within(file: Path, folder: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy.cli_args import args
@@ -26,17 +28,24 @@ def latent_outputs() -> list[io.Output]:
     ]
 
 
-def with_image(
-    cls: type[io.ComfyNode], gan: LoadedGAN, latent: resefa.Latent, note: str = ""
-) -> io.NodeOutput:
-    """A latent, its images, and on the node their preview, and `note` or what is odd about the latent."""
+def with_image(cls: type[io.ComfyNode], gan: LoadedGAN, latent: resefa.Latent, *notes: str) -> io.NodeOutput:
+    """A latent, its images, and on the node their preview, with notes and what is odd about the latent."""
     images = to_comfy(synthesize(gan, latent))
-    shown = ui.PreviewImage(images, cls=cls).as_dict()
-    if latent.generator not in (None, gan.generator.fingerprint):
-        note = note or f"note: this latent was made with another generator than {gan.generator.name}"
-    if note:
-        shown["text"] = (note,)
+    shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent), *notes)
     return io.NodeOutput(latent.to("cpu"), as_output(images), ui=shown)
+
+
+def with_notes(shown: ui.PreviewImage, *notes: str) -> dict[str, Any]:
+    """A preview, and beneath it the notes that are not empty, each once."""
+    said = list(dict.fromkeys(note for note in notes if note))
+    return {**shown.as_dict(), **({"text": tuple(said)} if said else {})}
+
+
+def foreign_note(gan: LoadedGAN, latent: resefa.Latent) -> str:
+    """What the user should know where a latent was made with other weights, else nothing."""
+    if latent.generator in (None, gan.generator.fingerprint):
+        return ""
+    return f"note: a latent was made with another generator than {gan.generator.name}"
 
 
 def layers_inputs() -> list[io.Input]:
@@ -118,7 +127,7 @@ class SampleGANLatent(io.ComfyNode):
         gan = expect(gan, LoadedGAN, "Load GAN")
         seeds = [(seed + i) % (_LARGEST_SEED + 1) for i in range(batch_size)]
         with computing():
-            generator = gan.ready(batch_size)
+            generator = gan.ready()
             label = class_index if generator.num_classes else None
             return with_image(cls, gan, generator.sample(seeds, truncation, label))
 
@@ -166,7 +175,7 @@ class MixLatents(io.ComfyNode):
         with computing():
             generator = gan.ready()
             mixed = resefa.mix(generator, *latents, amount, chosen_layers(generator, layers, layer_list))
-            return with_image(cls, gan, mixed)
+            return with_image(cls, gan, mixed, *(foreign_note(gan, latent) for latent in latents))
 
 
 class LoadGANLatent(io.ComfyNode):
@@ -192,7 +201,9 @@ class LoadGANLatent(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        if file is None:
+            return True
         try:
             folders.latent_file(file)
         except resefa.ReSeFaError as error:
@@ -200,8 +211,8 @@ class LoadGANLatent(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, gan: object, file: str) -> str:
-        return folders.content_hash(folders.latent_file(file))
+    def fingerprint_inputs(cls, gan: object, file: str | None) -> str:
+        return "" if file is None else folders.content_hash(folders.latent_file(file))
 
     @classmethod
     def execute(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:
@@ -275,9 +286,11 @@ class SaveGANImage(io.ComfyNode):
             folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
                 filename_prefix, folder_paths.get_output_directory(), width, height
             )
+            names = [name.replace("%batch_num%", str(index)) for index in range(len(latent))]
+            while any(Path(folder, f"{stem}_{counter + i:05}_.png").exists() for i, stem in enumerate(names)):
+                counter += 1
             saved = []
-            for index in range(len(latent)):
-                stem = name.replace("%batch_num%", str(index))
+            for index, stem in enumerate(names):
                 file = f"{stem}_{counter + index:05}_.png"
                 texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text()}
                 resefa.save_png(resefa.to_pil(images[index]), f"{folder}/{file}", texts=texts)

@@ -39,7 +39,9 @@ class LoadGAN(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name: str) -> bool | str:
+    def validate_inputs(cls, name: str | None) -> bool | str:
+        if name is None:
+            return True
         try:
             folders.generator_file(name)
         except resefa.ReSeFaError as error:
@@ -47,7 +49,9 @@ class LoadGAN(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, name: str) -> str:
+    def fingerprint_inputs(cls, name: str | None) -> str:
+        if name is None:
+            return ""
         file = folders.generator_file(name)
         return name if file is None else folders.content_hash(file)
 

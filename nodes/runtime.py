@@ -18,6 +18,8 @@ Progress = Callable[[int, int], None]
 
 _PARTS = 1000
 _KEPT_BYTES = 2 << 30
+_LARGEST_BUDGET = 16 << 30
+_BATCH = 8
 
 ANALYSES = resefa.JacobianCache(_KEPT_BYTES)
 """The analyses of all Factorize nodes."""
@@ -47,7 +49,10 @@ class LoadedGAN:
         return LoadedGAN(generator, comfy.model_patcher.ModelPatcher(managed, load, offload))
 
     def ready(self, images: int = 1) -> resefa.Generator:
-        """The generator on ComfyUI's device, with room there for that many images at once."""
+        """The generator on ComfyUI's device, with room there for that many images at once.
+
+        An analysis holds the states of all layers beside a few tangents: about six images.
+        """
         needed = 4 * self.generator.activation_floats() * images
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
         return self.generator.to(self.patcher.load_device)
@@ -94,13 +99,32 @@ def heed_interrupt() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
+def analysis_budget(gan: LoadedGAN, images: int) -> int:
+    """The memory that the analysis of each of several images may take, in bytes: half of what ComfyUI says
+    is free, shared by them."""
+    free = comfy.model_management.get_free_memory(gan.patcher.load_device)
+    return max(1, min(int(free) // 2, _LARGEST_BUDGET) // images)
+
+
 def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
-    """The images of a batch, `(B, 3, H, W)`, a few at a time."""
-    generator = gan.ready(min(len(latent), _BATCH))
-    images = []
-    for start in range(0, len(latent), _BATCH):
+    """The images of a batch, `(B, 3, H, W)`, on the CPU; a few at a time, fewer where memory runs out."""
+    generator = gan.ready()
+    free = int(comfy.model_management.get_free_memory(gan.patcher.load_device))
+    chunk = max(1, min(_BATCH, free // (8 * generator.activation_floats())))
+    images: list[torch.Tensor] = []
+    start = 0
+    while start < len(latent):
         heed_interrupt()
-        images.append(generator.synthesize(latent[start : start + _BATCH]).cpu())
+        try:
+            images.append(generator.synthesize(latent[start : start + chunk]).cpu())
+        except Exception as error:
+            comfy.model_management.raise_non_oom(error)
+            if chunk == 1:
+                raise
+            chunk //= 2
+            comfy.model_management.soft_empty_cache()
+            continue
+        start += chunk
     return torch.cat(images)
 
 
@@ -108,6 +132,3 @@ def as_output(images: torch.Tensor) -> torch.Tensor:
     """ComfyUI's images where and as it wants nodes to give them."""
     device, dtype = comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
     return images.to(device, dtype)
-
-
-_BATCH = 8

@@ -83,7 +83,7 @@ class SelectRegion(io.ComfyNode):
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         with computing():
-            picture = from_comfy(image)[0]
+            picture = from_comfy(image[:1])[0]
             height, width = picture.shape[1:]
             painted = None if mask is None else mask.reshape(-1, *mask.shape[-2:])[0]
             region, note = select(box, width, height, painted, preset, combine, invert, feather)

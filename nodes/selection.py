@@ -12,6 +12,7 @@ from .. import resefa_core as resefa
 
 NO_PRESET = "none"
 REPLACE, ADD, INTERSECT, SUBTRACT = "replace", "add", "intersect", "subtract"
+_TINY = 1e-3
 COMBINE = (REPLACE, ADD, INTERSECT, SUBTRACT)
 
 
@@ -45,9 +46,11 @@ def region_of_box(box: Mapping[str, Any], width: int, height: int) -> tuple[rese
             f"{width} x {height} pixels, or is empty: drag one over the part to change"
         )
     region = resefa.Region.from_box(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
-    if (x0, y0, x1, y1) == (left, top, left + wide, top + high):
-        return region, ""
-    return region, f"the box was cut to the image: {x1 - x0:g} x {y1 - y0:g} at ({x0:g}, {y0:g})"
+    if (x0, y0, x1, y1) != (left, top, left + wide, top + high):
+        return region, f"the box was cut to the image: {x1 - x0:g} x {y1 - y0:g} at ({x0:g}, {y0:g})"
+    if wide * high < _TINY * width * height:
+        return region, f"the box covers only {wide:g} x {high:g} of {width} x {height} pixels: drag it"
+    return region, ""
 
 
 def select(

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 
 from .errors import ParameterError
 from .generators.base import Generator
-from .jacobian import DenseJacobian, Jacobian, Method, Progress, compute_jacobian, memory_for
+from .jacobian import (
+    DenseJacobian,
+    Jacobian,
+    MatrixFreeJacobian,
+    Method,
+    Progress,
+    compute_jacobian,
+    memory_for,
+)
 from .latents import Latent
 
 _Key = tuple[str, str, str, tuple[int, ...], str]
@@ -17,8 +25,9 @@ _Key = tuple[str, str, str, tuple[int, ...], str]
 class JacobianCache:
     """Analyses by generator, latent, space and layers, the least recently used dropped first.
 
-    Dense Jacobians are kept in main memory, so that the bound is never the accelerator's. Safe to use
-    from several threads: they do not wait for each other's analyses, unless they ask for the same one.
+    Analyses are kept in main memory and without their generators, so that neither an accelerator's
+    memory nor a model is held by what is kept. Safe to use from several threads: they do not wait for each
+    other's analyses, unless they ask for the same one.
 
     Args:
         max_bytes: what the kept Jacobians may take together. One that is larger is returned, not kept.
@@ -77,21 +86,22 @@ class JacobianCache:
         with running:
             try:
                 found = self._find(key)
-                if found is None or method not in ("auto", found.kind):
-                    found = compute_jacobian(
-                        generator,
-                        latent,
-                        space,
-                        layers,
-                        method=method,
-                        memory_budget=min(budget, 2 * self.max_bytes) if method == "auto" else budget,
-                        progress=progress,
-                    )
-                    self._keep(key, found)
+                if found is not None and _serves(found, method, budget):
+                    return _revived(found, generator)
+                made = compute_jacobian(
+                    generator,
+                    latent,
+                    space,
+                    layers,
+                    method=method,
+                    memory_budget=min(budget, 3 * self.max_bytes // 2) if method == "auto" else budget,
+                    progress=progress,
+                )
+                self._keep(key, made)
+                return made
             finally:
                 with self._lock:
                     self._running.pop(key, None)
-        return found.to(generator.device) if isinstance(found, DenseJacobian) else found
 
     def _find(self, key: _Key) -> Jacobian | None:
         with self._lock:
@@ -101,7 +111,8 @@ class JacobianCache:
             return self._kept[key][0]
 
     def _keep(self, key: _Key, jacobian: Jacobian) -> None:
-        kept = jacobian.to("cpu") if isinstance(jacobian, DenseJacobian) else jacobian
+        assert isinstance(jacobian, (DenseJacobian, MatrixFreeJacobian))
+        kept = jacobian.to("cpu") if isinstance(jacobian, DenseJacobian) else jacobian.detached()
         size = kept.nbytes
         with self._lock:
             if size > self.max_bytes:
@@ -110,3 +121,17 @@ class JacobianCache:
             self._kept.move_to_end(key)
             while sum(each for _, each in self._kept.values()) > self.max_bytes:
                 self._kept.popitem(last=False)
+
+
+def _serves(kept: Jacobian, method: Method, budget: int) -> bool:
+    """Whether a kept analysis is what is asked for; a dense one must fit the budget as a new one must."""
+    if isinstance(kept, DenseJacobian) and method == "auto":
+        return kept.matrix.nbytes <= budget // 2
+    return method in ("auto", kept.kind)
+
+
+def _revived(kept: Jacobian, generator: Generator) -> Jacobian:
+    if isinstance(kept, DenseJacobian):
+        return kept.to(generator.device)
+    assert isinstance(kept, MatrixFreeJacobian)
+    return kept.attached(generator)

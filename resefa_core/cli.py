@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -20,10 +21,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ._version import __version__
-from .checkpoints import bundled_names, load_generator
+from .checkpoints import bundled_names, convert_generator, is_generator, load_generator
+from .checkpoints import describe as describe_generator
+from .checkpoints.downloads import catalogue, download, find_entry
 from .directions import Directions, encode_thumbnail
 from .editing import move, prepared, sweep, with_confined_steps
-from .errors import DirectionFileError, JacobianError, LatentError, ParameterError, RegionError, ReSeFaError
+from .errors import (
+    CheckpointError,
+    DirectionFileError,
+    JacobianError,
+    LatentError,
+    ParameterError,
+    RegionError,
+    ReSeFaError,
+)
 from .factorization import check_options, factorize
 from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
@@ -35,6 +46,7 @@ from .tensorfile import read_header
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 _COLUMNS = 8
+_CHECKPOINTS = (".pkl", ".pt", ".pth", ".safetensors")
 _STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _JACOBIANS_LIMIT = 4 << 30
 
@@ -184,14 +196,18 @@ def _parser() -> argparse.ArgumentParser:
     turn = _command(
         commands,
         "convert",
-        "turn directions from .npy to .safetensors or back",
+        "turn a generator's file, or directions in .npy, into .safetensors",
         _convert,
+        "resefa convert stylegan2-ffhq-config-f.pkl ffhq.safetensors",
+        "resefa convert downloads/ generators/",
         "resefa convert stylegan2_ffhq_lipstick.npy lipstick.safetensors",
         "resefa convert mine.npy mine.safetensors --space w --layers 4-7",
         "resefa convert mouth.safetensors mouth.npy",
     )
-    turn.add_argument("input", type=Path)
-    turn.add_argument("output", type=Path)
+    turn.add_argument("input", type=Path, help="a file, or a folder of generators' files")
+    turn.add_argument("output", type=Path, help="a file, or a folder")
+    turn.add_argument("--origin", default="", help="of a generator: where its weights are from")
+    turn.add_argument("--license", default="", help="of a generator")
     _add_npy(turn)
     turn.add_argument("--force", action="store_true", help="replace the output if it exists")
 
@@ -205,6 +221,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     tell.add_argument("file", help="a file, or a bundled generator's name")
     tell.add_argument("--json", action="store_true", help="for programs")
+
+    fetch = _command(
+        commands,
+        "download",
+        "fetch a public generator by its name in the catalogue",
+        _download,
+        "resefa download --list",
+        "resefa download stylegan3-t-ffhqu-256x256",
+        "resefa download stylegan2-ffhq-config-f -o generators/ffhq.pkl",
+    )
+    fetch.add_argument("name", nargs="?", help="a name that --list shows")
+    fetch.add_argument("--list", action="store_true", help="show the catalogue")
+    fetch.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the name, here")
+    fetch.add_argument("--force", action="store_true", help="replace the file if it exists")
 
     show = _command(
         commands,
@@ -602,15 +632,71 @@ def _face_for(options: argparse.Namespace, directions: Directions) -> tuple[Gene
 
 
 def _convert(options: argparse.Namespace) -> None:
+    if options.input.is_dir():
+        _convert_folder(options)
+        return
     _refuse_existing(options, options.output)
     endings = (options.input.suffix.lower(), options.output.suffix.lower())
     if endings == (".npy", ".safetensors"):
         Directions.from_npy(options.input, options.space, options.layers).save(options.output, options.force)
     elif endings == (".safetensors", ".npy"):
         Directions.load(options.input).to_npy(options.output, options.force)
+    elif endings[1] == ".safetensors":
+        _convert_generator(options, options.input, options.output)
     else:
-        raise DirectionFileError(f"{endings[0]} to {endings[1]}: expected .npy to .safetensors, or back")
+        raise DirectionFileError(
+            f"{endings[0]} to {endings[1]}: expected .npy to .safetensors, or back; or a generator's file to "
+            ".safetensors"
+        )
     print(f"wrote {options.output}")
+
+
+def _convert_generator(options: argparse.Namespace, source: Path, output: Path) -> None:
+    with _progress(f"converting {source.name[:40]}") as report:
+        convert_generator(source, output, options.force, options.origin, options.license, report)
+
+
+def _convert_folder(options: argparse.Namespace) -> None:
+    """Convert all generators in a folder; one that fails does not keep the others from it."""
+    folder: Path = options.output
+    try:
+        sources = sorted(f for f in options.input.iterdir() if f.suffix.lower() in _CHECKPOINTS)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReSeFaError(f"{error.filename}: {error.strerror}") from error
+    failed = 0
+    for source in sources:
+        output = folder / f"{source.stem}.safetensors"
+        try:
+            if output.resolve() == source.resolve():
+                raise CheckpointError(f"{source}: would be written over itself: choose another folder")
+            _convert_generator(options, source, output)
+        except CheckpointError as error:
+            failed += 1
+            print(f"resefa: error: {error}", file=sys.stderr)
+        else:
+            print(f"wrote {output}")
+    if failed or not sources:
+        raise CheckpointError(
+            f"{options.input}: {failed} of {len(sources)} files were not converted"
+            if sources
+            else f"{options.input}: no files that end in {', '.join(_CHECKPOINTS)}"
+        )
+
+
+def _download(options: argparse.Namespace) -> None:
+    if options.list or options.name is None:
+        for entry in catalogue().values():
+            size = "size unknown" if entry.bytes is None else f"{entry.bytes / 1e6:.0f} MB"
+            print(f"{entry.name:<34} {entry.what}; {entry.format}; {size}; {entry.license}; {entry.page}")
+        return
+    entry = find_entry(options.name)
+    output: Path = options.output or Path(Path(urlsplit(entry.url or entry.name).path).name)
+    _refuse_existing(options, output)
+    print(f"{entry.what}. License: {entry.license}. From: {entry.page}")
+    with _progress(f"downloading {entry.name}") as report:
+        download(entry, output, options.force, report)
+    print(f"wrote {output}")
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -627,7 +713,7 @@ def _info(options: argparse.Namespace) -> None:
 def _describe(name: str) -> dict[str, Any]:
     file = Path(name)
     if name in bundled_names() and not file.exists():
-        return _describe_generator(name)
+        return describe_generator(name)
     if file.suffix.lower() == ".npy":
         return _describe_directions(Directions.from_npy(file))
     metadata: dict[str, str] = {}
@@ -641,23 +727,12 @@ def _describe(name: str) -> dict[str, Any]:
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise JacobianError(f"{file}: damaged Jacobian file: {error}") from error
         return {"kind": f"{header.pop('kind', 'unknown')} Jacobian", **header}
-    if "resefa.latent_version" in metadata or file.suffix.lower() in (".npz", ".pt", ".pth"):
+    latent = file.suffix.lower() == ".npz" or (
+        file.suffix.lower() in (".pt", ".pth") and not is_generator(file)
+    )
+    if "resefa.latent_version" in metadata or latent:
         return _describe_latent(Latent.load(file))
-    return _describe_generator(name)
-
-
-def _describe_generator(name: str) -> dict[str, Any]:
-    generator = load_generator(name)
-    return {
-        "kind": "generator",
-        **generator.describe(),
-        "layers": generator.num_layers,
-        "latent dimension": generator.latent_dim,
-        "classes": generator.num_classes,
-        "spaces": list(generator.spaces),
-        "edits can be confined": generator.can_confine,
-        "parameters": sum(p.numel() for p in generator.parameters()),
-    }
+    return describe_generator(name)
 
 
 def _describe_directions(directions: Directions) -> dict[str, Any]:

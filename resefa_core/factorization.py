@@ -380,11 +380,13 @@ class _MatrixFreePencil:
         self.work_device = solver_device(self.device)
         self.mask = mask.flatten().repeat(3).to(self.work_device, torch.float64)
         self.spent = 0
-        sketches = []
+        self._reported = (0, 1)
+        self.free: list[MatrixFreeJacobian] = []
         for each in jacobians:
             if not isinstance(each, MatrixFreeJacobian):
                 raise JacobianError("dense and matrix-free Jacobians can't be solved together")
-            sketches.append(each.sketch)
+            self.free.append(each)
+        sketches = [each.sketch for each in self.free]
         self.traces = [each.trace for each in jacobians]
         probes = sketches[0]["probe_images"].shape[0]
         if len(jacobians) == 1:
@@ -411,19 +413,32 @@ class _MatrixFreePencil:
     def images(self, vectors: Tensor) -> list[Tensor]:
         """J x of each Jacobian."""
         self.spent += vectors.shape[0]
-        return [
-            self._scaled(index, each.jvp(vectors.to(self.device, torch.float32)))
-            for index, each in enumerate(self.jacobians)
-        ]
+        images = []
+        for index, each in enumerate(self.free):
+            pushed = each.jvp(vectors.to(self.device, torch.float32), self._beat)
+            images.append(self._scaled(index, pushed))
+            self._release(each)
+        return images
+
+    def _release(self, jacobian: MatrixFreeJacobian) -> None:
+        """Of several images, only the one at hand keeps its states: they are large."""
+        if len(self.free) > 1:
+            jacobian.release()
+
+    def _beat(self, done: int, total: int) -> None:
+        """Let the caller stop the work in the middle of a block."""
+        if self.progress is not None:
+            self.progress(*self._reported)
 
     def pulled(self, images: list[Tensor]) -> Tensor:
         """Σ Jᵀ y, `(n, d)`."""
         self.spent += 2 * images[0].shape[0]
         shape = (-1, 3, self.jacobians[0].height, self.jacobians[0].width)
         total = torch.zeros(1, dtype=torch.float64, device=self.work_device)
-        for each, image, trace in zip(self.jacobians, images, self.traces, strict=True):
-            pulled = each.vjp(image.reshape(shape).to(self.device, torch.float32))
+        for each, image, trace in zip(self.free, images, self.traces, strict=True):
+            pulled = each.vjp(image.reshape(shape).to(self.device, torch.float32), self._beat)
             total = total + wide(pulled) / math.sqrt(trace)
+            self._release(each)
         return total
 
     def solve(self, count: int, max_passes: int) -> _Solution:
@@ -449,13 +464,16 @@ class _MatrixFreePencil:
             previous = theta
             fresh = _Block(z, self.images(z))
             theta, block, momentum = self._ritz([*known, fresh], block, width)
-            if self.progress is not None:
-                self.progress(min(self.spent - start, max_passes - start), max_passes - start)
+            self._report(self.spent - start, max_passes - start)
             if bool(((theta - previous)[:count] <= 1e-4 * theta[:count]).all()):
                 break
-        if self.progress is not None:
-            self.progress(max_passes - start, max_passes - start)
+        self._report(max_passes - start, max_passes - start)
         return self._solution(block, count)
+
+    def _report(self, done: int, total: int) -> None:
+        self._reported = (min(done, total), total)
+        if self.progress is not None:
+            self.progress(*self._reported)
 
     def _start(self, width: int) -> Tensor:
         """The span of `Jᵀ diag(m) J` applied to Gaussian vectors."""

@@ -16,6 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -190,17 +191,18 @@ class DenseJacobian(Jacobian):
     def vjp(self, images: Tensor, progress: Progress | None = None) -> Tensor:
         return images.to(self.matrix).flatten(1) @ self.matrix.flatten(1).T
 
-    def gram(self, weights: Tensor | None = None) -> Tensor:
+    def gram(self, weights: Tensor | None = None, beat: Callable[[], None] | None = None) -> Tensor:
         """`Jᵀ diag(weights) J`, `(d, d)`, in float64.
 
         Args:
             weights: `(h, w)`, at least 0; all ones for None, which is computed once and kept.
+            beat: called now and then; the work stops if it raises.
         """
         if weights is None:
             if self._total is None:
-                self._total = self._product(self.matrix.flatten(1))
+                self._total = self._product(self.matrix.flatten(1), beat)
             return self._total
-        return self._product(self.rows(weights))
+        return self._product(self.rows(weights), beat)
 
     def rows(self, weights: Tensor) -> Tensor:
         """`Jᵀ diag(sqrt(weights))` without the pixels of no weight, `(d, 3 * pixels)`, float32."""
@@ -208,7 +210,7 @@ class DenseJacobian(Jacobian):
         used = mask.nonzero()[:, 0]
         return (self.matrix.flatten(2)[:, :, used] * mask[used].sqrt()).flatten(1)
 
-    def _product(self, rows: Tensor) -> Tensor:
+    def _product(self, rows: Tensor, beat: Callable[[], None] | None = None) -> Tensor:
         """`rows rowsᵀ` in float64: the lower triangle in blocks, then its mirror image."""
         size, device = self.dimension, solver_device(self.device)
         total = torch.zeros(size, size, dtype=torch.float64, device=device)
@@ -218,6 +220,8 @@ class DenseJacobian(Jacobian):
             for start in range(0, size, block):
                 stop = start + block
                 total[start:, start:stop].addmm_(rows64[start:], rows64[start:stop].T)
+                if beat is not None:
+                    beat()
         lower = total.tril(-1)
         return total.tril() + lower.T
 
@@ -249,14 +253,52 @@ class MatrixFreeJacobian(Jacobian):
 
     kind = "matrix-free"
 
-    def __init__(self, operator: _Operator, sketch: dict[str, Tensor] | None, **common: Any) -> None:
+    def __init__(
+        self,
+        generator: Generator | None,
+        sketch: dict[str, Tensor] | None,
+        operator: _Operator | None = None,
+        **common: Any,
+    ) -> None:
         super().__init__(**common)
-        self._operator = operator
+        self._generator = generator
+        self._kept_operator = operator
         self._sketch = sketch
 
     @property
+    def _operator(self) -> _Operator:
+        if self._kept_operator is None:
+            if self._generator is None:
+                raise JacobianError("this analysis was detached from its generator: attach it to one")
+            self._kept_operator = _operator_at(self._generator, self.latent, self.space, self.layers)
+        return self._kept_operator
+
+    def release(self) -> None:
+        """Drop the states that products start from; the next product computes them again, which takes a
+        forward pass."""
+        if self._generator is not None:
+            self._kept_operator = None
+
+    def detached(self) -> MatrixFreeJacobian:
+        """The same analysis in main memory and without its generator, to be kept; `attached` revives it."""
+        return self._with(None, torch.device("cpu"))
+
+    def attached(self, generator: Generator) -> MatrixFreeJacobian:
+        """The same analysis on a generator of the same weights, and on its device."""
+        return self._with(generator, generator.device)
+
+    def _with(self, generator: Generator | None, device: torch.device) -> MatrixFreeJacobian:
+        other = copy.copy(self)
+        other._generator = generator
+        other._kept_operator = None
+        other._sketch = {name: tensor.to(device) for name, tensor in self.sketch.items()}
+        return other
+
+    @property
     def device(self) -> torch.device:
-        return self._operator.device
+        if self._generator is None:
+            return torch.device("cpu")
+        return self._generator.device
 
     def jvp(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
         self.passes += vectors.shape[0]
@@ -298,7 +340,8 @@ class MatrixFreeJacobian(Jacobian):
 
     @property
     def nbytes(self) -> int:
-        return self._operator.linearization.nbytes + sum(t.nbytes for t in self.sketch.values())
+        states = 0 if self._kept_operator is None else self._kept_operator.linearization.nbytes
+        return states + sum(tensor.nbytes for tensor in self.sketch.values())
 
     def _file_tensors(self) -> dict[str, Tensor]:
         return dict(self.sketch)
@@ -483,11 +526,14 @@ def compute_jacobian(
             method = _choose(_estimate(operator), budget)
         jacobian: Jacobian
         if method == "dense":
-            jacobian = DenseJacobian(operator.columns(progress), **common)
-            jacobian.passes = chosen.dimension
-            jacobian.gram()
+            dense = DenseJacobian(operator.columns(progress), **common)
+            dense.passes = chosen.dimension
+            dense.gram(
+                beat=None if progress is None else partial(progress, chosen.dimension, chosen.dimension)
+            )
+            jacobian = dense
         else:
-            jacobian = MatrixFreeJacobian(operator, None, **common)
+            jacobian = MatrixFreeJacobian(generator, None, operator, **common)
             jacobian.prepare(progress)
     jacobian.check_response()
     return jacobian
@@ -637,14 +683,20 @@ def _attach(
 ) -> MatrixFreeJacobian:
     if generator is None:
         raise JacobianError("a matrix-free Jacobian needs its generator: pass generator=...")
-    with analysis_mode():
-        float32 = as_float32(generator)
-        point = common["latent"].to(generator.device, torch.float32)
-        space = latent_space(float32, point, common["space"], common["layers"])
-        operator = _Operator(float32, point, space, memory_for(generator.device) // 2)
+    operator = _operator_at(generator, common["latent"], common["space"], common["layers"])
+    space = operator.space
     if (space.shape, operator.image_size) != (common["shape"], common["image_size"]):
         raise JacobianError(f"its shape is {common['shape']}, the generator's in {space.name} {space.shape}")
-    return MatrixFreeJacobian(operator, {k: v.to(operator.device) for k, v in tensors.items()}, **common)
+    sketch = {name: tensor.to(operator.device) for name, tensor in tensors.items()}
+    return MatrixFreeJacobian(generator, sketch, operator, **common)
+
+
+def _operator_at(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]) -> _Operator:
+    with analysis_mode():
+        float32 = as_float32(generator)
+        point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
+        chosen = latent_space(float32, point, space, layers)
+        return _Operator(float32, point, chosen, memory_for(generator.device) // 2)
 
 
 class _FullPrecision:

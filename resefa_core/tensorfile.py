@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 import struct
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -187,7 +188,7 @@ def _check_tensors(file: Path, tensors: dict[str, Tensor], error: type[ReSeFaErr
             raise error(f"{file}: tensor {name[:80]!r} has values that are not finite")
 
 
-def hash_tensors(tensors: dict[str, Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the tensors, independent of their order in a file."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -246,15 +247,21 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return separate
 
 
-def write_bytes(path: str | PathLike[str], data: bytes, error: type[ReSeFaError], overwrite: bool) -> None:
-    """Write a file atomically; see `write_tensors`."""
+def write_bytes(
+    path: str | PathLike[str],
+    data: bytes | Iterable[bytes | memoryview],
+    error: type[ReSeFaError],
+    overwrite: bool,
+) -> None:
+    """Write a file atomically, whole or in parts that are made as they are written; see `write_tensors`."""
     file = Path(path)
     temporary = file.parent / f".resefa-{secrets.token_hex(8)}.part"
     try:
         if not overwrite and file.exists():
             raise FileExistsError(file)
         with temporary.open("xb") as stream:
-            stream.write(data)
+            for part in [data] if isinstance(data, bytes) else data:
+                stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
         if overwrite:

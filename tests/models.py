@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import jacfwd
 
-from resefa_core import Generator, Latent, Region, StyleGAN2
+from resefa_core import Generator, Latent, Region, StyleGAN2, StyleGAN3
 from resefa_core.generators.styles import Style
 
 
@@ -30,6 +31,34 @@ def tiny_stylegan2(resolution: int = 16, c_dim: int = 0, channels: int = 12, see
         for name, tensor in generator.named_parameters():
             if name.endswith(("bias", "noise_strength")):
                 tensor.add_(0.3 * torch.randn_like(tensor))
+        generator.mapping.w_avg.copy_(0.5 * torch.randn(8))
+    return generator.eval()
+
+
+def tiny_stylegan3(
+    radial: bool = False, c_dim: int = 0, resolution: int = 16, channels: int = 5, seed: int = 0, **more: Any
+) -> StyleGAN3:
+    """A StyleGAN3 of configuration T or R with random weights, biases, magnitudes and placement."""
+    torch.manual_seed(seed)
+    shape: dict[str, Any] = {"conv_kernel": 1, "use_radial_filters": True} if radial else {}
+    shape |= {"num_layers": 4, "first_cutoff": 1.0, "first_stopband": 2.0, "margin_size": 4, **more}
+    generator = StyleGAN3(
+        z_dim=10,
+        c_dim=c_dim,
+        w_dim=8,
+        img_resolution=resolution,
+        channel_base=channels * resolution,
+        channel_max=2 * channels,
+        **shape,
+    )
+    with torch.no_grad():
+        for name, tensor in generator.named_parameters():
+            if name.endswith("bias"):
+                tensor.add_(0.3 * torch.randn_like(tensor))
+        generator.synthesis.input.affine.weight.copy_(0.2 * torch.randn(4, 8))
+        for name, tensor in generator.named_buffers():
+            if name.endswith("magnitude_ema"):
+                tensor.copy_(0.5 + torch.rand([]))
         generator.mapping.w_avg.copy_(0.5 * torch.randn(8))
     return generator.eval()
 
@@ -146,3 +175,73 @@ def weight_modulated_image(generator: StyleGAN2, codes: Tensor) -> Tensor:
         image = colour if image is None else smooth(spread(image), 2, 1) + colour
     assert image is not None
     return image[0]
+
+
+def alias_free_image(generator: StyleGAN3, codes: Tensor) -> Tensor:
+    """StyleGAN3 as its paper and its release state it: per-sample weights, normalised before they are
+    modulated, and filters that join samples by their places.
+
+    Args:
+        codes: `(L, D)` of one image.
+    """
+    weights = {name.removeprefix("synthesis."): tensor for name, tensor in generator.state_dict().items()}
+
+    def affine(name: str, code: Tensor) -> Tensor:
+        weight = weights[f"{name}.affine.weight"]
+        return weight @ code / weight.shape[1] ** 0.5 + weights[f"{name}.affine.bias"]
+
+    def places(size: int, rate: int) -> Tensor:
+        return (torch.arange(size, dtype=torch.float64) + 0.5 - size / 2) / rate
+
+    def joined(taps: Tensor, finest: int, outputs: Tensor, inputs: Tensor) -> Tensor:
+        """What each input sample adds to each output sample, `(outputs, inputs)`."""
+        offset = (outputs[:, None] - inputs[None, :]) * finest + (len(taps) - 1) / 2
+        index = offset.round().long()
+        assert torch.allclose(offset, index.double(), atol=1e-6)
+        inside = (index >= 0) & (index < len(taps))
+        return taps[index.clamp(0, len(taps) - 1)].double() * inside
+
+    code = affine("input", codes[0])
+    cosine, sine, right, down = code / code[:2].norm()
+    zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
+    turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one]).reshape(3, 3)
+    shift = torch.stack([one, zero, -right, zero, one, -down, zero, zero, one]).reshape(3, 3)
+    whole = turn @ shift @ weights["input.transform"]
+    grid = generator.synthesis.input.grid
+    axis = places(grid.size, grid.rate)
+    points = torch.stack([axis.expand(grid.size, -1), axis[:, None].expand(-1, grid.size)], dim=-1)
+    freqs = weights["input.freqs"] @ whole[:2, :2]
+    phases = weights["input.phases"] + weights["input.freqs"] @ whole[:2, 2]
+    fade = 1 - (freqs.norm(dim=1) - grid.cutoff) / (grid.rate / 2 - grid.cutoff)
+    waves = (2 * torch.pi * (points @ freqs.T + phases)).sin() * fade.clamp(0, 1)
+    x = (waves @ weights["input.weight"].T / grid.channels**0.5).movedim(-1, 0)
+
+    for index, name in enumerate(generator.synthesis.layer_names):
+        layer = generator.synthesis.layer(index)
+        weight, style = weights[f"{name}.weight"], affine(name, codes[index + 1])
+        last = index == len(generator.synthesis.layer_names) - 1
+        if last:
+            weight = weight * style[:, None, None] / weight.shape[1] ** 0.5
+        else:
+            weight = weight / weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            weight = weight * (style / style.square().mean().sqrt())[:, None, None]
+            weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        weight = weight / weights[f"{name}.magnitude_ema"].sqrt()
+        x = F.conv2d(x[None], weight, weights[f"{name}.bias"], padding=weight.shape[2] - 1)[0]
+        if last:
+            return x.clamp(-layer.clamp, layer.clamp) * generator.output_scale
+        finest = 2 * max(layer.source.rate, layer.target.rate)
+        down_taps = weights[f"{name}.down_filter"]
+        side = (layer.target.size - 1) * (finest // layer.target.rate) + down_taps.shape[0]
+        inner, outer = places(side, finest), places(layer.target.size, layer.target.rate)
+        up = joined(weights[f"{name}.up_filter"], finest, inner, places(x.shape[1], layer.source.rate))
+        up = up * (finest / layer.source.rate)
+        x = (F.leaky_relu(up @ x @ up.T, 0.2) * 2**0.5).clamp(-layer.clamp, layer.clamp)
+        if down_taps.ndim == 1:
+            fir = joined(down_taps, finest, outer, inner)
+            x = fir @ x @ fir.T
+        else:
+            step = finest // layer.target.rate
+            windows = x.unfold(1, len(down_taps), step).unfold(2, len(down_taps), step)
+            x = (windows * down_taps).sum(dim=(-2, -1))
+    raise AssertionError

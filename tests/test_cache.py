@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 
@@ -96,10 +97,61 @@ def test_another_kind_is_analysed_anew_and_any_kind_serves_auto() -> None:
     latent = generator.sample(0)
     cache = resefa.JacobianCache(1 << 24)
     free = cache.analyse(generator, latent, method="matrix-free")
-    assert cache.analyse(generator, latent) is free
+    reports, progress = counting()
+    again = cache.analyse(generator, latent, progress=progress)
+    assert (reports, again.kind) == ([], "matrix-free")
+    found = [resefa.factorize(each, REGION, 2, max_passes=0).vectors for each in (free, again)]
+    torch.testing.assert_close(*found)
     dense = cache.analyse(generator, latent, method="dense")
     assert dense.kind == "dense"
     assert cache.analyse(generator, latent) is dense
+
+
+def test_a_kept_analysis_works_on_the_generator_that_is_given() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    cache = resefa.JacobianCache(1 << 24)
+    first = cache.analyse(generator, latent, method="matrix-free")
+    expected = resefa.factorize(first, REGION, 2).vectors
+    twin = copy.deepcopy(generator)
+    for parameter in (*generator.parameters(), *generator.buffers()):
+        parameter.data.fill_(float("nan"))
+    again = cache.analyse(twin, latent, method="matrix-free")
+    torch.testing.assert_close(resefa.factorize(again, REGION, 2).vectors, expected)
+
+
+def test_a_kept_dense_analysis_over_the_budget_is_not_used() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    cache = resefa.JacobianCache(1 << 24)
+    assert cache.analyse(generator, latent).kind == "dense"
+    assert cache.analyse(generator, latent, memory_budget=1 << 14).kind == "matrix-free"
+
+
+def test_several_images_are_solved_with_one_set_of_states_at_a_time() -> None:
+    generator = tiny_stylegan2(16)
+    free = [
+        resefa.compute_jacobian(generator, generator.sample(seed), method="matrix-free") for seed in (0, 1)
+    ]
+    held = [each.nbytes for each in free]
+    joint = resefa.factorize(free, REGION, 2)
+    assert all(each.nbytes < before for each, before in zip(free, held, strict=True))
+    dense = [resefa.compute_jacobian(generator, generator.sample(seed), method="dense") for seed in (0, 1)]
+    overlap = joint.vectors * resefa.factorize(dense, REGION, 2).vectors
+    assert float(overlap.flatten(1).sum(dim=1).abs().min()) > 0.98
+
+
+def test_a_matrix_free_solution_can_be_stopped_in_the_middle_of_a_block() -> None:
+    generator = tiny_stylegan2(16)
+    free = resefa.compute_jacobian(generator, generator.sample(0), method="matrix-free")
+    before = free.passes
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resefa.factorize(free, REGION, 2, progress=stop)
+    assert free.passes - before <= 32
 
 
 def test_threads_that_ask_for_the_same_share_one_analysis() -> None:

@@ -161,7 +161,9 @@ def test_files_that_exist_are_kept_unless_forced(tmp_path: Path) -> None:
     assert Image.open(file).format == "PNG"
 
 
-@pytest.mark.parametrize("command", ["", "generate", "factorize", "sweep", "edit", "convert", "info", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "generate", "factorize", "sweep", "edit", "convert", "info", "download", "demo"]
+)
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([*command.split(), "--help"])

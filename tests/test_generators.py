@@ -199,7 +199,7 @@ def test_layers_in_words(text: str, layers: tuple[int, ...], avatars: resefa.Gen
     assert avatars.choose_layers(text) == layers
 
 
-@pytest.mark.parametrize("text", ["", "two", "1-", "-1", "3-1", "8-10", "1;2", "0-9999", "٣"])
+@pytest.mark.parametrize("text", ["", "two", "1-", "-1", "3-1", "8-10", "6-3, 1", "1;2", "0-9999", "٣"])
 def test_layers_that_are_none_are_refused(text: str, avatars: resefa.Generator) -> None:
     with pytest.raises(resefa.LatentError):
         avatars.choose_layers(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Generator
 from .stylegan2 import StyleGAN2
+from .stylegan3 import StyleGAN3
 from .wrapped import WrappedGenerator
 
-__all__ = ["Generator", "StyleGAN2", "WrappedGenerator"]
+__all__ = ["Generator", "StyleGAN2", "StyleGAN3", "WrappedGenerator"]

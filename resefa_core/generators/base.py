@@ -215,7 +215,7 @@ class Generator(nn.Module, ABC):
         chosen = tuple(sorted({int(layer) for layer in layers}))
         if not chosen or chosen[0] < 0 or chosen[-1] >= self.num_layers:
             raise LatentError(
-                f"layers {list(chosen)} do not fit: this {self.architecture} has layers "
+                f"layers {str(list(chosen))[:80]} do not fit: this {self.architecture} has layers "
                 f"0 to {self.num_layers - 1}"
             )
         return chosen
@@ -241,7 +241,10 @@ class Generator(nn.Module, ABC):
                 raise LatentError(
                     f"layers {text[:80]!r}: expected {', '.join(LAYER_GROUPS)}, or a list like 0-3, 6"
                 )
-            chosen.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last < first:
+                raise LatentError(f"layers {part.strip()!r} run backwards: write the smaller number first")
+            chosen.extend(range(first, last + 1))
         return self.check_layers(chosen)
 
     def layer_group(self, group: str) -> tuple[int, ...]:

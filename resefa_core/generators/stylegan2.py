@@ -36,7 +36,7 @@ class FullyConnected(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs).div_(lr_multiplier))
         self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
         self.weight_gain = lr_multiplier / math.sqrt(inputs)
         self.bias_gain = lr_multiplier
@@ -176,7 +176,7 @@ class SynthesisBlock(nn.Module):
         clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("resample_filter", torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8.0, persistent=False)
+        self.register_buffer("resample_filter", torch.tensor([0.125, 0.375, 0.375, 0.125]), persistent=False)
         if inputs:
             self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, True, clamp)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..regions import Region
@@ -22,9 +23,16 @@ class Gate:
     region: Region
     confine: float
 
-    def at(self, height: int, width: int, like: Tensor) -> Tensor:
-        """The gate over a `height` x `width` feature map, `(1, 1, H, W)`, as `like`'s type and device."""
-        mask = self.region.mask(height, width, check=False)
+    def at(self, height: int, width: int, like: Tensor, margin: int = 0) -> Tensor:
+        """The gate over a `height` x `width` feature map, `(1, 1, H, W)`, as `like`'s type and device.
+
+        Args:
+            margin: how many of the map's rows and columns on each side lie outside the image. The mask's
+                edge goes on there: what is moved at the image's border is moved beyond it as well.
+        """
+        mask = self.region.mask(height - 2 * margin, width - 2 * margin, check=False)
+        if margin:
+            mask = F.pad(mask[None, None], (margin,) * 4, mode="replicate")[0, 0]
         gate = (1.0 - self.confine) + self.confine * mask
         return gate.to(device=like.device, dtype=like.dtype)[None, None]
 
@@ -34,3 +42,35 @@ class Style(NamedTuple):
 
     base: Tensor
     moves: tuple[tuple[Gate, Tensor], ...] = ()
+
+
+def modulate(x: Tensor, style: Style, margin: int = 0) -> Tensor:
+    """Features `(B, S, H, W)`, of which `margin` on each side lie outside the image, times the style."""
+    scale = style.base[:, :, None, None]
+    for gate, delta in style.moves:
+        scale = scale + gate.at(x.shape[2], x.shape[3], x, margin) * delta[:, :, None, None]
+    return x * scale
+
+
+def styled_energy(energy: Tensor, style: Style, height: int, width: int, margin: int = 0) -> Tensor:
+    """`sum_i energy[o, i] s_i(x)^2` at each place x, `(B, O, H, W)`; `(B, O, 1, 1)` for a constant style.
+
+    With a style that varies over the image as `s(x) = sum_i g_i(x) v_i`, this is the quadratic form
+    `sum_ij g_i(x) g_j(x) energy (v_i * v_j)`: one small product for each pair.
+
+    Args:
+        energy: `(O, S)`, the squares of a layer's weights, summed over its kernel.
+        height, width, margin: of the layer's output; see `Gate.at`.
+    """
+    base = style.base.to(energy)
+    total = F.linear(base.square(), energy)[:, :, None, None]
+    parts: list[tuple[Tensor | None, Tensor]] = [(None, base)]
+    parts += [(gate.at(height, width, energy, margin), delta.to(energy)) for gate, delta in style.moves]
+    for i, (gate_i, vector_i) in enumerate(parts):
+        for j, (gate_j, vector_j) in enumerate(parts[max(i, 1) :], max(i, 1)):
+            term = F.linear(vector_i * vector_j, energy)[:, :, None, None] * (1.0 if i == j else 2.0)
+            for gate in (gate_i, gate_j):
+                if gate is not None:
+                    term = term * gate
+            total = total + term
+    return total

@@ -8,6 +8,7 @@ const NODE = "ReSeFa_SelectRegion";
 const EDGES = ["x", "y", "width", "height"];
 const MARGIN = 12;
 const GRIP = 8;
+const SLACK = 3;
 const HEIGHT = 260;
 
 app.registerExtension({
@@ -70,12 +71,16 @@ function addEditor(node, box) {
 
     mouse(event, position) {
       if (!shown) return false;
-      const point = {
-        x: clamp(Math.round((position[0] - shown.left) / shown.scale), 0, shown.width),
-        y: clamp(Math.round((position[1] - shown.top) / shown.scale), 0, shown.height),
-      };
-      if (event.type === "pointerdown") drag = grab(point, box.value, GRIP / shown.scale);
-      else if (drag) setBox(box, drag(point, shown));
+      const [x, y] = [(position[0] - shown.left) / shown.scale, (position[1] - shown.top) / shown.scale];
+      const point = { x: clamp(Math.round(x), 0, shown.width), y: clamp(Math.round(y), 0, shown.height) };
+      if (event.type === "pointerdown") {
+        const outside = x < 0 || y < 0 || x > shown.width || y > shown.height;
+        drag = outside ? null : { from: position, moved: false, box: grab(point, box.value, GRIP / shown.scale) };
+        return !outside;
+      }
+      if (!drag) return false;
+      drag.moved ||= Math.hypot(position[0] - drag.from[0], position[1] - drag.from[1]) > SLACK;
+      if (drag.moved) setBox(box, drag.box(point, shown));
       if (event.type === "pointerup") drag = null;
       node.setDirtyCanvas(true, true);
       return true;

@@ -1,0 +1,142 @@
+"""What an analysis costs on the StyleGAN family at full size, with random weights.
+
+    python benchmarks/architectures.py [--only NAME ...] [--device cuda] [--threads N] [--output MD]
+
+For each generator, in a process of its own:
+
+- **tangent / forward**: a batch of tangents pushed through the whole generator against a batch of as many
+  images, the median of interleaved pairs.
+- **W, dense**: 512 tangents; a batch is timed and scaled.
+- **W+, matrix-free**: the analysis (the sketch, 128 passes) and one region are run, the region with no more
+  passes than its first block needs; the time of a whole region is scaled to the usual 192 passes after the
+  sketch. Passes count a forward-mode product as 1 and a reverse-mode product as 2.
+- **peak memory**: of the whole process (on CUDA: allocated), weights included, after all of that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+import resefa_core as resefa  # noqa: E402
+from resefa_core.jacobian import TYPICAL_PASSES, MatrixFreeJacobian, analysis_mode  # noqa: E402
+
+PAIRS = 3
+SKETCH_PASSES = 128
+NAMES = ("stylegan2 256", "stylegan2 1024", "stylegan3-t 256", "stylegan3-r 256")
+
+
+def make(name: str) -> resefa.Generator:
+    """A generator as published for its resolution, with random weights."""
+    torch.manual_seed(0)
+    family, side = name.split()
+    resolution = int(side)
+    if family == "stylegan2":
+        base = 32768 if resolution > 256 else 16384
+        return resefa.StyleGAN2(img_resolution=resolution, channel_base=base).eval()
+    if family == "stylegan3-t":
+        return resefa.StyleGAN3(img_resolution=resolution, channel_base=32768, channel_max=512).eval()
+    return resefa.StyleGAN3(
+        img_resolution=resolution,
+        channel_base=65536,
+        channel_max=1024,
+        conv_kernel=1,
+        use_radial_filters=True,
+    ).eval()
+
+
+def seconds(function: Callable[[], Any], device: torch.device) -> float:
+    """The time of one call."""
+    started = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def measure(name: str, device: torch.device) -> dict[str, Any]:
+    generator = make(name).to(device)
+    latent = generator.sample(0, truncation=0.7)
+    batch = 1 if device.type == "cpu" else 8
+    region = resefa.Region.from_box(0.36, 0.66, 0.27, 0.12)
+    free = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
+    assert isinstance(free, MatrixFreeJacobian)
+    sketch = seconds(lambda: resefa.compute_jacobian(generator, latent, "w+", method="matrix-free"), device)
+    before = free.passes
+    block = seconds(lambda: resefa.factorize(free, region, 4, max_passes=before), device)
+    spent = free.passes - before
+
+    styles = generator.styles(resefa.stack([latent] * batch))
+    tangents = torch.randn(batch, free.dimension, device=device)
+
+    def forward() -> None:
+        with analysis_mode():
+            generator.render(styles)
+
+    pairs = []
+    for _ in range(PAIRS + 1):
+        pairs.append((seconds(lambda: free.jvp(tangents), device), seconds(forward, device)))
+    tangent, image = (statistics.median(each) / batch for each in zip(*pairs[1:], strict=True))
+    ratio = statistics.median(one / other for one, other in pairs[1:])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+    return {
+        "generator": name,
+        "d in W, W+": f"{generator.latent_dim:,}, {free.dimension:,}",
+        "a forward pass, s": image,
+        "a tangent, s": tangent,
+        "tangent / forward": ratio,
+        "W, dense, s": tangent * generator.latent_dim,
+        "W+, matrix-free: analysis, s": sketch,
+        "a region, s": block / spent * (TYPICAL_PASSES - SKETCH_PASSES),
+        "peak memory, GB": peak / 1e9,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--measure", choices=NAMES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.measure:
+        print(json.dumps(measure(options.measure, torch.device(options.device))))
+        return
+    rows = []
+    for name in options.only:
+        command = [sys.executable, __file__, "--measure", name, "--device", options.device]
+        command += ["--threads", str(options.threads)] if options.threads else []
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(name, "done", file=sys.stderr)
+    head = list(rows[0])
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in rows:
+        cells = [f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()]
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    print(table)
+    if options.output:
+        options.output.write_text(table + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

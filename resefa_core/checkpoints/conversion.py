@@ -1,0 +1,153 @@
+"""Generators from any layout that is read, written as safetensors under NVIDIA's names, losslessly."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._version import __version__
+from ..errors import CheckpointError
+from ..tensorfile import DAMAGE, DTYPES, MAX_HEADER_BYTES, hash_tensors, write_bytes
+from .container import open_file
+from .nvidia_safetensors import check_hash
+from .weights import Lazy, Weights
+
+Progress = Callable[[int, int], None]
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_MAPPING = {
+    "num_mapping_layers": "num_layers",
+    "mapping_features": "layer_features",
+    "embed_features": "embed_features",
+    "lr_multiplier": "lr_multiplier",
+}
+_SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+
+
+class _Tensors(Mapping[str, Tensor]):
+    """Tensors that are read when they are asked for, each finite or refused."""
+
+    def __init__(self, lazies: Mapping[str, Lazy], read: Callable[[], None]) -> None:
+        self.lazies, self.read = lazies, read
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor = self.lazies[name].read().contiguous()
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"tensor {name[:80]!r} has values that are not finite")
+        self.read()
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lazies)
+
+    def __len__(self) -> int:
+        return len(self.lazies)
+
+
+def convert_generator(
+    source: Path,
+    output: Path,
+    overwrite: bool = False,
+    origin: str = "",
+    license: str = "",
+    progress: Progress | None = None,
+) -> Weights:
+    """Write a generator's file as safetensors, its numbers unchanged and in the type that they have.
+
+    Args:
+        source: a file in any layout that `load_generator` reads.
+        output: the file to write, by way of a temporary one beside it.
+        overwrite: whether a file that exists is replaced.
+        origin: where the weights are from, to be recorded; what the file says itself by default.
+        license: likewise.
+        progress: called with tensors done and in total.
+
+    Raises:
+        CheckpointError: the source is not a generator that is known here, or the output exists.
+    """
+    from . import read_weights
+
+    content = open_file(source)
+    with torch.inference_mode(False), torch.no_grad():
+        weights = read_weights(content)
+        weights.outline()
+        check_hash(content)
+        total, done = 2 * len(weights.tensors), 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+        tensors = _Tensors(weights.tensors, advance)
+        try:
+            about = _metadata(weights, origin, license)
+            about["modelspec.hash_sha256"] = hash_tensors(tensors)
+            write_bytes(output, _chunks(tensors, about), CheckpointError, overwrite)
+        except DAMAGE as problem:
+            raise CheckpointError(f"{source}: can't be converted: {problem}") from problem
+    return weights
+
+
+def _metadata(weights: Weights, origin: str, license: str) -> dict[str, str]:
+    layout = weights.about.get("resefa.layout", weights.layout)
+    metadata = {
+        "format": "pt",
+        "arch": weights.architecture,
+        "init_kwargs": json.dumps(nvidia_form(weights)),
+        "resefa.layout": layout,
+        "resefa.version": __version__,
+        "resefa.origin": origin or weights.about.get("resefa.origin", ""),
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": weights.architecture,
+        "modelspec.implementation": "https://github.com/NVlabs/stylegan3",
+        "modelspec.title": weights.about.get("modelspec.title", weights.file.stem),
+        "modelspec.license": license or weights.about.get("modelspec.license", ""),
+        "modelspec.resolution": "{0}x{0}".format(weights.arguments["img_resolution"]),
+    }
+    return {key: text for key, text in metadata.items() if text}
+
+
+def nvidia_form(weights: Weights) -> dict[str, Any]:
+    """The arguments as NVIDIA's class of that architecture takes them."""
+    arguments = {
+        key: value for key, value in weights.arguments.items() if value is not None or key == "conv_clamp"
+    }
+    mapping = {_MAPPING[key]: value for key, value in arguments.items() if key in _MAPPING}
+    synthesis = {k: v for k, v in arguments.items() if k not in _MAPPING and k not in _SIZES}
+    sizes = {key: arguments[key] for key in _SIZES}
+    if weights.architecture == "stylegan2":
+        return {**sizes, "mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
+    return {**sizes, "mapping_kwargs": mapping, **synthesis}
+
+
+def _chunks(tensors: _Tensors, metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, one tensor at a time; the widest types come first."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    order = sorted(tensors.lazies, key=lambda name: (-tensors.lazies[name].dtype.itemsize, name))
+    start = 0
+    for name in order:
+        lazy = tensors.lazies[name]
+        if lazy.dtype not in _NAMES:
+            raise ValueError(f"tensor {name[:80]!r} has type {lazy.dtype}")
+        size = lazy.dtype.itemsize
+        for side in lazy.shape:
+            size *= side
+        offsets = [start, start + size]
+        header[name] = {"dtype": _NAMES[lazy.dtype], "shape": list(lazy.shape), "data_offsets": offsets}
+        start += size
+    text = json.dumps(header).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER_BYTES:
+        raise ValueError(f"its names and texts have {len(text)} bytes, more than {MAX_HEADER_BYTES}")
+    yield struct.pack("<Q", len(text)) + text
+    for name in order:
+        numbers: np.ndarray[Any, Any] = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        yield numbers.data

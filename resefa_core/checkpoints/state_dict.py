@@ -1,0 +1,77 @@
+"""Dictionaries of tensors under other names, and their renaming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from .unpickling import StoredArray, StoredTensor, kind_of
+from .weights import Lazy
+
+Change = Callable[[Tensor], Tensor]
+Rule = Callable[[str], tuple[str, Change | None] | None]
+_PARALLEL = "module."
+
+
+def tensors_of(value: object) -> dict[str, Lazy]:
+    """The tensors of a state dict, by their names without the prefix of parallel training.
+
+    Raises:
+        ValueError: it is no dictionary of tensors.
+    """
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"expected a dictionary of tensors, found {kind_of(value)}")
+    if not all(isinstance(name, str) for name in value):
+        raise ValueError("a tensor's name is no text")
+    parallel = all(name.startswith(_PARALLEL) for name in value)
+    found = {}
+    for name, tensor in value.items():
+        if not isinstance(tensor, (StoredTensor, StoredArray)):
+            raise ValueError(f"{name[:80]!r} is {kind_of(tensor)}, which is not known here")
+        found[name.removeprefix(_PARALLEL) if parallel else name] = Lazy.of(tensor, name)
+    return found
+
+
+def has_names(value: object, *names: str) -> bool:
+    """Whether a value is a dictionary with these names, with or without the prefix of parallel training."""
+    return isinstance(value, dict) and any(
+        all(f"{prefix}{name}" in value for name in names) for prefix in ("", _PARALLEL)
+    )
+
+
+def renamed(tensors: Mapping[str, Lazy], rule: Rule) -> dict[str, Lazy]:
+    """The tensors under NVIDIA's names.
+
+    Args:
+        tensors: by their names in the file.
+        rule: a name in the file to the new one and a change of layout, or to None.
+
+    Raises:
+        ValueError: a name that the rule does not know, or two that become the same.
+    """
+    found: dict[str, Lazy] = {}
+    for name, lazy in tensors.items():
+        known = rule(name)
+        if known is None:
+            raise ValueError(f"it has the tensor {name[:80]!r}, which this layout does not have")
+        new, change = known
+        if new in found:
+            raise ValueError(f"it has {new[:80]!r} twice")
+        found[new] = lazy if change is None else lazy.then(change)
+    return found
+
+
+def convolution(index: int) -> str:
+    """NVIDIA's name of the convolution that is the n-th from the start: two a resolution, one at 4 x 4."""
+    return f"synthesis.b{4 << min((index + 1) // 2, 20)}.conv{(index + 1) % 2}"
+
+
+def plane(tensor: Tensor) -> Tensor:
+    """`(1, 1, H, W)` as `(H, W)`."""
+    return tensor[0, 0]
+
+
+def first(tensor: Tensor) -> Tensor:
+    """`(1, ...)` as `(...)`."""
+    return tensor[0]

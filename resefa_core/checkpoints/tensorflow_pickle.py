@@ -1,0 +1,191 @@
+"""NVIDIA's pickles of StyleGAN2 for TensorFlow: three networks (G, D, and G averaged), as numpy arrays.
+
+A network is a name, the arguments of the function that builds it, its variables and the networks it
+consists of. Its source is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..tensorfile import DAMAGE
+from .container import Content, Unpickled
+from .state_dict import Change, convolution, first, plane, renamed
+from .unpickling import Name, Record, kind_of
+from .weights import Lazy, Weights, stylegan2_arguments
+
+DESCRIPTION = "StyleGAN2 for TensorFlow by NVIDIA (.pkl)"
+_LAYOUT = "NVIDIA TensorFlow pickle"
+_NETWORKS = (Name("dnnlib.tflib.network", "Network"), Name("dnnlib.tflib", "Network"))
+_MAX_DEPTH = 4
+_LEAST_VERSION = 4
+_ARGUMENTS = {
+    "latent_size",
+    "label_size",
+    "dlatent_size",
+    "resolution",
+    "num_channels",
+    "mapping_layers",
+    "label_fmaps",
+    "mapping_fmaps",
+    "mapping_lrmul",
+    "w_avg_beta",
+    "fmap_base",
+    "fmap_max",
+    "fmap_min",
+    "fmap_decay",
+    "num_fp16_res",
+    "conv_clamp",
+    "truncation_psi",
+    "truncation_cutoff",
+    "style_mixing_prob",
+    "structure",
+    "dlatent_avg_beta",
+    "truncation_psi_val",
+    "truncation_cutoff_val",
+    "randomize_noise",
+    "dtype",
+    "func_name",
+    "mapping_func",
+    "synthesis_func",
+}
+_FIXED = {
+    "architecture": "skip",
+    "mapping_nonlinearity": "lrelu",
+    "nonlinearity": "lrelu",
+    "act": "lrelu",
+    "use_noise": True,
+    "normalize_latents": True,
+    "fused_modconv": True,
+}
+
+
+def detect(content: Content) -> bool:
+    """Whether the file is a tuple that ends with such a network."""
+    return isinstance(content, Unpickled) and _network(content.root) is not None
+
+
+def _network(root: object) -> dict[object, object] | None:
+    """The state of the last network, the averaged generator."""
+    if isinstance(root, (tuple, list)) and 1 <= len(root) <= 8:
+        root = root[-1]
+    if isinstance(root, Record) and root.origin in _NETWORKS:
+        return root.state if isinstance(root.state, dict) else None
+    return None
+
+
+def read(content: Content) -> Weights:
+    """The averaged generator.
+
+    Raises:
+        CheckpointError: another network than StyleGAN2's generator, or damaged.
+    """
+    assert isinstance(content, Unpickled)
+    file, network = content.file, _network(content.root)
+    assert network is not None
+    try:
+        options = _options(network)
+        variables = dict(_variables(network, "", 0))
+        if not any(name.endswith("/mod_weight") for name in variables):
+            raise ValueError(f"its function is {str(network.get('build_func_name'))[:80]!r}, not StyleGAN2's")
+        tensors = renamed({n: lazy for n, lazy in variables.items() if n != "lod"}, _rule)
+        arguments = stylegan2_arguments(
+            tensors, options.get("mapping_lrmul", 0.01), options.get("conv_clamp")
+        )
+    except KeyError as problem:
+        raise CheckpointError(f"{file}: no StyleGAN2 for TensorFlow: {problem} is missing") from problem
+    except DAMAGE as problem:
+        raise CheckpointError(f"{file}: no StyleGAN2 for TensorFlow: {problem}") from problem
+    return Weights(file, _LAYOUT, "stylegan2", arguments, tensors)
+
+
+def _options(network: dict[object, object]) -> dict[object, object]:
+    """The arguments that the network was built with, after what is fixed here was compared."""
+    version = network.get("version")
+    if not isinstance(version, int) or version < _LEAST_VERSION:
+        raise ValueError(f"its version is {kind_of(version)}: {_LEAST_VERSION} or later is supported")
+    options = network.get("static_kwargs")
+    if not isinstance(options, dict):
+        raise ValueError(f"its arguments are {kind_of(options)}")
+    for name, value in options.items():
+        if name in _FIXED and value != _FIXED[name]:
+            raise ValueError(f"its {name} is {kind_of(value)}: {_FIXED[name]!r} is supported")
+        if name == "resample_kernel":
+            if not isinstance(value, (list, tuple)) or list(value) != [1, 3, 3, 1]:
+                raise ValueError("its resample_kernel is another: [1, 3, 3, 1] is supported")
+        elif name not in _ARGUMENTS and name not in _FIXED:
+            raise ValueError(f"its generator takes {str(name)[:40]!r}, which NVIDIA's StyleGAN2 does not")
+    return options
+
+
+def _variables(network: dict[object, object], prefix: str, depth: int) -> Iterator[tuple[str, Lazy]]:
+    if depth > _MAX_DEPTH:
+        raise ValueError("its networks are nested too deeply")
+    variables, components = network.get("variables"), network.get("components")
+    if not isinstance(variables, list) or not isinstance(components, dict):
+        raise ValueError("a network has no variables, or no components")
+    for pair in variables:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError("a variable is no pair of a name and an array")
+        name = f"{prefix}{pair[0][:120]}"
+        if isinstance(pair[1], (int, float)):
+            value = float(pair[1])
+            yield name, Lazy((), torch.float32, lambda value=value: torch.tensor(value))  # type: ignore[misc]
+        else:
+            yield name, Lazy.of(pair[1], name)
+    for name, part in components.items():
+        state = _network(part)
+        if state is None or not isinstance(name, str):
+            raise ValueError(f"a component of it is {kind_of(part)}")
+        yield from _variables(state, f"{prefix}{name[:40]}/", depth + 1)
+
+
+def _rule(name: str) -> tuple[str, Change | None] | None:
+    if name == "dlatent_avg":
+        return "mapping.w_avg", None
+    if match := re.fullmatch(r"mapping/(?:Dense(\d{1,2})|LabelEmbed)/(weight|bias)", name):
+        target = "embed" if match[1] is None else f"fc{match[1]}"
+        return f"mapping.{target}.{match[2]}", _transposed if match[2] == "weight" else None
+    if name == "synthesis/4x4/Const/const":
+        return "synthesis.b4.const", first
+    if match := re.fullmatch(r"synthesis/noise(\d{1,2})", name):
+        return f"{convolution(int(match[1]))}.noise_const", plane
+    match = re.fullmatch(r"synthesis/(\d{1,4})x\1/(Conv|Conv0_up|Conv1|ToRGB)/(\w+)", name)
+    if match is None or match[3] not in _PARTS:
+        return None
+    layer = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb"}[match[2]]
+    part, change = _PARTS[match[3]]
+    if part == "weight" and layer == "conv0":
+        change = _flipped_kernel
+    return f"synthesis.b{match[1]}.{layer}.{part}", change
+
+
+def _transposed(tensor: Tensor) -> Tensor:
+    return tensor.T
+
+
+def _kernel(tensor: Tensor) -> Tensor:
+    """`(h, w, in, out)` as `(out, in, h, w)`."""
+    return tensor.permute(3, 2, 0, 1)
+
+
+def _flipped_kernel(tensor: Tensor) -> Tensor:
+    return torch.flip(_kernel(tensor), (2, 3))
+
+
+def _plus_one(tensor: Tensor) -> Tensor:
+    return tensor.clone().add_(1)
+
+
+_PARTS: dict[str, tuple[str, Change | None]] = {
+    "weight": ("weight", _kernel),
+    "bias": ("bias", None),
+    "noise_strength": ("noise_strength", None),
+    "mod_weight": ("affine.weight", _transposed),
+    "mod_bias": ("affine.bias", _plus_one),
+}

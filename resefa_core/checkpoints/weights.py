@@ -1,0 +1,242 @@
+"""A generator as read from a file, before it is built: its arguments and its tensors, still on the disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ..errors import CheckpointError
+from ..generators.base import Generator
+from ..generators.stylegan2 import MappingNetwork, StyleGAN2
+from ..generators.stylegan3 import StyleGAN3
+from ..latents import draw_noise
+from ..tensorfile import DAMAGE
+from .unpickling import StoredArray, StoredTensor, kind_of
+
+GENERATORS: dict[str, type[Generator]] = {"stylegan2": StyleGAN2, "stylegan3": StyleGAN3}
+FILTERS = ("resample_filter",)
+MEAN_CODE = "mapping.w_avg"
+_MEAN_DRAWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Lazy:
+    """A tensor that is read from its file each time it is asked for."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+    @staticmethod
+    def of(value: object, name: str) -> Lazy:
+        """Of a tensor or array that a pickle describes.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if not isinstance(value, (StoredTensor, StoredArray)):
+            raise ValueError(f"{name[:80]!r} should be a tensor and is {kind_of(value)}")
+        return Lazy(value.shape, value.dtype, value.tensor)
+
+    def then(self, change: Callable[[Tensor], Tensor]) -> Lazy:
+        """The tensor with a change of its layout, like a transposition."""
+        changed = change(torch.empty(self.shape, dtype=self.dtype, device="meta"))
+        return Lazy(tuple(changed.shape), self.dtype, lambda: change(self.read()))
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A generator that a file holds.
+
+    Attributes:
+        file: the file.
+        layout: what kind of file it is, in words.
+        architecture: `"stylegan2"` or `"stylegan3"`.
+        arguments: what the class of that architecture is built with.
+        tensors: by NVIDIA's names, in the type that the file has.
+        about: what the file says about itself: origin, license and the like.
+    """
+
+    file: Path
+    layout: str
+    architecture: str
+    arguments: dict[str, Any]
+    tensors: dict[str, Lazy]
+    about: dict[str, str] = field(default_factory=dict)
+
+    def outline(self) -> Generator:
+        """The generator without numbers, after its tensors' names and shapes were compared.
+
+        Raises:
+            CheckpointError: the tensors are not those of the architecture with these arguments.
+        """
+        with self._explained(), torch.device("meta"):
+            outline = GENERATORS[self.architecture](**self.arguments)
+            _compare({name: t.shape for name, t in outline.state_dict().items()}, self._needed())
+        return outline
+
+    def build(self) -> Generator:
+        """The generator in float32.
+
+        Raises:
+            CheckpointError: the tensors do not fit, or have values that are not finite.
+        """
+        self.outline()
+        with self._explained():
+            with _Undrawn():
+                generator = GENERATORS[self.architecture](**self.arguments)
+            own = generator.state_dict()
+            for name, lazy in self._needed().items():
+                tensor = lazy.read()
+                if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+                    raise ValueError(f"tensor {name[:80]!r} is not all finite floating-point numbers")
+                own[name].copy_(tensor)
+        generator.name = self.file.stem
+        return generator.eval()
+
+    def _needed(self) -> dict[str, Lazy]:
+        return {name: lazy for name, lazy in self.tensors.items() if not name.endswith(FILTERS)}
+
+    def _explained(self) -> _Explained:
+        return _Explained(self.file, self.architecture)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves random tensors as the memory has them: each will be overwritten, and drawing takes time."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return (torch.empty if function is torch.randn else function)(*args, **(kwargs or {}))
+
+
+class _Explained:
+    """Turns what goes wrong with a file's content into CheckpointError."""
+
+    def __init__(self, file: Path, architecture: str) -> None:
+        self.file, self.architecture = file, architecture
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, DAMAGE):
+            said = f"{problem} is missing" if isinstance(problem, KeyError) else problem
+            raise CheckpointError(
+                f"{self.file}: its tensors do not make a {self.architecture}: {said}"
+            ) from problem
+
+
+def _compare(expected: Mapping[str, torch.Size], found: Mapping[str, Lazy]) -> None:
+    """Raise ValueError unless the tensors are those expected, before memory is taken for any."""
+    missing, unexpected = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or unexpected:
+        raise ValueError(f"missing {str(missing[:4])[:300]}, unexpected {str(unexpected[:4])[:300]}")
+    for name, shape in expected.items():
+        if found[name].shape != tuple(shape):
+            raise ValueError(f"{name} has shape {found[name].shape}, expected {tuple(shape)}")
+
+
+def stylegan2_arguments(
+    tensors: Mapping[str, Lazy], lr_multiplier: object = 0.01, conv_clamp: object = None
+) -> dict[str, Any]:
+    """StyleGAN2's arguments, from its tensors' shapes and what shapes do not tell.
+
+    Args:
+        tensors: by NVIDIA's names.
+        lr_multiplier: the mapping network's.
+        conv_clamp: where activations are cut off, or None.
+
+    Raises:
+        ValueError, KeyError: they are no StyleGAN2's, or not one of square colour images.
+    """
+    resolutions = [
+        int(name.split(".")[1][1:])
+        for name in tensors
+        if name.startswith("synthesis.b") and name.endswith(".torgb.weight")
+    ]
+    resolution = max(resolutions, default=0)
+    if not 4 <= resolution <= 4096 or resolution != 2 ** round(math.log2(resolution)):
+        raise ValueError(f"its resolution is {resolution}")
+    if len(resolutions) == 1 < resolution // 4:
+        raise ValueError(
+            "only its last block makes colours (architecture 'orig' or 'resnet'): 'skip' is supported"
+        )
+    channels = {r: tensors[f"synthesis.b{r}.conv1.weight"].shape[0] for r in resolutions}
+    depth = sum(name.startswith("mapping.fc") and name.endswith(".weight") for name in tensors)
+    first, last = tensors["mapping.fc0.weight"].shape, tensors[f"mapping.fc{depth - 1}.weight"].shape
+    embed = tensors.get("mapping.embed.weight")
+    z_dim = first[1] - (0 if embed is None else embed.shape[0])
+    img_channels = tensors[f"synthesis.b{resolution}.torgb.weight"].shape[0]
+    if img_channels != 3 or z_dim < 1:
+        raise ValueError(
+            f"it has {img_channels} colour channels and z of size {z_dim}: expected 3, and 1 or more"
+        )
+    return {
+        "z_dim": z_dim,
+        "c_dim": 0 if embed is None else embed.shape[1],
+        "w_dim": last[0],
+        "img_resolution": resolution,
+        "img_channels": img_channels,
+        "num_mapping_layers": depth,
+        "mapping_features": first[0] if depth > 1 else None,
+        "embed_features": None if embed is None else embed.shape[0],
+        "lr_multiplier": positive("lr_multiplier", lr_multiplier),
+        "channel_base": channels[resolution] * resolution,
+        "channel_max": max(channels.values()),
+        "conv_clamp": None if conv_clamp is None else positive("conv_clamp", conv_clamp),
+    }
+
+
+def positive(name: str, value: object) -> float:
+    """A number that must be above zero, as float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e6:
+        raise ValueError(
+            f"its {name} is {str(value)[:40] if isinstance(value, (int, float)) else 'no number'}"
+        )
+    return float(value)
+
+
+def check_filters(filters: Iterable[Lazy]) -> None:
+    """Raise ValueError unless each is the two-dimensional filter of [1, 3, 3, 1], up to its gain."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    for lazy in filters:
+        if math.prod(lazy.shape) != 16:
+            raise ValueError(f"a filter has shape {lazy.shape}: expected [1, 3, 3, 1] along both axes")
+        values = lazy.read().float().reshape(4, 4)
+        if not torch.allclose(64.0 * values / values.sum(), torch.outer(taps, taps), atol=1e-3):
+            raise ValueError("a filter is not [1, 3, 3, 1] along both axes")
+
+
+def with_mean_code(weights: Mapping[str, Lazy], lr_multiplier: float = 0.01) -> dict[str, Lazy]:
+    """StyleGAN2's tensors and a mean code, estimated from 4,096 draws where the file has none.
+
+    Raises:
+        ValueError, KeyError, RuntimeError: the mapping network's tensors do not fit together.
+    """
+    if MEAN_CODE in weights:
+        return dict(weights)
+    arguments = stylegan2_arguments(weights, lr_multiplier)
+    width, depth = arguments["w_dim"], arguments["num_mapping_layers"]
+
+    def estimate() -> Tensor:
+        with torch.no_grad():
+            mapping = MappingNetwork(
+                arguments["z_dim"], 0, width, depth, arguments["mapping_features"] or width, lr_multiplier
+            )
+            for name, tensor in mapping.state_dict().items():
+                if name != "w_avg":
+                    tensor.copy_(weights[f"mapping.{name}"].read())
+            mean: Tensor = mapping(draw_noise(range(_MEAN_DRAWS), arguments["z_dim"]), None).mean(dim=0)
+        return mean
+
+    if arguments["c_dim"]:
+        raise ValueError("it has classes and no mean code")
+    return {**weights, MEAN_CODE: Lazy((width,), torch.float32, estimate)}

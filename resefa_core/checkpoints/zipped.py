@@ -1,0 +1,90 @@
+"""Archives without compression, as PyTorch writes them: which bytes belong to which name."""
+
+from __future__ import annotations
+
+import struct
+
+MAX_ENTRIES = 20_000
+_MAX_DIRECTORY_BYTES = 8 << 20
+_MAX_COMMENT_BYTES = 1 << 16
+_END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+_ENTRY, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
+_UNSET = 0xFFFFFFFF
+
+
+def read_directory(data: memoryview) -> dict[str, memoryview]:
+    """The entries of an archive, as views of its bytes.
+
+    Raises:
+        ValueError: damaged, cut off, encrypted, compressed (PyTorch does not), or too many entries.
+    """
+    count, size, start = _end(data)
+    if count > MAX_ENTRIES or size > _MAX_DIRECTORY_BYTES:
+        raise ValueError(f"an archive of {count} entries, more than the {MAX_ENTRIES} that are accepted")
+    directory = _part(data, start, size)
+    entries: dict[str, memoryview] = {}
+    position = 0
+    for _ in range(count):
+        header = _part(directory, position, 46)
+        if header[:4] != _ENTRY:
+            raise ValueError("the archive's directory is damaged")
+        flags, method = struct.unpack("<HH", header[8:12])
+        packed, length, name_length, extra_length, comment_length = struct.unpack("<IIHHH", header[20:34])
+        (offset,) = struct.unpack("<I", header[42:46])
+        name = bytes(_part(directory, position + 46, name_length)).decode("utf-8")
+        extra = _part(directory, position + 46 + name_length, extra_length)
+        length, packed, offset = _wide(extra, length, packed, offset)
+        if flags & 1 or method != 0 or packed != length:
+            raise ValueError(f"entry {name[:40]!r} is compressed or encrypted, as PyTorch writes none")
+        if name in entries:
+            raise ValueError(f"entry {name[:40]!r} occurs twice")
+        entries[name] = _contents(data, offset, length)
+        position += 46 + name_length + extra_length + comment_length
+    return entries
+
+
+def _part(data: memoryview, start: int, size: int) -> memoryview:
+    if start < 0 or size < 0 or start + size > len(data):
+        raise ValueError("the archive is cut off, or damaged")
+    return data[start : start + size]
+
+
+def _end(data: memoryview) -> tuple[int, int, int]:
+    """Number of entries, and size and place of the directory."""
+    tail_start = max(0, len(data) - _MAX_COMMENT_BYTES - 22)
+    tail = bytes(data[tail_start:])
+    place = tail.rfind(_END)
+    if place < 0 or place + 22 > len(tail):
+        raise ValueError("the archive is cut off: its directory is missing")
+    count, size, start = struct.unpack("<HII", tail[place + 10 : place + 20])
+    locator = tail_start + place - 20
+    if locator >= 0 and data[locator : locator + 4] == _LOCATOR_64:
+        (place_64,) = struct.unpack("<Q", data[locator + 8 : locator + 16])
+        record = _part(data, place_64, 56)
+        if record[:4] != _END_64:
+            raise ValueError("the archive's directory is damaged")
+        count, size, start = struct.unpack("<QQQ", record[32:56])
+    return count, size, start
+
+
+def _wide(extra: memoryview, length: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Sizes and place with those replaced that are too large for 32 bits."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, size = struct.unpack("<HH", extra[position : position + 4])
+        fields = _part(extra, position + 4, size)
+        position += 4 + size
+        if kind != 1:
+            continue
+        values = [number for (number,) in struct.iter_unpack("<Q", fields[: size - size % 8])]
+        replaced = [values.pop(0) if old == _UNSET and values else old for old in (length, packed, offset)]
+        return replaced[0], replaced[1], replaced[2]
+    return length, packed, offset
+
+
+def _contents(data: memoryview, offset: int, length: int) -> memoryview:
+    header = _part(data, offset, 30)
+    if header[:4] != _LOCAL:
+        raise ValueError("the archive's directory is damaged")
+    name_length, extra_length = struct.unpack("<HH", header[26:30])
+    return _part(data, offset + 30 + name_length + extra_length, length)
