@@ -770,6 +770,7 @@ def test_a_generator_of_other_architecture_is_refused_by_its_name() -> None:
 def test_a_moves_region_in_a_latent_file_may_be_painted() -> None:
     tensors, metadata = opened(KINDS[1])
     metadata["resefa.confined"] = json.dumps([[1.0, {"mask": True}]])
+    tensors["confined_00_mask"] = BOX.stored_mask()
     found = KINDS[1].try_bytes(closed(tensors, metadata))
     assert replace(found, confined=()).seed == (1,)
     torch.testing.assert_close(found.confined[0].region.mask(256, 256), BOX.mask(256, 256))

@@ -316,7 +316,7 @@ class SynthesisLayer(nn.Module):
     def activate(self, x: Tensor) -> Tensor:
         """Leaky ReLU and clamp."""
         x = F.leaky_relu(x, _SLOPE)
-        return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def activation_slope(self, x: Tensor) -> Tensor:
         """The derivative of `activate`."""

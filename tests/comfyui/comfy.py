@@ -29,6 +29,7 @@ class ComfyUI:
         self.base = base
         (base / "custom_nodes").mkdir(parents=True)
         (base / "custom_nodes" / "resefa").symlink_to(ROOT)
+        (base / "custom_nodes" / "stylegan").symlink_to(Path(__file__).parent / "stylegan_pack")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

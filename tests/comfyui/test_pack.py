@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from comfy import ROOT, ComfyUI, Prompt, as_prompt, problem
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import resefa_core as resefa
 from resefa_core import cli
@@ -308,6 +311,79 @@ def test_a_saved_image_carries_its_latent(comfyui: ComfyUI) -> None:
     assert np.abs(pixels(comfyui, outputs["image"]) - pixels(comfyui, saved)).max() <= 1
     kept = resefa.Latent.load(comfyui.base / "output" / "gan_latents" / "kept.safetensors")
     assert len(kept.confined) == 1
+
+
+def test_what_the_stylegan_packs_make_is_taken_up(comfyui: ComfyUI) -> None:
+    codes = torch.randn(2, 10, 128, generator=torch.Generator().manual_seed(5))
+    generator = resefa.load_generator("avatars")
+    expected = generator.synthesize(resefa.Latent(codes=codes))
+    prompt = {
+        "load": node("LoadGAN", name="avatars"),
+        "theirs": {"class_type": "TestStyleGANLatent", "inputs": {"seed": 5, "dimensions": 3}},
+        "vectors": {"class_type": "TestStyleGANDirections", "inputs": {}},
+        "latent": node("FromStyleGANLatent", gan=["load", 0], stylegan_latent=["theirs", 0]),
+        "directions": node("FromStyleGANDirections", gan=["load", 0], stylegan_directions=["vectors", 0]),
+        "apply": node(
+            "ApplyDirection",
+            gan=["load", 0],
+            latent=["latent", 0],
+            directions=["directions", 0],
+            direction="2",
+            strength=2.0,
+            confine=0.0,
+            confine_feather=0.0,
+        ),
+        "image": {"class_type": "PreviewImage", "inputs": {"images": ["latent", 1]}},
+        "moved": {"class_type": "PreviewImage", "inputs": {"images": ["apply", 1]}},
+    }
+    outputs = comfyui.run(prompt)
+    shown = pixels(comfyui, outputs["image"])
+    np.testing.assert_allclose(shown, np.asarray(resefa.to_pil(expected[0])), atol=1)
+    codes[:, :, 2] += 2.0
+    expected = generator.synthesize(resefa.Latent(codes=codes))
+    moved = pixels(comfyui, outputs["moved"])
+    np.testing.assert_allclose(moved, np.asarray(resefa.to_pil(expected[0])), atol=1)
+    prompt["theirs"]["inputs"]["dimensions"] = 2
+    assert "noise (B, D) is not one" in refusal(comfyui, prompt)
+
+
+def test_a_generator_file_is_loaded_again_when_its_content_changes(comfyui: ComfyUI) -> None:
+    folder = comfyui.base / "models" / "stylegan"
+    folder.mkdir(parents=True, exist_ok=True)
+    bundled = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
+    shutil.copy(bundled, folder / "faces.safetensors")
+    prompt = graph(load={"name": "faces.safetensors"})
+    first = comfyui.run(prompt)
+    with safe_open(bundled, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        metadata = opened.metadata()
+    tensors["synthesis.b64.torgb.bias"] = tensors["synthesis.b64.torgb.bias"] + 0.5
+    save_file(tensors, folder / "faces.safetensors", metadata)
+    second = comfyui.run(prompt)
+    change = pixels(comfyui, second["sample"]) - pixels(comfyui, first["sample"])
+    assert np.median(change) > 30
+    assert not any("text" in second[name] for name in ("sample", "apply"))
+    (folder / "broken.safetensors").write_bytes(b"\x08" + bytes(20))
+    said = refusal(comfyui, graph(load={"name": "broken.safetensors"}))
+    assert "broken.safetensors" in said
+
+
+def test_a_latent_of_other_weights_is_noted(comfyui: ComfyUI) -> None:
+    folder = comfyui.base / "models" / "stylegan"
+    folder.mkdir(parents=True, exist_ok=True)
+    bundled = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
+    with safe_open(bundled, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        metadata = opened.metadata()
+    tensors["synthesis.b64.torgb.bias"] = tensors["synthesis.b64.torgb.bias"] + 0.1
+    save_file(tensors, folder / "other.safetensors", metadata)
+    prompt = graph()
+    prompt["other"] = node("LoadGAN", name="other.safetensors")
+    prompt["apply"]["inputs"]["gan"] = ["other", 0]
+    notes = comfyui.run(prompt)["apply"]["text"]
+    assert len(notes) == 2
+    assert any("latent was made with another generator" in note for note in notes)
+    assert any("directions were made with avatars" in note for note in notes)
 
 
 def test_mixing_sweeping_and_the_other_packs_sockets(comfyui: ComfyUI) -> None:
