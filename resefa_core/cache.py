@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -131,7 +132,15 @@ def _serves(kept: Jacobian, method: Method, budget: int) -> bool:
 
 
 def _revived(kept: Jacobian, generator: Generator) -> Jacobian:
+    """A kept analysis for the generator that asks: on its device, and under its name, which two files of the
+    same weights need not share."""
     if isinstance(kept, DenseJacobian):
-        return kept.to(generator.device)
-    assert isinstance(kept, MatrixFreeJacobian)
-    return kept.attached(generator)
+        revived: Jacobian = kept.to(generator.device)
+    else:
+        assert isinstance(kept, MatrixFreeJacobian)
+        revived = kept.attached(generator)
+    described = generator.describe()
+    if revived.described != described:
+        revived = copy.copy(revived)
+        revived.described = described
+    return revived

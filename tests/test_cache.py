@@ -120,6 +120,16 @@ def test_a_kept_analysis_works_on_the_generator_that_is_given() -> None:
     torch.testing.assert_close(resefa.factorize(again, REGION, 2).vectors, expected)
 
 
+def test_a_kept_analysis_goes_under_the_name_of_the_generator_that_asks() -> None:
+    generator = tiny_stylegan2(16)
+    cache = resefa.JacobianCache(1 << 24)
+    first = cache.analyse(generator, generator.sample(0))
+    twin = copy.deepcopy(generator)
+    twin.name = "twin"
+    assert cache.analyse(twin, generator.sample(0)).described["name"] == "twin"
+    assert first.described["name"] == ""
+
+
 def test_a_kept_dense_analysis_over_the_budget_is_not_used() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)

@@ -383,7 +383,7 @@ def test_a_latent_of_other_weights_is_noted(comfyui: ComfyUI) -> None:
     notes = comfyui.run(prompt)["apply"]["text"]
     assert len(notes) == 2
     assert any("latent was made with another generator" in note for note in notes)
-    assert any("directions were made with avatars" in note for note in notes)
+    assert any("directions were made with avatars" in note for note in notes), notes
 
 
 def test_mixing_sweeping_and_the_other_packs_sockets(comfyui: ComfyUI) -> None:
