@@ -2,15 +2,16 @@
 
     python benchmarks/architectures.py [--only NAME ...] [--device cuda] [--threads N] [--output MD]
 
-For each generator, in a process of its own:
+For each generator, in a process of its own, with W+ of all layers:
 
-- **tangent / forward**: a batch of tangents pushed through the whole generator against a batch of as many
-  images, the median of interleaved pairs.
-- **W, dense**: 512 tangents; a batch is timed and scaled.
-- **W+, matrix-free**: the analysis (the sketch, 128 passes) and one region are run, the region with no more
-  passes than its first block needs; the time of a whole region is scaled to the usual 192 passes after the
-  sketch. Passes count a forward-mode product as 1 and a reverse-mode product as 2.
-- **peak memory**: of the whole process (on CUDA: allocated), weights included, after all of that.
+- **tangent / forward**: a tangent pushed through the whole generator against an image, the median of
+  interleaved pairs.
+- **pull**: a cotangent pulled back through the whole generator, which counts as two passes.
+- **W, dense**: as many tangents as w has entries.
+- **W+, matrix-free**: an analysis pushes 64 and pulls 32 vectors, a region then 64 and 64 in the usual number
+  of passes. These and the dense analysis are scaled from the times of single products, on CUDA of batches.
+- **peak memory**: of the process (on CUDA: allocated), weights included, after the products, each at the size
+  of batch that an analysis would use.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
-from resefa_core.jacobian import TYPICAL_PASSES, MatrixFreeJacobian, analysis_mode  # noqa: E402
+from resefa_core.jacobian import _Operator, analysis_mode, memory_for  # noqa: E402
+from resefa_core.spaces import latent_space  # noqa: E402
 
 PAIRS = 3
-SKETCH_PASSES = 128
 NAMES = ("stylegan2 256", "stylegan2 1024", "stylegan3-t 256", "stylegan3-r 256")
 
 
@@ -70,39 +71,37 @@ def seconds(function: Callable[[], Any], device: torch.device) -> float:
 def measure(name: str, device: torch.device) -> dict[str, Any]:
     generator = make(name).to(device)
     latent = generator.sample(0, truncation=0.7)
-    batch = 1 if device.type == "cpu" else 8
-    region = resefa.Region.from_box(0.36, 0.66, 0.27, 0.12)
-    free = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
-    assert isinstance(free, MatrixFreeJacobian)
-    sketch = seconds(lambda: resefa.compute_jacobian(generator, latent, "w+", method="matrix-free"), device)
-    before = free.passes
-    block = seconds(lambda: resefa.factorize(free, region, 4, max_passes=before), device)
-    spent = free.passes - before
-
-    styles = generator.styles(resefa.stack([latent] * batch))
-    tangents = torch.randn(batch, free.dimension, device=device)
+    with analysis_mode():
+        space = latent_space(generator, latent, "w+")
+        operator = _Operator(generator, latent, space, memory_for(device) // 2)
+    styles = generator.styles(resefa.stack([latent] * operator.push_chunk))
+    tangents = torch.randn(operator.push_chunk, space.dimension, device=device)
+    cotangents = torch.randn(operator.pull_chunk, 3, *operator.image_size, device=device)
 
     def forward() -> None:
         with analysis_mode():
             generator.render(styles)
 
-    pairs = []
-    for _ in range(PAIRS + 1):
-        pairs.append((seconds(lambda: free.jvp(tangents), device), seconds(forward, device)))
-    tangent, image = (statistics.median(each) / batch for each in zip(*pairs[1:], strict=True))
+    pairs = [
+        (seconds(lambda: operator.push(tangents), device), seconds(forward, device)) for _ in range(PAIRS + 1)
+    ]
+    tangent, image = (statistics.median(each) / len(tangents) for each in zip(*pairs[1:], strict=True))
     ratio = statistics.median(one / other for one, other in pairs[1:])
+    pulls = [seconds(lambda: operator.pull(cotangents), device) for _ in range(2)]
+    pull = pulls[-1] / len(cotangents)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
     return {
         "generator": name,
-        "d in W, W+": f"{generator.latent_dim:,}, {free.dimension:,}",
-        "a forward pass, s": image,
-        "a tangent, s": tangent,
+        "d in W, W+": f"{generator.latent_dim:,}, {space.dimension:,}",
+        "forward, s": image,
+        "tangent, s": tangent,
         "tangent / forward": ratio,
+        "pull, s": pull,
         "W, dense, s": tangent * generator.latent_dim,
-        "W+, matrix-free: analysis, s": sketch,
-        "a region, s": block / spent * (TYPICAL_PASSES - SKETCH_PASSES),
+        "W+, matrix-free: analysis, s": 64 * tangent + 32 * pull,
+        "a region, s": 64 * tangent + 64 * pull,
         "peak memory, GB": peak / 1e9,
     }
 

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
         return 0
     except ReSeFaError as error:
-        print(f"resefa: error: {error}", file=sys.stderr)
+        print(_printable(f"resefa: error: {error}"), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("resefa: interrupted", file=sys.stderr)
@@ -665,15 +665,19 @@ def _convert_folder(options: argparse.Namespace) -> None:
     except OSError as error:
         raise ReSeFaError(f"{error.filename}: {error.strerror}") from error
     failed = 0
+    taken = {source.resolve() for source in sources}
     for source in sources:
         output = folder / f"{source.stem}.safetensors"
         try:
-            if output.resolve() == source.resolve():
-                raise CheckpointError(f"{source}: would be written over itself: choose another folder")
+            if output.resolve() in taken:
+                raise CheckpointError(
+                    f"{source}: would be written over {output}: choose another folder or name"
+                )
+            taken.add(output.resolve())
             _convert_generator(options, source, output)
         except CheckpointError as error:
             failed += 1
-            print(f"resefa: error: {error}", file=sys.stderr)
+            print(_printable(f"resefa: error: {error}"), file=sys.stderr)
         else:
             print(f"wrote {output}")
     if failed or not sources:
@@ -699,6 +703,11 @@ def _download(options: argparse.Namespace) -> None:
     print(f"wrote {output}")
 
 
+def _printable(text: str) -> str:
+    """Text that may come from a stranger's file, without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def _info(options: argparse.Namespace) -> None:
     described = _describe(options.file)
     if options.json:
@@ -707,7 +716,7 @@ def _info(options: argparse.Namespace) -> None:
     width = max(len(key) for key in described)
     for key, value in described.items():
         shown = ", ".join(str(v) for v in value) if isinstance(value, (list, tuple)) else value
-        print(f"{key:<{width}}  {shown}")
+        print(_printable(f"{key:<{width}}  {shown}"))
 
 
 def _describe(name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ class Server:
     ranges: bool = True
     status: int = 200
     break_after: list[int] = field(default_factory=list)
+    etag: str = '"one"'
+    location: str = ""
     asked: list[str] = field(default_factory=list)
 
 
@@ -43,7 +46,17 @@ def server() -> Iterator[Server]:
             if state.status != 200:
                 self.send_error(state.status)
                 return
-            start = int(wanted[6:-1]) if wanted and state.ranges else 0
+            if state.location and self.path != "/model.pkl":
+                self.send_error(404)
+                return
+            if state.location:
+                self.send_response(302)
+                self.send_header("Location", state.location)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            same = self.headers.get("If-Range") == state.etag
+            start = int(wanted[6:-1]) if wanted and state.ranges and same else 0
             if start >= len(state.data):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(state.data)}")
@@ -53,6 +66,8 @@ def server() -> Iterator[Server]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(state.data) - 1}/{len(state.data)}")
+            if state.etag:
+                self.send_header("ETag", state.etag)
             self.send_header("Content-Length", str(len(state.data) - start))
             self.end_headers()
             stop = state.break_after.pop(0) if state.break_after else len(state.data)
@@ -77,6 +92,13 @@ def entry(server: Server, **changes: object) -> Entry:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
+def leave_part(server: Server, folder: Path, data: bytes) -> None:
+    """What an earlier call has left of the server's file."""
+    (folder / "m.pkl.part").write_bytes(data)
+    origin = {"url": server.address, "validator": server.etag}
+    (folder / "m.pkl.part.json").write_text(json.dumps(origin))
+
+
 def test_a_file_arrives_whole_and_is_reported(server: Server, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     download(entry(server), tmp_path / "m.pkl", progress=lambda *now: calls.append(now))
@@ -96,7 +118,7 @@ def test_a_broken_connection_is_taken_up_again(server: Server, tmp_path: Path) -
 
 
 def test_a_later_call_goes_on(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "m.pkl.part").write_bytes(DATA[:2_000_000])
+    leave_part(server, tmp_path, DATA[:2_000_000])
     download(entry(server), tmp_path / "m.pkl")
     assert server.asked == ["bytes=2000000-"]
     assert (tmp_path / "m.pkl").read_bytes() == DATA
@@ -107,7 +129,7 @@ def test_a_later_call_goes_on(server: Server, tmp_path: Path) -> None:
 
 def test_a_server_without_ranges_sends_all_again(server: Server, tmp_path: Path) -> None:
     server.ranges = False
-    (tmp_path / "m.pkl.part").write_bytes(b"old" * 1000)
+    leave_part(server, tmp_path, b"old" * 1000)
     download(entry(server), tmp_path / "m.pkl")
     assert (tmp_path / "m.pkl").read_bytes() == DATA
 
@@ -116,7 +138,7 @@ def test_what_is_not_the_published_file_is_deleted(server: Server, tmp_path: Pat
     server.data = DATA[:-1] + b"x"
     with pytest.raises(CheckpointError, match="checksum"):
         download(entry(server), tmp_path / "m.pkl")
-    (tmp_path / "m.pkl.part").write_bytes(b"wrong" * 1000)
+    leave_part(server, tmp_path, b"wrong" * 1000)
     server.data = DATA
     with pytest.raises(CheckpointError, match="checksum"):
         download(entry(server), tmp_path / "m.pkl")
@@ -175,3 +197,55 @@ def test_the_command_lists_and_fetches(
     assert "CC0" in capsys.readouterr().out
     assert (tmp_path / "model.pkl").read_bytes() == DATA
     assert main(["download", "m"]) == 1
+
+
+def broken_off(server: Server, file: Path, **changes: object) -> None:
+    """A download that ends after two million bytes, however often it is tried again."""
+    server.break_after = [2_000_000] + [0] * 20
+    with pytest.raises(CheckpointError):
+        download(entry(server, **changes), file)
+    server.break_after = []
+
+
+def test_a_file_that_changed_in_between_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "m.pkl"
+    broken_off(server, file, bytes=None, sha256=None)
+    server.data, server.etag = DATA[::-1], '"two"'
+    download(entry(server, bytes=None, sha256=None), file)
+    assert file.read_bytes() == server.data
+    assert [each.name for each in tmp_path.iterdir()] == ["m.pkl"]
+
+
+def test_a_part_of_another_file_is_not_gone_on_with(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "m.pkl"
+    broken_off(server, file, bytes=None, sha256=None)
+    server.data = DATA[::-1]
+    download(entry(server, bytes=None, sha256=None, url=server.address + "?other"), file)
+    assert file.read_bytes() == server.data
+
+
+def test_without_a_version_a_part_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    server.etag = ""
+    file = tmp_path / "m.pkl"
+    broken_off(server, file)
+    server.asked.clear()
+    download(entry(server), file)
+    assert server.asked == [""]
+
+
+def test_a_part_that_is_too_long_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "m.pkl"
+    broken_off(server, file)
+    part = file.with_name("m.pkl.part")
+    part.write_bytes(DATA + b"more")
+    download(entry(server), file)
+    assert file.read_bytes() == DATA
+
+
+def test_redirections_are_held_to_https_too(server: Server, tmp_path: Path) -> None:
+    server.location = server.address.replace("127.0.0.1", "localhost")
+    with pytest.raises(CheckpointError, match="not an https address"):
+        download(entry(server), tmp_path / "m.pkl")
+    server.location = server.address
+    with pytest.raises(CheckpointError, match="redirections"):
+        download(entry(server), tmp_path / "m.pkl")

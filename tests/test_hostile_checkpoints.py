@@ -23,7 +23,15 @@ import pytest
 import torch
 
 from resefa_core import CheckpointError, StyleGAN2, load_generator
-from resefa_core.checkpoints.unpickling import MAX_STEPS, read_pickle
+from resefa_core.checkpoints.unpickling import (
+    MAX_STEPS,
+    Storage,
+    StoredArray,
+    StoredTensor,
+    StoredType,
+    read_pickle,
+)
+from resefa_core.checkpoints.weights import Lazy, Weights
 
 FORBIDDEN = (
     "exec",
@@ -536,3 +544,76 @@ def test_the_data_of_a_pickle_are_what_python_reads() -> None:
             assert isinstance(found, dict)
             assert found[3][0] is found[3][1]
         assert torch.Size([2]) == read_pickle(memoryview(pickle.dumps(torch.Size([2]), 4)))[0]
+
+
+def doubled(levels: int) -> bytes:
+    """A list of the same list twice, of the same list twice, ...: 2 ** levels ends when written out."""
+    body = b"]q\x000"
+    for level in range(levels):
+        body += b"]" + 2 * (b"h" + bytes([level]) + b"a") + b"q" + bytes([level + 1]) + b"0"
+    return body + b"h" + bytes([levels])
+
+
+def persistent(name: bytes) -> bytes:
+    """NVIDIA's layout, its class name being any value."""
+    return (
+        b"\x80\x02}" + text("G_ema") + b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}("
+        + text("class_name") + name + text("state") + b"}u\x85Rs."
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [doubled(60), b")" + b"\x85" * 100_000], ids=["wide", "deep"])
+def test_what_a_file_says_is_never_written_out_whole(name: bytes, tally: Tally) -> None:
+    tally.load(persistent(name))
+
+
+def test_keys_that_can_be_made_to_collide_are_refused() -> None:
+    for key in (b"(K\x01K\x02t", b"(K\x01)t", b"(G" + bytes(8) + b"t"):
+        with pytest.raises(ValueError, match="a key is a tuple"):
+            read_pickle(memoryview(b"\x80\x02}" + key + b"Ns."))
+    assert read_pickle(memoryview(b"\x80\x02}(" + text("a") + b"NtNs."))[0] == {("a", None): None}
+
+
+def test_calls_with_many_arguments_and_types_with_long_names_are_refused() -> None:
+    many = b"\x80\x02cnumpy\ndtype\n(" + 17 * b"K\x01" + b"tR."
+    long = b"\x80\x02cnumpy\ndtype\n" + text("<" + "f" * 40) + b"\x85R."
+    for data, words in ((many, "17 arguments"), (long, "long name")):
+        with pytest.raises(ValueError, match=words):
+            read_pickle(memoryview(data))
+
+
+def test_tensors_are_checked_before_anything_is_made_of_them() -> None:
+    storage = Storage(torch.float32, 4, memoryview(bytearray(16)))
+    Lazy.of(StoredTensor(storage, 0, (2, 2), (2, 1), torch.float32), "fits")
+    for shape, strides, offset in (
+        ((2, 3), (3, 1), 0),
+        ((4,), (2,), 0),
+        ((4,), (1,), 1),
+        ((1 << 20, 9), (0, 0), 0),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            Lazy.of(StoredTensor(storage, offset, shape, strides, torch.float32), "does not")
+    with pytest.raises(ValueError, match="does not fit its 16 bytes"):
+        Lazy.of(StoredArray((5,), StoredType("f4"), False, memoryview(bytes(16))), "does not")
+
+
+def test_many_tensors_of_the_same_bytes_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "small.pkl"
+    file.write_bytes(bytes(1000))
+    shared = Lazy((100,), torch.float32, lambda: torch.zeros(100), 400)
+    weights = Weights(file, "layout", "stylegan2", {}, {str(index): shared for index in range(6)})
+    with pytest.raises(CheckpointError, match="claim 2400 bytes of a file of 1000"):
+        weights.outline()
+
+
+def test_a_shared_dictionary_of_parameters_is_counted_each_time(tally: Tally) -> None:
+    parameters = b"}(" + b"".join(text(f"p{index}") + b"N" for index in range(600)) + b"u"
+    child = b"ctorch.nn\nModule\n)R}(" + text("_modules") + b"}" + text("_parameters") + b"h\x64ub"
+    modules = b"}(" + b"".join(text(f"m{index}") + child for index in range(10)) + b"u"
+    network = (
+        b"\x80\x02" + parameters + b"q\x640}" + text("G_ema")
+        + b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}("
+        + text("class_name") + text("Generator") + text("state") + b"}" + text("_modules") + modules
+        + b"su\x85Rs."
+    )  # fmt: skip
+    assert "more than 4096 parameters" in tally.load(network)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from ..errors import CheckpointError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 _CATALOGUE = Path(__file__).with_name("catalogue.json")
 _PIECE = 1 << 20
+_MAX_REDIRECTS = 5
 _ATTEMPTS = 5
 _MAX_BYTES = 16 << 30
 
@@ -105,13 +106,14 @@ def download(entry: Entry, file: Path, overwrite: bool = False, progress: Progre
             before = part.stat().st_size if part.exists() else 0
             if _fetch(entry.url, part, entry.bytes, progress):
                 break
-            if attempt == _ATTEMPTS - 1 or part.stat().st_size <= before:
+            if attempt == _ATTEMPTS - 1 or (part.exists() and part.stat().st_size <= before):
                 raise CheckpointError(
                     f"{entry.name}: the connection broke; {part} holds what arrived, and the same "
                     "command goes on from there"
                 )
         _check(entry, part)
         part.replace(file)
+        _origin(part).unlink(missing_ok=True)
     except OSError as problem:
         raise CheckpointError(f"{file}: can't be written: {problem.strerror or problem}") from problem
 
@@ -119,7 +121,7 @@ def download(entry: Entry, file: Path, overwrite: bool = False, progress: Progre
 def _check(entry: Entry, part: Path) -> None:
     size = part.stat().st_size
     if entry.bytes is not None and size != entry.bytes:
-        part.unlink()
+        _drop(part)
         raise CheckpointError(f"{entry.name}: {size} bytes arrived, expected {entry.bytes}")
     if entry.sha256 is None:
         return
@@ -128,7 +130,7 @@ def _check(entry: Entry, part: Path) -> None:
         while piece := stream.read(_PIECE):
             digest.update(piece)
     if digest.hexdigest() != entry.sha256:
-        part.unlink()
+        _drop(part)
         raise CheckpointError(
             f"{entry.name}: the checksum of what arrived is not the published one; it was deleted"
         )
@@ -142,22 +144,62 @@ def _fetch(url: str, part: Path, size: int | None, progress: Progress | None) ->
         raise CheckpointError(
             'downloading needs urllib3: pip install "resefa[download]", or fetch the file with a browser'
         ) from missing
-    if urlsplit(url).scheme != "https" and urlsplit(url).hostname != "127.0.0.1":
-        raise CheckpointError(f"{url[:200]}: not an https address")
-    there = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={there}-"} if there else {})}
-    waits = urllib3.Retry(connect=3, read=0, redirect=5, other=0, backoff_factor=0.2)
+    validator = _validator(part, url)
+    there = part.stat().st_size if part.exists() and validator else 0
+    headers = {"Accept-Encoding": "identity"}
+    if there:
+        headers |= {"Range": f"bytes={there}-", "If-Range": validator}
+    waits = urllib3.Retry(connect=3, read=0, redirect=0, other=0, backoff_factor=0.2)
+    address = url
     try:
         with urllib3.PoolManager(timeout=urllib3.Timeout(connect=20, read=60), retries=waits) as pool:
-            response = pool.request("GET", url, headers=headers, preload_content=False)
-            try:
-                return _receive(url, response, part, there, size, progress)
-            finally:
-                response.close()
+            for _ in range(_MAX_REDIRECTS):
+                _check_address(address)
+                response = pool.request(
+                    "GET", address, headers=headers, preload_content=False, redirect=False
+                )
+                try:
+                    target = response.get_redirect_location()
+                    if not target:
+                        return _receive(url, response, part, there, size, progress)
+                    address = urljoin(address, target)
+                finally:
+                    response.close()
+        raise CheckpointError(f"{url[:200]}: more than {_MAX_REDIRECTS} redirections")
     except urllib3.exceptions.HTTPError as problem:
         if part.exists() and part.stat().st_size > there:
             return False
         raise CheckpointError(f"{url[:200]}: can't be fetched: {str(problem)[:300]}") from problem
+
+
+def _check_address(url: str) -> None:
+    if urlsplit(url).scheme != "https" and urlsplit(url).hostname != "127.0.0.1":
+        raise CheckpointError(f"{url[:200]}: not an https address")
+
+
+def _origin(part: Path) -> Path:
+    """Where it is noted which address and which version of the file a part is of."""
+    return part.with_name(f"{part.name}.json")
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _origin(part).unlink(missing_ok=True)
+
+
+def _validator(part: Path, url: str) -> str:
+    """What tells the server which version a part is of; empty where the part can't be gone on with."""
+    try:
+        kept = json.loads(_origin(part).read_text(encoding="utf-8"))
+        return str(kept["validator"]) if kept["url"] == url else ""
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _note_origin(part: Path, url: str, response: BaseHTTPResponse) -> None:
+    etag = response.headers.get("ETag", "")
+    validator = response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
+    _origin(part).write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
 
 
 def _receive(
@@ -166,7 +208,7 @@ def _receive(
     if response.status == 416 and there:
         if response.headers.get("Content-Range", "").rpartition("/")[2] == str(there):
             return True
-        part.unlink()
+        _drop(part)
         return False
     if response.status not in (200, 206):
         raise CheckpointError(f"{url[:200]}: the server answered {response.status}")
@@ -175,6 +217,8 @@ def _receive(
         raise CheckpointError(f"{url[:200]}: the server began at byte {start}, asked for {there}")
     if total > _MAX_BYTES or (size is not None and total not in (0, size)):
         raise CheckpointError(f"{url[:200]}: the server says {total} bytes, expected {size}")
+    if start == 0:
+        _note_origin(part, url, response)
     with part.open("r+b" if part.exists() else "wb") as stream:
         stream.truncate(start)
         stream.seek(start)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import torch
 
+from .unpickling import said
 from .weights import Lazy, positive, stylegan2_arguments
 
 _SIZES = {"z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"}
@@ -60,6 +61,7 @@ _FIXED = {
 _CLAMP = 256
 """`conv_clamp` where the release that takes flat arguments (StyleGAN3's) is not given one."""
 
+_MAPPING3 = {"num_layers", "lr_multiplier", "w_avg_beta"}
 _NOISE = (".noise_const", ".noise_strength")
 
 
@@ -120,7 +122,7 @@ def stylegan3(given: Mapping[str, Any], tensors: Mapping[str, Lazy]) -> dict[str
     Raises:
         ValueError, KeyError: arguments that are not known or out of range, or tensors that do not fit.
     """
-    mapping, synthesis = _split(given, "StyleGAN3", _STYLEGAN3.keys() | _TRAINING)
+    mapping, synthesis = _split(given, "StyleGAN3", _STYLEGAN3.keys() | _TRAINING, _MAPPING3)
     embed = tensors.get("mapping.embed.weight")
     w_dim = tensors["mapping.w_avg"].shape[0]
     arguments: dict[str, Any] = {
@@ -154,14 +156,17 @@ def _within(name: str, value: object, kind: type, most: float) -> Any:
     return value
 
 
-def _split(given: Mapping[str, Any], family: str, known: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(
+    given: Mapping[str, Any], family: str, known: set[str], of_mapping: Set[str] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arguments of the mapping and of the synthesis network, which one release nests and one does not."""
     mapping, nested = given.get("mapping_kwargs", {}), given.get("synthesis_kwargs", {})
     if not isinstance(mapping, dict) or not isinstance(nested, dict):
         raise ValueError("its mapping_kwargs or synthesis_kwargs are no arguments by name")
     flat = {k: v for k, v in given.items() if k not in _SIZES | {"mapping_kwargs", "synthesis_kwargs"}}
     synthesis = {**flat, **nested}
-    unknown = sorted(str(key)[:40] for key in {*(mapping.keys() - _MAPPING), *(synthesis.keys() - known)})
+    allowed = _MAPPING if of_mapping is None else of_mapping
+    unknown = sorted({said(key) for key in (*(mapping.keys() - allowed), *(synthesis.keys() - known))})
     if unknown:
         raise ValueError(
             f"its generator takes {', '.join(unknown[:4])}, which NVIDIA's {family} does not: "

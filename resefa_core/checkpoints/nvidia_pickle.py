@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE
+from ..tensorfile import DAMAGE, MAX_TENSORS
 from . import nvidia_arguments
 from .container import Content, Unpickled
-from .unpickling import Name, Record, StoredArray, StoredTensor, kind_of
+from .unpickling import Name, Record, StoredArray, StoredTensor, kind_of, said
 from .weights import Lazy, Weights, check_filters
 
 DESCRIPTION = "NVIDIA's StyleGAN2-ADA and StyleGAN3 pickles (.pkl)"
@@ -48,6 +48,11 @@ class Module:
     class_name: str
     state: dict[object, object]
 
+    @property
+    def size(self) -> int:
+        """How many parameters and buffers it has of its own."""
+        return len(self.part("_parameters")) + len(self.part("_buffers"))
+
     def part(self, name: str) -> dict[object, object]:
         value = self.state.get(name)
         return value if isinstance(value, dict) else {}
@@ -73,7 +78,7 @@ def _module(value: object) -> Module | None:
         meta = arguments[0] if isinstance(arguments, tuple) and arguments else None
         if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
             return None
-        return Module(str(meta.get("class_name"))[:80], meta["state"])
+        return Module(said(meta.get("class_name")), meta["state"])
     if isinstance(value.state, dict) and "_modules" in value.state:
         return Module(value.origin.name[:80], value.state)
     return None
@@ -90,6 +95,8 @@ def read(content: Content) -> Weights:
     assert network is not None
     try:
         modules = dict(_modules(network, "", 0))
+        if sum(module.size for module in modules.values()) > MAX_TENSORS:
+            raise ValueError(f"it has more than {MAX_TENSORS} parameters")
         tensors = {name: lazy for path, module in modules.items() for name, lazy in _tensors(path, module)}
         given = _arguments(network)
         if "synthesis.b4.conv1" in modules:
@@ -146,7 +153,7 @@ def _tensors(path: str, module: Module) -> Iterator[tuple[str, Lazy]]:
         for name, value in module.part(part).items():
             if value is None:
                 continue
-            full = f"{path}.{str(name)[:80]}" if path else str(name)[:80]
+            full = f"{path}.{said(name)}" if path else said(name)
             if not isinstance(value, (StoredTensor, StoredArray)):
                 raise ValueError(f"{full[:160]!r} depends on {kind_of(value)}, which is not known here")
             yield full, Lazy.of(value, full)
@@ -160,7 +167,7 @@ def _arguments(network: Module) -> dict[str, Any]:
     if isinstance(values, tuple):
         given.update(zip(_POSITIONAL, values, strict=False))
     if isinstance(options, dict):
-        given.update({str(key)[:80]: value for key, value in options.items()})
+        given.update({said(key): value for key, value in options.items()})
     return given
 
 

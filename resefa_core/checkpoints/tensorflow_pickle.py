@@ -6,6 +6,7 @@ consists of. Its source is ignored.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -13,16 +14,17 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE
+from ..tensorfile import DAMAGE, MAX_TENSORS
 from .container import Content, Unpickled
 from .state_dict import Change, convolution, first, plane, renamed
-from .unpickling import Name, Record, kind_of
+from .unpickling import Name, Record, kind_of, said
 from .weights import Lazy, Weights, stylegan2_arguments
 
 DESCRIPTION = "StyleGAN2 for TensorFlow by NVIDIA (.pkl)"
 _LAYOUT = "NVIDIA TensorFlow pickle"
 _NETWORKS = (Name("dnnlib.tflib.network", "Network"), Name("dnnlib.tflib", "Network"))
 _MAX_DEPTH = 4
+_MAX_NETWORKS = 64
 _LEAST_VERSION = 4
 _ARGUMENTS = {
     "latent_size",
@@ -90,9 +92,12 @@ def read(content: Content) -> Weights:
     assert network is not None
     try:
         options = _options(network)
-        variables = dict(_variables(network, "", 0))
+        found = list(itertools.islice(_variables(network, "", 0), MAX_TENSORS + 1))
+        if len(found) > MAX_TENSORS:
+            raise ValueError(f"it has more than {MAX_TENSORS} variables")
+        variables = dict(found)
         if not any(name.endswith("/mod_weight") for name in variables):
-            raise ValueError(f"its function is {str(network.get('build_func_name'))[:80]!r}, not StyleGAN2's")
+            raise ValueError(f"its function is {said(network.get('build_func_name'))!r}, not StyleGAN2's")
         tensors = renamed({n: lazy for n, lazy in variables.items() if n != "lod"}, _rule)
         arguments = stylegan2_arguments(
             tensors, options.get("mapping_lrmul", 0.01), options.get("conv_clamp")
@@ -119,13 +124,17 @@ def _options(network: dict[object, object]) -> dict[object, object]:
             if not isinstance(value, (list, tuple)) or list(value) != [1, 3, 3, 1]:
                 raise ValueError("its resample_kernel is another: [1, 3, 3, 1] is supported")
         elif name not in _ARGUMENTS and name not in _FIXED:
-            raise ValueError(f"its generator takes {str(name)[:40]!r}, which NVIDIA's StyleGAN2 does not")
+            raise ValueError(f"its generator takes {said(name)!r}, which NVIDIA's StyleGAN2 does not")
     return options
 
 
-def _variables(network: dict[object, object], prefix: str, depth: int) -> Iterator[tuple[str, Lazy]]:
-    if depth > _MAX_DEPTH:
-        raise ValueError("its networks are nested too deeply")
+def _variables(
+    network: dict[object, object], prefix: str, depth: int, walked: list[int] | None = None
+) -> Iterator[tuple[str, Lazy]]:
+    walked = [0] if walked is None else walked
+    walked[0] += 1
+    if depth > _MAX_DEPTH or walked[0] > _MAX_NETWORKS:
+        raise ValueError("its networks are nested too deeply, or too many")
     variables, components = network.get("variables"), network.get("components")
     if not isinstance(variables, list) or not isinstance(components, dict):
         raise ValueError("a network has no variables, or no components")
@@ -142,7 +151,7 @@ def _variables(network: dict[object, object], prefix: str, depth: int) -> Iterat
         state = _network(part)
         if state is None or not isinstance(name, str):
             raise ValueError(f"a component of it is {kind_of(part)}")
-        yield from _variables(state, f"{prefix}{name[:40]}/", depth + 1)
+        yield from _variables(state, f"{prefix}{name[:40]}/", depth + 1, walked)
 
 
 def _rule(name: str) -> tuple[str, Change | None] | None:

@@ -27,6 +27,8 @@ MAX_LINE_BYTES = 64 << 10
 MAX_INTEGER_BYTES = 64
 MAX_DIMENSIONS = 16
 MAX_NESTING = 2
+_MAX_ARGUMENTS = 16
+_MAX_CODE = 16
 _COPIED_BYTES = 64
 _MAX_KEY = 1 << 53
 _MAX_KEY_LENGTH = 16
@@ -100,28 +102,28 @@ class StoredTensor:
     strides: tuple[int, ...]
     dtype: torch.dtype
 
-    def tensor(self) -> Tensor:
-        """The tensor, on the file's own bytes where they are aligned.
-
-        Raises:
-            ValueError: it reaches beyond its storage, or is larger than that.
-        """
+    def check(self) -> None:
+        """Raise ValueError if it reaches beyond its storage, or is larger than that."""
         data = self.storage.data
         if data is None:
             raise ValueError("a tensor's numbers are missing")
-        size = self.dtype.itemsize
-        available = len(data) // size
+        available = len(data) // self.dtype.itemsize
         elements = math.prod(self.shape)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         if elements > available or (elements and last >= available):
             raise ValueError(
                 f"a tensor of shape {self.shape} at {self.offset} does not fit into its {available} numbers"
             )
-        if elements == 0:
+
+    def tensor(self) -> Tensor:
+        """The tensor, on the file's own bytes where they are aligned; raises what `check` raises."""
+        self.check()
+        data = self.storage.data
+        assert data is not None
+        if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=self.dtype)
-        return _numbers(data[: available * size], self.dtype).as_strided(
-            self.shape, self.strides, self.offset
-        )
+        whole = len(data) // self.dtype.itemsize * self.dtype.itemsize
+        return _numbers(data[:whole], self.dtype).as_strided(self.shape, self.strides, self.offset)
 
 
 @dataclass(eq=False)
@@ -148,15 +150,16 @@ class StoredArray:
             raise ValueError(f"a numpy array of type {code[:40]!r} is not supported")
         return _NUMPY_TYPES[code]
 
-    def tensor(self) -> Tensor:
-        """The array as a tensor.
+    def check(self) -> None:
+        """Raise ValueError if it is not of plain numbers, or its shape does not fit its bytes."""
+        count = 0 if self.data is None else len(self.data)
+        if math.prod(self.shape) * self.dtype.itemsize != count:
+            raise ValueError(f"an array of shape {self.shape} does not fit its {count} bytes")
 
-        Raises:
-            ValueError: a type other than plain numbers, or a shape that does not fit the bytes.
-        """
+    def tensor(self) -> Tensor:
+        """The array as a tensor; raises what `check` raises."""
+        self.check()
         data = memoryview(b"") if self.data is None else self.data
-        if math.prod(self.shape) * self.dtype.itemsize != len(data):
-            raise ValueError(f"an array of shape {self.shape} does not fit its {len(data)} bytes")
         if len(data) == 0:
             return torch.empty(self.shape, dtype=self.dtype)
         flat = _numbers(data, self.dtype)
@@ -348,6 +351,8 @@ class _Machine:
         builder = _BUILDERS.get((origin.module, origin.name)) if function is origin else None
         if builder is None:
             self.push(Record(origin, arguments, options))
+        elif len(arguments) > _MAX_ARGUMENTS:
+            raise ValueError(f"it calls {origin} with {len(arguments)} arguments")
         else:
             self.push(builder(self.budget, *arguments))
 
@@ -396,13 +401,17 @@ def kind_of(value: object) -> str:
     return words.get(type(value), "bytes" if isinstance(value, (bytes, memoryview)) else "an object")
 
 
+def said(value: object) -> str:
+    """A text that the file says, cut short; of anything else, what it is."""
+    return value[:80] if type(value) is str else kind_of(value)
+
+
 def _key(value: Any) -> Any:
-    """A key whose hash takes a bounded time and can't be chosen to collide."""
+    """A key whose hash takes a bounded time and can't be chosen to collide: numbers in tuples can be."""
     if type(value) is tuple and len(value) <= _MAX_KEY_LENGTH:
         for part in value:
-            if type(part) is tuple:
-                raise ValueError("a key is a tuple in a tuple")
-            _key(part)
+            if part is not None and type(part) not in (str, bytes, Name):
+                raise ValueError(f"a key is a tuple with {kind_of(part)} in it")
         return value
     if type(value) in (int, bool) and abs(value) <= _MAX_KEY:
         return value
@@ -496,6 +505,8 @@ def _nested(budget: Budget, data: object) -> object:
 
 def _dtype(_: Budget, code: object, *rest: object) -> StoredType:
     text = _text(code)
+    if len(text) > _MAX_CODE:
+        raise ValueError("a numpy type has a long name")
     return StoredType(text[1:], text[0]) if text[:1] in ("<", ">", "|", "=") else StoredType(text)
 
 

@@ -24,6 +24,7 @@ GENERATORS: dict[str, type[Generator]] = {"stylegan2": StyleGAN2, "stylegan3": S
 FILTERS = ("resample_filter",)
 MEAN_CODE = "mapping.w_avg"
 _MEAN_DRAWS = 4096
+_MAX_SHARING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +34,25 @@ class Lazy:
     shape: tuple[int, ...]
     dtype: torch.dtype
     read: Callable[[], Tensor]
+    stored: int = 0
+    """Bytes of the file that it stands for, where the file only describes it."""
 
     @staticmethod
     def of(value: object, name: str) -> Lazy:
         """Of a tensor or array that a pickle describes.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: it is something else, or does not fit the bytes that there are.
         """
         if not isinstance(value, (StoredTensor, StoredArray)):
             raise ValueError(f"{name[:80]!r} should be a tensor and is {kind_of(value)}")
-        return Lazy(value.shape, value.dtype, value.tensor)
+        value.check()
+        return Lazy(value.shape, value.dtype, value.tensor, math.prod(value.shape) * value.dtype.itemsize)
 
     def then(self, change: Callable[[Tensor], Tensor]) -> Lazy:
         """The tensor with a change of its layout, like a transposition."""
         changed = change(torch.empty(self.shape, dtype=self.dtype, device="meta"))
-        return Lazy(tuple(changed.shape), self.dtype, lambda: change(self.read()))
+        return Lazy(tuple(changed.shape), self.dtype, lambda: change(self.read()), self.stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,10 @@ class Weights:
         Raises:
             CheckpointError: the tensors are not those of the architecture with these arguments.
         """
+        claimed, size = sum(lazy.stored for lazy in self.tensors.values()), self.file.stat().st_size
         with self._explained(), torch.device("meta"):
+            if claimed > _MAX_SHARING * size:
+                raise ValueError(f"its tensors claim {claimed} bytes of a file of {size}")
             outline = GENERATORS[self.architecture](**self.arguments)
             _compare({name: t.shape for name, t in outline.state_dict().items()}, self._needed())
         return outline
@@ -95,9 +102,9 @@ class Weights:
             own = generator.state_dict()
             for name, lazy in self._needed().items():
                 tensor = lazy.read()
-                if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-                    raise ValueError(f"tensor {name[:80]!r} is not all finite floating-point numbers")
                 own[name].copy_(tensor)
+                if not tensor.is_floating_point() or not bool(own[name].isfinite().all()):
+                    raise ValueError(f"tensor {name[:80]!r} is not all finite floating-point numbers")
         generator.name = self.file.stem
         return generator.eval()
 
