@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -71,10 +71,50 @@ class Linearization:
         return pushed
 
     def pull(self, cotangents: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
-        """Reverse mode: image cotangents `(n, 3, H, W)` to style cotangents `(n, S)` by layer."""
-        ordered = sorted(layers)
-        at = tuple(self.styles[layer].base for layer in ordered)
+        """Reverse mode: image cotangents `(n, 3, H, W)` to style cotangents `(n, S)` by layer.
+
+        Layer by layer from the last one, each from the state that was kept before it, so that no more than
+        one layer's activations are in memory for each cotangent.
+        """
+        pulled: dict[int, Tensor] = {}
+        first = min(layers)
         with torch.enable_grad():
-            pullback = vjp(self._tail(ordered), *at)[1]
-            pulled = vmap(pullback)(cotangents)
-        return {layer: part[:, 0].detach() for layer, part in zip(ordered, pulled, strict=True)}
+            state = self._pull_through(self.generator.finish, len(self.styles), cotangents[:, None])
+            for layer in range(len(self.styles) - 1, first - 1, -1):
+                style = self.styles[layer]
+
+                def step(state: State, base: Tensor, layer: int = layer, style: Style = style) -> State:
+                    return self.generator.step(layer, state, style._replace(base=base))
+
+                if layer == first:
+                    before = self.states[layer]
+                    back = vjp(
+                        lambda base, step=step, before=before: _moving(step(before, base)), style.base
+                    )[1]
+                    (own,) = vmap(back)(state)
+                else:
+                    state, own = self._pull_through(step, layer, state, style.base)
+                if layer in layers:
+                    pulled[layer] = own[:, 0].detach()
+        return pulled
+
+    def _pull_through(self, function: Callable[..., Any], index: int, cotangents: Any, *more: Tensor) -> Any:
+        """Cotangents of a function of the state `index` (and of more) to cotangents of that state's moving
+        parts (and of more)."""
+        state = self.states[index]
+
+        def of_moving(moving: State, *more: Tensor) -> Any:
+            parts = iter(moving)
+            whole = tuple(next(parts) if part.is_floating_point() else part for part in state)
+            return _moving(function(whole, *more))
+
+        back = vjp(of_moving, _moving(state), *more)[1]
+        pulled = vmap(back)(cotangents)
+        return pulled if more else pulled[0]
+
+
+def _moving(value: Any) -> Any:
+    """The parts of a state that have derivatives; an image as it is."""
+    if isinstance(value, tuple):
+        return tuple(part for part in value if part.is_floating_point())
+    return value

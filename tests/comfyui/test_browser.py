@@ -105,24 +105,28 @@ def drag_box_up(page: Any) -> None:
         start = (overlay["x"] + overlay["width"] / 2, overlay["y"] + overlay["height"] / 2)
         drag(page, start, (start[0], start[1] - 1.2 * overlay["height"]))
         return
+    box = box_of(page)
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    drag(page, on_canvas(page, *middle), on_canvas(page, middle[0], middle[1] - 14))
+
+
+def on_canvas(page: Any, x: float, y: float) -> tuple[float, float]:
+    """Where a pixel of the image in the classic canvas' editor is on the screen."""
     place = page.evaluate(
-        """(id) => {
+        """([id, x, y]) => {
             const node = app.graph.getNodeById(id), { ds, canvas } = app.canvas;
             const editor = node.widgets.find((widget) => widget.name === "box_editor");
-            const box = node.widgets.find((widget) => widget.name === "box").value;
             const rect = canvas.getBoundingClientRect(), height = editor.computedHeight - 8;
             const scale = Math.min(node.size[0] - 24, height) / 64;
             const left = (node.size[0] - 64 * scale) / 2, top = editor.y + (height - 64 * scale) / 2;
-            const at = (x, y) => [
+            return [
               rect.x + (node.pos[0] + left + scale * x + ds.offset[0]) * ds.scale,
               rect.y + (node.pos[1] + top + scale * y + ds.offset[1]) * ds.scale,
             ];
-            const x = box.x + box.width / 2, y = box.y + box.height / 2;
-            return { start: at(x, y), stop: at(x, y - 14) };
         }""",
-        REGION,
+        [REGION, x, y],
     )
-    drag(page, tuple(place["start"]), tuple(place["stop"]))
+    return place[0], place[1]
 
 
 def box_of(page: Any) -> dict[str, float]:
@@ -161,6 +165,11 @@ def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> N
         (before["x"], before["width"], before["height"]), abs=1
     )
     assert 8 <= before["y"] - after["y"] <= 20
+    if page.interface == "classic":
+        for pixel in ((2.0, 2.0), (after["x"] + 2.0, after["y"] + 2.0), (66.0, 30.0)):
+            page.mouse.click(*on_canvas(page, *pixel))
+            page.wait_for_timeout(200)
+        assert box_of(page) == after
     outputs = run(page, comfyui)
     assert mean_change(comfyui, outputs, eyes) > 2 * mean_change(comfyui, outputs, mouth)
     fit(page)
