@@ -1,8 +1,8 @@
-"""What an analysis costs on the StyleGAN family at full size, with random weights.
+"""What an analysis costs on the StyleGAN family and BigGAN-deep at full size, with random weights.
 
     python benchmarks/architectures.py [--only NAME ...] [--device cuda] [--threads N] [--output MD]
 
-For each generator, in a process of its own, with W+ of all layers:
+For each generator, in a process of its own, with W+ of all layers (for BigGAN-deep Z+, and Z for W):
 
 - **tangent / forward**: a tangent pushed through the whole generator against an image, the median of
   interleaved pairs.
@@ -33,11 +33,12 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
+from resefa_core.generators.biggan_deep import published_layers  # noqa: E402
 from resefa_core.jacobian import _Operator, analysis_mode, memory_for  # noqa: E402
 from resefa_core.spaces import latent_space  # noqa: E402
 
 PAIRS = 3
-NAMES = ("stylegan2 256", "stylegan2 1024", "stylegan3-t 256", "stylegan3-r 256")
+NAMES = ("stylegan2 256", "stylegan2 1024", "stylegan3-t 256", "stylegan3-r 256", "biggan-deep 128")
 
 
 def make(name: str) -> resefa.Generator:
@@ -45,6 +46,8 @@ def make(name: str) -> resefa.Generator:
     torch.manual_seed(0)
     family, side = name.split()
     resolution = int(side)
+    if family == "biggan-deep":
+        return resefa.BigGANDeep(layers=published_layers(resolution)).eval()
     if family == "stylegan2":
         base = 32768 if resolution > 256 else 16384
         return resefa.StyleGAN2(img_resolution=resolution, channel_base=base).eval()
@@ -70,17 +73,18 @@ def seconds(function: Callable[[], Any], device: torch.device) -> float:
 
 def measure(name: str, device: torch.device) -> dict[str, Any]:
     generator = make(name).to(device)
-    latent = generator.sample(0, truncation=0.7)
+    latent = generator.sample(0, truncation=0.7, label=0 if generator.num_classes else None)
     with analysis_mode():
-        space = latent_space(generator, latent, "w+")
+        space = latent_space(generator, latent, generator.spaces[0])
         operator = _Operator(generator, latent, space, memory_for(device) // 2)
-    styles = generator.styles(resefa.stack([latent] * operator.push_chunk))
+    latents = resefa.stack([latent] * operator.push_chunk)
+    styles, condition = generator.styles(latents), generator.condition(latents)
     tangents = torch.randn(operator.push_chunk, space.dimension, device=device)
     cotangents = torch.randn(operator.pull_chunk, 3, *operator.image_size, device=device)
 
     def forward() -> None:
         with analysis_mode():
-            generator.render(styles)
+            generator.render(styles, condition)
 
     pairs = [
         (seconds(lambda: operator.push(tangents), device), seconds(forward, device)) for _ in range(PAIRS + 1)

@@ -70,21 +70,24 @@ def which(directions: resefa.Directions, text: str) -> resefa.Directions:
     return directions[int(text)] if re.fullmatch(r"-?\d{1,9}", text) else directions[text]
 
 
-def within(directions: resefa.Directions, region: resefa.Region | None) -> resefa.Directions:
-    """The directions with another region to confine edits to, if one is given."""
-    if region is None:
-        return directions
-    return replace(directions, region=expect(region, resefa.Region, "Select Region"), steps_confined=None)
-
-
-def origin_note(directions: resefa.Directions, generator: resefa.Generator) -> str:
-    """What the user should know where directions were made with other weights, else nothing."""
-    if "fingerprint" not in directions.generator or directions.matches(generator):
-        return ""
-    return (
-        f"note: these directions were made with {directions.generator.get('name')}, not with "
-        f"{generator.name}: they may do something else here"
-    )
+def choose(
+    gan: LoadedGAN,
+    latent: resefa.Latent,
+    directions: resefa.Directions,
+    direction: str,
+    region: resefa.Region | None,
+    confine: float,
+    feather: float,
+) -> resefa.Directions:
+    """The direction to move along, after all that the sockets gave was checked; edits are confined to the
+    region if one is given."""
+    gan = expect(gan, LoadedGAN, "Load GAN")
+    latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+    chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
+    if region is not None:
+        region = expect(region, resefa.Region, "Select Region")
+        chosen = replace(chosen, region=region, steps_confined=None)
+    return resefa.prepared(gan.ready(), latent, chosen, confine, feather)
 
 
 class ApplyDirection(io.ComfyNode):
@@ -125,15 +128,10 @@ class ApplyDirection(io.ComfyNode):
         confine_feather: float,
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
-        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-        directions = expect(directions, resefa.Directions, "Factorize Region")
         with computing():
-            generator = gan.ready()
-            chosen = within(which(directions, direction), region)
-            chosen = resefa.prepared(generator, latent, chosen, confine, confine_feather)
+            chosen = choose(gan, latent, directions, direction, region, confine, confine_feather)
             moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
-            return with_image(cls, gan, moved, origin_note(chosen, generator))
+            return with_image(cls, gan, moved, chosen.origin_note(gan.generator))
 
 
 class DirectionSweep(io.ComfyNode):
@@ -176,13 +174,8 @@ class DirectionSweep(io.ComfyNode):
         confine_feather: float,
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
-        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-        directions = expect(directions, resefa.Directions, "Factorize Region")
         with computing():
-            generator = gan.ready()
-            chosen = within(which(directions, direction), region)
-            chosen = resefa.prepared(generator, latent, chosen, confine, confine_feather)
+            chosen = choose(gan, latent, directions, direction, region, confine, confine_feather)
             report = ProgressOfStages(1).stage()
             images = []
             for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):
@@ -190,5 +183,5 @@ class DirectionSweep(io.ComfyNode):
                 images.append(to_comfy(synthesize(gan, moved)))
                 report(index + 1, frames)
         batch = torch.cat(images)
-        notes = (foreign_note(gan, latent), origin_note(chosen, generator))
+        notes = (foreign_note(gan, latent), chosen.origin_note(gan.generator))
         return io.NodeOutput(as_output(batch), ui=with_notes(ui.PreviewImage(batch, cls=cls), *notes))

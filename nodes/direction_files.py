@@ -39,17 +39,11 @@ class LoadDirections(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None) -> bool | str:
-        if file is None:
-            return True
-        try:
-            folders.directions_file(file)
-        except resefa.ReSeFaError as error:
-            return str(error)
-        return True
+        return folders.validated(folders.directions_file, file)
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None) -> str:
-        return "" if file is None else folders.content_hash(folders.directions_file(file))
+        return folders.fingerprint(folders.directions_file, file)
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:

@@ -166,7 +166,7 @@ def with_strips(
     sheet = resefa.contact_sheet(
         [list(row) for row in rows],
         resefa.change_labels(directions),
-        [f"{strength:+g}" if strength else "0" for strength in _STRENGTHS],
+        resefa.sheets.strength_labels(_STRENGTHS),
     )
     ends = resefa.to_pil(torch.cat([rows[0][0], rows[0][len(_STRENGTHS) // 2], rows[0][-1]], dim=2))
     return replace(directions, thumbnail=resefa.encode_thumbnail(ends)), sheet

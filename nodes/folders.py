@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from .. import resefa_core as resefa
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
 _EXTENSIONS = {
-    GENERATORS: {".safetensors", ".pkl", ".pt", ".pth"},
+    GENERATORS: {".safetensors", ".bin", ".pkl", ".pt", ".pth"},
     DIRECTIONS: {".safetensors", ".npy"},
 }
 _LATENTS = "gan_latents"
@@ -130,8 +131,28 @@ def free_file(folder: Path, name: str, extension: str) -> Path:
     return file
 
 
-def content_hash(file: Path) -> str:
-    """SHA-256 of a file, computed again only where its size or time has changed."""
+def validated(find: Callable[[str], object], name: str | None) -> bool | str:
+    """What ComfyUI's check of a file's name answers: True, or why it can't be found.
+
+    Args:
+        find: `generator_file`, `directions_file` or `latent_file`.
+        name: None where it comes from another node, and is not known yet.
+    """
+    if name is None:
+        return True
+    try:
+        find(name)
+    except resefa.ReSeFaError as error:
+        return str(error)
+    return True
+
+
+def fingerprint(find: Callable[[str], Path | None], name: str | None) -> str:
+    """What tells ComfyUI that a file's content has changed, see `validated`: its SHA-256, computed again only
+    where its size or time has changed; or the name where there is no file."""
+    file = None if name is None else find(name)
+    if file is None:
+        return name or ""
     stat = file.stat()
     return _hash(file, stat.st_size, stat.st_mtime_ns)
 

@@ -116,19 +116,35 @@ class SampleGANLatent(io.ComfyNode):
                     tooltip="The class, where the GAN has classes; otherwise ignored.",
                     advanced=True,
                 ),
+                io.String.Input(
+                    "class_name",
+                    default="",
+                    placeholder="golden retriever",
+                    tooltip="The class in words, or part of its name, instead of its number.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=latent_outputs(),
         )
 
     @classmethod
     def execute(
-        cls, gan: LoadedGAN, seed: int, truncation: float, batch_size: int, class_index: int
+        cls,
+        gan: LoadedGAN,
+        seed: int,
+        truncation: float,
+        batch_size: int,
+        class_index: int,
+        class_name: str = "",
     ) -> io.NodeOutput:
         gan = expect(gan, LoadedGAN, "Load GAN")
         seeds = [(seed + i) % (_LARGEST_SEED + 1) for i in range(batch_size)]
         with computing():
             generator = gan.ready()
-            label = class_index if generator.num_classes else None
+            label = None
+            if generator.num_classes:
+                label = generator.find_class(class_name) if class_name.strip() else class_index
             return with_image(cls, gan, generator.sample(seeds, truncation, label))
 
 
@@ -202,17 +218,11 @@ class LoadGANLatent(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None) -> bool | str:
-        if file is None:
-            return True
-        try:
-            folders.latent_file(file)
-        except resefa.ReSeFaError as error:
-            return str(error)
-        return True
+        return folders.validated(folders.latent_file, file)
 
     @classmethod
     def fingerprint_inputs(cls, gan: object, file: str | None) -> str:
-        return "" if file is None else folders.content_hash(folders.latent_file(file))
+        return folders.fingerprint(folders.latent_file, file)
 
     @classmethod
     def execute(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:

@@ -40,20 +40,11 @@ class LoadGAN(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
-        if name is None:
-            return True
-        try:
-            folders.generator_file(name)
-        except resefa.ReSeFaError as error:
-            return str(error)
-        return True
+        return folders.validated(folders.generator_file, name)
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None) -> str:
-        if name is None:
-            return ""
-        file = folders.generator_file(name)
-        return name if file is None else folders.content_hash(file)
+        return folders.fingerprint(folders.generator_file, name)
 
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:

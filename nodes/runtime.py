@@ -110,7 +110,7 @@ def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
     """The images of a batch, `(B, 3, H, W)`, on the CPU; a few at a time, fewer where memory runs out."""
     generator = gan.ready()
     free = int(comfy.model_management.get_free_memory(gan.patcher.load_device))
-    chunk = max(1, min(_BATCH, free // (8 * generator.activation_floats())))
+    chunk = min(_BATCH, resefa.jacobian.images_at_once(generator, free // 2))
     images: list[torch.Tensor] = []
     start = 0
     while start < len(latent):

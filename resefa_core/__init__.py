@@ -21,15 +21,28 @@ from .errors import (
     ReSeFaError,
 )
 from .factorization import factorize
-from .generators import Generator, StyleGAN2, StyleGAN3, WrappedGenerator
+from .generators import (
+    DCGAN,
+    PGGAN,
+    BigGAN,
+    BigGANDeep,
+    Generator,
+    StyleGAN2,
+    StyleGAN3,
+    WrappedGenerator,
+)
 from .jacobian import Jacobian, compute_jacobian, estimate, load_jacobian
 from .latents import PNG_KEY, Latent, stack
 from .regions import PRESETS, Region
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 
 __all__ = [
+    "DCGAN",
+    "PGGAN",
     "PNG_KEY",
     "PRESETS",
+    "BigGAN",
+    "BigGANDeep",
     "CheckpointError",
     "DirectionFileError",
     "Directions",

@@ -21,8 +21,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ._version import __version__
-from .checkpoints import bundled_names, convert_generator, is_generator, load_generator
+from .checkpoints import bundled_names, convert_generator, find_file, is_generator, load_generator
 from .checkpoints import describe as describe_generator
+from .checkpoints.biggan_deep import CONFIG
 from .checkpoints.downloads import catalogue, download, find_entry
 from .directions import Directions, encode_thumbnail
 from .editing import move, prepared, sweep, with_confined_steps
@@ -40,13 +41,13 @@ from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
 from .regions import PRESETS, Region
-from .sheets import contact_sheet, save_png, to_pil
+from .sheets import contact_sheet, save_png, strength_labels, to_pil
 from .tensorfile import read_header
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 _COLUMNS = 8
-_CHECKPOINTS = (".pkl", ".pt", ".pth", ".safetensors")
+_CHECKPOINTS = (".bin", ".pkl", ".pt", ".pth", ".safetensors")
 _STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _JACOBIANS_LIMIT = 4 << 30
 
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "draw images by seed",
         _generate,
         "resefa generate --seeds 0-15 --truncation 0.7 -o faces.png",
+        'resefa generate -g biggan-deep-256 --class "golden retriever" --truncation 0.4 -o dogs.png',
     )
     _add_generator(generate)
     generate.add_argument(
@@ -200,11 +202,12 @@ def _parser() -> argparse.ArgumentParser:
         _convert,
         "resefa convert stylegan2-ffhq-config-f.pkl ffhq.safetensors",
         "resefa convert downloads/ generators/",
+        "resefa convert biggan-deep-256/ biggan-deep-256.safetensors",
         "resefa convert stylegan2_ffhq_lipstick.npy lipstick.safetensors",
         "resefa convert mine.npy mine.safetensors --space w --layers 4-7",
         "resefa convert mouth.safetensors mouth.npy",
     )
-    turn.add_argument("input", type=Path, help="a file, or a folder of generators' files")
+    turn.add_argument("input", type=Path, help="a file, a folder of generators' files, or one with a model")
     turn.add_argument("output", type=Path, help="a file, or a folder")
     turn.add_argument("--origin", default="", help="of a generator: where its weights are from")
     turn.add_argument("--license", default="", help="of a generator")
@@ -277,7 +280,13 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         default=0.7,
         help="1: as drawn, 0: the mean image (default: 0.7)",
     )
-    parser.add_argument("--label", type=int, help="the class, where the generator has classes")
+    parser.add_argument(
+        "--class",
+        "--label",
+        dest="label",
+        metavar="CLASS",
+        help="the class, where the generator has classes: its number, or (part of) its name",
+    )
 
 
 def _add_latent(parser: argparse.ArgumentParser) -> None:
@@ -384,7 +393,10 @@ def _load(options: argparse.Namespace) -> Generator:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ParameterError(f"device {options.device!r} can't be used: {error}") from error
-    return load_generator(options.generator, device)
+    generator = load_generator(options.generator, device)
+    if getattr(options, "label", None) is not None:
+        options.label = generator.find_class(options.label)
+    return generator
 
 
 def _latent(options: argparse.Namespace, generator: Generator) -> Latent:
@@ -512,11 +524,15 @@ def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) 
         same = jacobian.latent.codes.shape == latent.codes.shape and torch.allclose(
             jacobian.latent.codes.cpu(), latent.codes.cpu(), atol=1e-4, rtol=1e-3
         )
+        same = same and (jacobian.latent.truncation, _classes(jacobian.latent)) == (
+            latent.truncation,
+            _classes(latent),
+        )
         space = options.space or generator.spaces[0]
         layers = generator.check_layers(options.layers)
         if not same or (jacobian.space, jacobian.layers) != (space, layers):
             raise LatentError(
-                f"{kept}: an analysis of another latent, space or layers "
+                f"{kept}: an analysis of another latent, class, space or layers "
                 f"(seed {jacobian.latent.seed}, {jacobian.space}, layers {list(jacobian.layers)})"
             )
         return [jacobian]
@@ -544,12 +560,12 @@ def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) 
     return jacobians
 
 
+def _classes(latent: Latent) -> list[int] | None:
+    return None if latent.label is None else latent.label.tolist()
+
+
 def _numbered(directions: Directions, label: str) -> Directions:
     return directions.renamed({i: f"{label} {i}" for i in range(len(directions))})
-
-
-def _signed(strengths: Sequence[float]) -> list[str]:
-    return [f"{strength:+g}" if strength else "0" for strength in strengths]
 
 
 def _table(directions: Directions) -> str:
@@ -584,7 +600,7 @@ def _sweep_sheet(
     return contact_sheet(
         [list(strip) for strip in strips],
         list(directions.names),
-        _signed(strengths),
+        strength_labels(strengths),
         title=title,
     )
 
@@ -621,20 +637,18 @@ def _face_for(options: argparse.Namespace, directions: Directions) -> tuple[Gene
     """The generator and the latent to apply directions to; a note where these are of other weights."""
     generator = _load(options)
     directions.check(generator)
-    made_with = directions.generator.get("fingerprint")
-    if made_with is not None and not directions.matches(generator):
-        print(
-            f"resefa: note: these directions were made with {directions.generator.get('name')!r}, "
-            f"other weights than those of {generator.name!r}; they may do something else here",
-            file=sys.stderr,
-        )
+    note = directions.origin_note(generator)
+    if note:
+        print(_printable(f"resefa: {note}"), file=sys.stderr)
     return generator, _latent(options, generator)
 
 
 def _convert(options: argparse.Namespace) -> None:
     if options.input.is_dir():
-        _convert_folder(options)
-        return
+        if not (options.input / CONFIG).is_file():
+            _convert_folder(options)
+            return
+        options.input = find_file(options.input)
     _refuse_existing(options, options.output)
     endings = (options.input.suffix.lower(), options.output.suffix.lower())
     if endings == (".npy", ".safetensors"):
@@ -807,9 +821,8 @@ def _demo(options: argparse.Namespace) -> None:
         rows += [list(strip) for strip in sweep(generator, latent, directions, _STRENGTHS)]
         labels += list(directions.names)
     title = f"Directions found for the mouth and for the eyes, seed {options.seed}"
-    save_png(
-        contact_sheet(rows, labels, _signed(_STRENGTHS), title=title), folder / "sheet.png", overwrite=True
-    )
+    sheet = contact_sheet(rows, labels, strength_labels(_STRENGTHS), title=title)
+    save_png(sheet, folder / "sheet.png", overwrite=True)
     print(f"The face:             {folder / 'face.png'}")
     print(f"What directions do:   {folder / 'sheet.png'}")
     print(f"Direction files:      {folder / 'mouth.safetensors'}, {folder / 'eyes.safetensors'}")

@@ -203,6 +203,15 @@ class Directions:
         """Whether they were made with exactly this generator's weights."""
         return self.generator.get("fingerprint") == generator.fingerprint
 
+    def origin_note(self, generator: Generator) -> str:
+        """What people should know where they were made with other weights, else nothing."""
+        if "fingerprint" not in self.generator or self.matches(generator):
+            return ""
+        return (
+            f"note: these directions were made with {self.generator.get('name')}, other weights than those "
+            f"of {generator.name}: they may do something else here"
+        )
+
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write a direction file, atomically.
 

@@ -241,7 +241,7 @@ def with_confined_steps(
         latent = latent[:1].map_tensors(torch.clone).to(generator.device, torch.float32)
         gate = Gate(region.feather(feather), 1.0)
         base = generator.styles(latent)
-        label = None if latent.label is None else latent.label.to(generator.device)
+        condition = generator.condition(latent)
         space = latent_space(generator, latent, directions.space, directions.layers)
         vectors = directions.vectors.flatten(1).to(generator.device)
 
@@ -258,7 +258,7 @@ def with_confined_steps(
                         else style
                         for i, style in enumerate(base)
                     ]
-                    return generator.render(styles, label)
+                    return generator.render(styles, condition)
 
                 zero = torch.zeros((), device=generator.device)
                 tangent: Tensor = jvp(image, (zero,), (torch.ones_like(zero),))[1]

@@ -270,7 +270,8 @@ class MatrixFreeJacobian(Jacobian):
         if self._kept_operator is None:
             if self._generator is None:
                 raise JacobianError("this analysis was detached from its generator: attach it to one")
-            self._kept_operator = _operator_at(self._generator, self.latent, self.space, self.layers)
+            budget = memory_for(self._generator.device) // 2
+            self._kept_operator = _operator_at(self._generator, self.latent, self.space, self.layers, budget)
         return self._kept_operator
 
     def release(self) -> None:
@@ -353,8 +354,9 @@ class _Operator:
     def __init__(self, generator: Generator, latent: Latent, space: LatentSpace, budget: int) -> None:
         self.space = space
         with analysis_mode():
-            label = None if latent.label is None else latent.label.to(generator.device)
-            self.linearization: Linearization = generator.linearize(generator.styles(latent), label)
+            self.linearization: Linearization = generator.linearize(
+                generator.styles(latent), generator.condition(latent)
+            )
         self.device = generator.device
         resolution = self.linearization.image.shape[-1]
         side = min(resolution, ANALYSIS_SIDE)
@@ -507,12 +509,10 @@ def compute_jacobian(
     _check_one(generator, latent)
     with analysis_mode():
         described = generator.describe()
-        analysed_generator = as_float32(generator)
         latent = latent.map_tensors(torch.clone)
-        point = latent.to(generator.device, torch.float32)
         budget = memory_for(generator.device) if memory_budget is None else memory_budget
-        chosen = latent_space(analysed_generator, point, space, layers)
-        operator = _Operator(analysed_generator, point, chosen, budget // 2)
+        operator = _operator_at(generator, latent, space, layers, budget // 2)
+        chosen = operator.space
         common: dict[str, Any] = {
             "space": chosen.name,
             "layers": chosen.layers,
@@ -549,10 +549,7 @@ def estimate(
     """
     _check_one(generator, latent)
     with analysis_mode():
-        analysed_generator = as_float32(generator)
-        point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
-        chosen = latent_space(analysed_generator, point, space, layers)
-        return _estimate(_Operator(analysed_generator, point, chosen, memory_for(generator.device)))
+        return _estimate(_operator_at(generator, latent, space, layers, memory_for(generator.device)))
 
 
 def _check_one(generator: Generator, latent: Latent) -> None:
@@ -683,7 +680,8 @@ def _attach(
 ) -> MatrixFreeJacobian:
     if generator is None:
         raise JacobianError("a matrix-free Jacobian needs its generator: pass generator=...")
-    operator = _operator_at(generator, common["latent"], common["space"], common["layers"])
+    budget = memory_for(generator.device) // 2
+    operator = _operator_at(generator, common["latent"], common["space"], common["layers"], budget)
     space = operator.space
     if (space.shape, operator.image_size) != (common["shape"], common["image_size"]):
         raise JacobianError(f"its shape is {common['shape']}, the generator's in {space.name} {space.shape}")
@@ -691,12 +689,14 @@ def _attach(
     return MatrixFreeJacobian(generator, sketch, operator, **common)
 
 
-def _operator_at(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]) -> _Operator:
+def _operator_at(
+    generator: Generator, latent: Latent, space: str | None, layers: Iterable[int] | None, budget: int
+) -> _Operator:
     with analysis_mode():
         float32 = as_float32(generator)
         point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
         chosen = latent_space(float32, point, space, layers)
-        return _Operator(float32, point, chosen, memory_for(generator.device) // 2)
+        return _Operator(float32, point, chosen, budget)
 
 
 class _FullPrecision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
 import numpy as np
@@ -103,6 +103,11 @@ def change_labels(directions: Directions) -> list[str]:
         f"{name}\n{ratio:,.0f}× more inside" if inside > 0 else name
         for name, ratio, inside in zip(directions.names, ratios, known, strict=True)
     ]
+
+
+def strength_labels(strengths: Iterable[float]) -> list[str]:
+    """Strengths with their signs, as columns are headed."""
+    return [f"{strength:+g}" if strength else "0" for strength in strengths]
 
 
 def save_png(

@@ -37,7 +37,7 @@ DTYPES = {
     "I64": torch.int64,
     "U8": torch.uint8,
 }
-_HASH = "modelspec.hash_sha256"
+HASH_KEY = "modelspec.hash_sha256"
 
 
 def read_tensors(
@@ -68,7 +68,7 @@ def parse_tensors(
     except (SafetensorError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as problem:
         raise error(f"{file}: damaged safetensors file: {problem}") from problem
     _check_tensors(file, tensors, error)
-    expected = metadata.get(_HASH)
+    expected = metadata.get(HASH_KEY)
     if expected is not None and expected != hash_tensors(tensors):
         raise error(f"{file}: the tensors do not match the file's SHA-256: it was damaged or altered")
     return tensors, metadata
@@ -225,7 +225,7 @@ def pack_tensors(
     """The bytes that `write_tensors` writes."""
     tensors = _unshared(tensors)
     _check_tensors(file, tensors, error)
-    data = safetensors.torch.save(tensors, {**metadata, _HASH: hash_tensors(tensors)})
+    data = safetensors.torch.save(tensors, {**metadata, HASH_KEY: hash_tensors(tensors)})
     (length,) = struct.unpack("<Q", data[:8])
     if length > MAX_HEADER_BYTES:
         raise error(f"{file}: {length} bytes of names, texts and pictures, more than {MAX_HEADER_BYTES}")

@@ -96,7 +96,7 @@ def image_of_vector(generator: Generator, latent: Latent, space: str, layers: tu
             Style(generator.style(i, (codes + offset)[:, i]) + styles_offset[i])
             for i in range(generator.num_layers)
         ]
-        return generator.render(styles, latent.label)[0]
+        return generator.render(styles, generator.condition(latent))[0]
 
     return image
 

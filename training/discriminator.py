@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resefa_core.generators.mapping import FullyConnected
+
 _GAIN = math.sqrt(2.0)
 
 
@@ -24,19 +26,6 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.conv2d(x, self.weight * self.scale, self.bias, padding=self.weight.shape[2] // 2)
         return x if self.bias is None else F.leaky_relu(x, 0.2) * _GAIN
-
-
-class Linear(nn.Module):
-    """A linear layer with equalized learning rate."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.scale = 1.0 / math.sqrt(inputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
 
 
 class Block(nn.Module):
@@ -69,8 +58,8 @@ class Discriminator(nn.Module):
         for index, resolution in enumerate(self.resolutions):
             self.add_module(f"b{resolution}", Block(channels[index], channels[index + 1]))
         self.conv = Convolution(channels[-1] + 1, channels[-1], 3)
-        self.hidden = Linear(16 * channels[-1], channels[-1])
-        self.logit = Linear(channels[-1], 1)
+        self.hidden = FullyConnected(16 * channels[-1], channels[-1])
+        self.logit = FullyConnected(channels[-1], 1)
 
     def forward(self, image: Tensor) -> Tensor:
         x = None

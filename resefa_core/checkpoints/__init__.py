@@ -11,9 +11,19 @@ import torch
 
 from ..errors import CheckpointError
 from ..generators.base import Generator
-from . import genforce, nvidia_pickle, nvidia_safetensors, rosinality, tensorflow_pickle
+from . import (
+    biggan,
+    biggan_deep,
+    dcgan,
+    genforce,
+    nvidia_pickle,
+    nvidia_safetensors,
+    pggan,
+    rosinality,
+    tensorflow_pickle,
+)
 from .container import Content, open_file
-from .conversion import convert_generator, nvidia_form
+from .conversion import arguments_of, convert_generator
 from .unpickling import kind_of
 from .weights import Weights
 
@@ -27,7 +37,17 @@ __all__ = [
     "read_weights",
 ]
 
-READERS = (nvidia_safetensors, nvidia_pickle, tensorflow_pickle, rosinality, genforce)
+READERS = (
+    nvidia_safetensors,
+    nvidia_pickle,
+    tensorflow_pickle,
+    rosinality,
+    genforce,
+    biggan_deep,
+    biggan,
+    pggan,
+    dcgan,
+)
 _ABOUT = {"resefa.layout": "converted from"}
 BUNDLED = Path(__file__).parent.parent / "bundled"
 
@@ -52,7 +72,8 @@ def load_generator(
 
 
 def find_file(name: str | PathLike[str]) -> Path:
-    """The file of a bundled generator's name, or of a path.
+    """The file of a bundled generator's name, or of a path, which may be a folder with `config.json` and the
+    weights beside it.
 
     Raises:
         CheckpointError: neither is there.
@@ -60,6 +81,8 @@ def find_file(name: str | PathLike[str]) -> Path:
     file = BUNDLED / f"{name}.safetensors"
     if "/" in str(name) or "\\" in str(name) or not _is_file(file):
         file = Path(name)
+    if _is_file(file / biggan_deep.CONFIG):
+        file = next((file / each for each in biggan_deep.WEIGHTS if _is_file(file / each)), file)
     if not _is_file(file):
         raise CheckpointError(
             f"{name}: no such file, and not a bundled generator; bundled: {', '.join(bundled_names())}"
@@ -103,7 +126,7 @@ def describe(name: str | PathLike[str]) -> dict[str, Any]:
     dtypes = {str(lazy.dtype).removeprefix("torch.") for lazy in weights.tensors.values()}
     return {
         "kind": "generator",
-        "name": weights.file.stem,
+        "name": weights.title,
         "layout": weights.layout,
         "architecture": weights.architecture,
         "resolution": outline.resolution,
@@ -114,7 +137,7 @@ def describe(name: str | PathLike[str]) -> dict[str, Any]:
         "edits can be confined": outline.can_confine,
         "parameters": sum(parameter.numel() for parameter in outline.parameters()),
         "stored as": sorted(dtypes),
-        "arguments": json.dumps(nvidia_form(weights)),
+        "arguments": json.dumps(arguments_of(weights)),
         **{_ABOUT.get(key, key.rpartition(".")[2]): text for key, text in weights.about.items()},
     }
 

@@ -1,8 +1,10 @@
-"""Generators from any layout that is read, written as safetensors under NVIDIA's names, losslessly."""
+"""Generators from any layout that is read, written as safetensors under the names of our classes (for the
+StyleGANs, NVIDIA's), losslessly."""
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, DTYPES, MAX_HEADER_BYTES, hash_tensors, write_bytes
+from ..tensorfile import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, write_bytes
 from .container import open_file
 from .nvidia_safetensors import check_hash
 from .weights import Lazy, Weights
@@ -26,6 +28,14 @@ _MAPPING = {
     "mapping_features": "layer_features",
     "embed_features": "embed_features",
     "lr_multiplier": "lr_multiplier",
+}
+_IMPLEMENTATIONS = {
+    "biggan": "https://github.com/ajbrock/BigGAN-PyTorch",
+    "biggan-deep": "https://github.com/huggingface/pytorch-pretrained-BigGAN",
+    "dcgan": "https://github.com/pytorch/examples",
+    "pggan": "https://github.com/genforce/genforce",
+    "stylegan2": "https://github.com/NVlabs/stylegan3",
+    "stylegan3": "https://github.com/NVlabs/stylegan3",
 }
 _SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 
@@ -76,7 +86,7 @@ def convert_generator(
     content = open_file(source)
     with torch.inference_mode(False), torch.no_grad():
         weights = read_weights(content)
-        weights.outline()
+        resolution = weights.outline().resolution
         check_hash(content)
         total, done = 2 * len(weights.tensors), 0
 
@@ -88,35 +98,37 @@ def convert_generator(
 
         tensors = _Tensors(weights.tensors, advance)
         try:
-            about = _metadata(weights, origin, license)
-            about["modelspec.hash_sha256"] = hash_tensors(tensors)
+            about = _metadata(weights, resolution, origin, license)
+            about[HASH_KEY] = hash_tensors(tensors)
             write_bytes(output, _chunks(tensors, about), CheckpointError, overwrite)
         except DAMAGE as problem:
             raise CheckpointError(f"{source}: can't be converted: {problem}") from problem
     return weights
 
 
-def _metadata(weights: Weights, origin: str, license: str) -> dict[str, str]:
+def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> dict[str, str]:
     layout = weights.about.get("resefa.layout", weights.layout)
     metadata = {
         "format": "pt",
         "arch": weights.architecture,
-        "init_kwargs": json.dumps(nvidia_form(weights)),
+        "init_kwargs": json.dumps(arguments_of(weights)),
         "resefa.layout": layout,
         "resefa.version": __version__,
         "resefa.origin": origin or weights.about.get("resefa.origin", ""),
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": weights.architecture,
-        "modelspec.implementation": "https://github.com/NVlabs/stylegan3",
-        "modelspec.title": weights.about.get("modelspec.title", weights.file.stem),
+        "modelspec.implementation": _IMPLEMENTATIONS[weights.architecture],
+        "modelspec.title": weights.about.get("modelspec.title", weights.title),
         "modelspec.license": license or weights.about.get("modelspec.license", ""),
-        "modelspec.resolution": "{0}x{0}".format(weights.arguments["img_resolution"]),
+        "modelspec.resolution": f"{resolution}x{resolution}",
     }
     return {key: text for key, text in metadata.items() if text}
 
 
-def nvidia_form(weights: Weights) -> dict[str, Any]:
-    """The arguments as NVIDIA's class of that architecture takes them."""
+def arguments_of(weights: Weights) -> dict[str, Any]:
+    """The arguments as NVIDIA's class of that architecture takes them; of other architectures, as ours do."""
+    if not weights.architecture.startswith("stylegan"):
+        return dict(weights.arguments)
     arguments = {
         key: value for key, value in weights.arguments.items() if value is not None or key == "conv_clamp"
     }
@@ -137,12 +149,9 @@ def _chunks(tensors: _Tensors, metadata: dict[str, str]) -> Iterator[bytes | mem
         lazy = tensors.lazies[name]
         if lazy.dtype not in _NAMES:
             raise ValueError(f"tensor {name[:80]!r} has type {lazy.dtype}")
-        size = lazy.dtype.itemsize
-        for side in lazy.shape:
-            size *= side
-        offsets = [start, start + size]
-        header[name] = {"dtype": _NAMES[lazy.dtype], "shape": list(lazy.shape), "data_offsets": offsets}
-        start += size
+        end = start + math.prod(lazy.shape) * lazy.dtype.itemsize
+        header[name] = {"dtype": _NAMES[lazy.dtype], "shape": list(lazy.shape), "data_offsets": [start, end]}
+        start = end
     text = json.dumps(header).encode("utf-8")
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER_BYTES:

@@ -12,11 +12,9 @@ import re
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
-from ..tensorfile import DAMAGE
 from .container import Content, Unpickled
-from .state_dict import Change, convolution, first, has_names, plane, renamed, tensors_of
-from .weights import Weights, check_filters, stylegan2_arguments
+from .state_dict import Change, convolution, first, has_names, plane, plus_one, renamed, tensors_of
+from .weights import Weights, check_filters, explained, stylegan2_arguments
 
 DESCRIPTION = "StyleGAN2 of Hammer or genforce (.pth with generator_smooth)"
 _HAMMER, _GENFORCE = "Hammer", "genforce"
@@ -56,20 +54,16 @@ def read(content: Content) -> Weights:
     """
     assert isinstance(content, Unpickled)
     file = content.file
-    layout = _HAMMER
-    try:
+    with explained(file, f"no StyleGAN2 of {_HAMMER}"):
         found = tensors_of(_found(content.root))
-        layout = _GENFORCE if "truncation.w_avg" in found else _HAMMER
+    layout = _GENFORCE if "truncation.w_avg" in found else _HAMMER
+    with explained(file, f"no StyleGAN2 of {layout}"):
         if any(name.startswith("synthesis.residual") for name in found):
             raise ValueError("its architecture is 'resnet': 'skip' is supported")
         check_filters(lazy for name, lazy in found.items() if re.fullmatch(_FILTER, name))
         kept = {name: lazy for name, lazy in found.items() if not re.fullmatch(_FILTER, name)}
         tensors = renamed(kept, _genforce_rule if layout == _GENFORCE else _hammer_rule)
         arguments = stylegan2_arguments(tensors)
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no StyleGAN2 of {layout}: {problem} is missing") from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: no StyleGAN2 of {layout}: {problem}") from problem
     return Weights(file, layout, "stylegan2", arguments, tensors)
 
 
@@ -101,14 +95,10 @@ def _genforce_rule(name: str) -> tuple[str, Change | None] | None:
         return None
     new, change = known
     if new.endswith(".affine.bias"):
-        return new, _plus_one
+        return new, plus_one
     if new.endswith(".conv0.weight"):
         return new, _flipped
     return new, change
-
-
-def _plus_one(tensor: Tensor) -> Tensor:
-    return tensor.clone().add_(1)
 
 
 def _flipped(tensor: Tensor) -> Tensor:

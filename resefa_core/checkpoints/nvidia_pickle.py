@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, MAX_TENSORS
+from ..tensorfile import MAX_TENSORS
 from . import nvidia_arguments
 from .container import Content, Unpickled
 from .unpickling import Name, Record, StoredArray, StoredTensor, kind_of, said
-from .weights import Lazy, Weights, check_filters
+from .weights import Lazy, Weights, check_filters, explained
 
 DESCRIPTION = "NVIDIA's StyleGAN2-ADA and StyleGAN3 pickles (.pkl)"
 _LAYOUT = "NVIDIA pickle"
@@ -93,7 +92,7 @@ def read(content: Content) -> Weights:
     assert isinstance(content, Unpickled)
     file, network = content.file, _network(content.root)
     assert network is not None
-    try:
+    with explained(file, "a generator that is not supported"):
         modules = dict(_modules(network, "", 0))
         if sum(module.size for module in modules.values()) > MAX_TENSORS:
             raise ValueError(f"it has more than {MAX_TENSORS} parameters")
@@ -109,10 +108,6 @@ def read(content: Content) -> Weights:
             arguments = nvidia_arguments.stylegan3(given, tensors)
         else:
             raise ValueError(_what_it_is(network, modules))
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: a generator that is not supported: {problem} is missing") from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: a generator that is not supported: {problem}") from problem
     return Weights(file, _LAYOUT, architecture, arguments, tensors)
 
 

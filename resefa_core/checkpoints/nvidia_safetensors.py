@@ -15,15 +15,14 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, DTYPES, hash_tensors
+from ..tensorfile import DTYPES, HASH_KEY, hash_tensors
 from . import nvidia_arguments
 from .container import Content, Tensors
-from .weights import Lazy, Weights, check_filters
+from .weights import Lazy, Weights, check_filters, explained
 
 DESCRIPTION = "StyleGAN2 or StyleGAN3 as safetensors with NVIDIA's tensor names (mapping.*, synthesis.*)"
 _LAYOUT = "safetensors, NVIDIA's tensor names"
-_HASH = "modelspec.hash_sha256"
-_ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.author", "modelspec.title")
+ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.author", "modelspec.title")
 
 
 def detect(content: Content) -> bool:
@@ -50,39 +49,35 @@ def read(content: Content) -> Weights:
             f"expected {found!r}"
         )
     try:
-        tensors = _tensors(content)
-        given = json.loads(metadata.get("init_kwargs", "{}"))
-        if not isinstance(given, dict):
-            raise ValueError("init_kwargs is no JSON object")
-        if architecture == "stylegan2":
-            check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
-            arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
-        else:
-            arguments = nvidia_arguments.stylegan3(given, tensors)
+        with explained(file, f"its tensors do not make a {architecture}"):
+            tensors = tensors_in(content)
+            given = json.loads(metadata.get("init_kwargs", "{}"))
+            if not isinstance(given, dict):
+                raise ValueError("init_kwargs is no JSON object")
+            if architecture == "stylegan2":
+                check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
+                arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
+            else:
+                arguments = nvidia_arguments.stylegan3(given, tensors)
     except (SafetensorError, OSError) as problem:
         raise CheckpointError(f"{file}: damaged safetensors file: {problem}") from problem
-    except KeyError as problem:
-        raise CheckpointError(
-            f"{file}: its tensors do not make a {architecture}: {problem} is missing"
-        ) from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: its tensors do not make a {architecture}: {problem}") from problem
-    about = {key: metadata[key] for key in _ABOUT if key in metadata}
+    about = {key: metadata[key] for key in ABOUT if key in metadata}
     return Weights(file, _LAYOUT, architecture, arguments, tensors, about)
 
 
 def check_hash(content: Content) -> None:
     """Raise CheckpointError where a safetensors file says what its tensors' SHA-256 is, and it is not."""
-    if not isinstance(content, Tensors) or _HASH not in content.metadata:
+    if not isinstance(content, Tensors) or HASH_KEY not in content.metadata:
         return
-    tensors = {name: lazy.read() for name, lazy in _tensors(content).items()}
-    if hash_tensors(tensors) != content.metadata[_HASH]:
+    tensors = {name: lazy.read() for name, lazy in tensors_in(content).items()}
+    if hash_tensors(tensors) != content.metadata[HASH_KEY]:
         raise CheckpointError(
             f"{content.file}: the tensors do not match the file's SHA-256: it was damaged or altered"
         )
 
 
-def _tensors(content: Tensors) -> dict[str, Lazy]:
+def tensors_in(content: Tensors) -> dict[str, Lazy]:
+    """The tensors of a safetensors file, still on the disk."""
     opened: Any = safetensors.safe_open(content.file, framework="pt")
     tensors = {}
     for name in sorted(content.names):

@@ -6,11 +6,9 @@ import re
 
 import torch
 
-from ..errors import CheckpointError
-from ..tensorfile import DAMAGE
 from .container import Content, Unpickled
 from .state_dict import Change, convolution, first, has_names, plane, renamed, tensors_of
-from .weights import MEAN_CODE, Lazy, Weights, check_filters, stylegan2_arguments, with_mean_code
+from .weights import MEAN_CODE, Lazy, Weights, check_filters, explained, stylegan2_arguments, with_mean_code
 
 DESCRIPTION = "StyleGAN2 of rosinality's stylegan2-pytorch (.pt with g_ema)"
 _LAYOUT = "rosinality's stylegan2-pytorch"
@@ -42,7 +40,7 @@ def read(content: Content) -> Weights:
     assert isinstance(content, Unpickled)
     assert isinstance(content.root, dict)
     file = content.file
-    try:
+    with explained(file, f"no generator of {_LAYOUT}"):
         found = tensors_of(content.root["g_ema"])
         check_filters(lazy for name, lazy in found.items() if re.fullmatch(_FILTER, name))
         tensors = renamed({n: lazy for n, lazy in found.items() if not re.fullmatch(_FILTER, n)}, _rule)
@@ -51,10 +49,6 @@ def read(content: Content) -> Weights:
             tensors[MEAN_CODE] = mean.then(torch.flatten)
         arguments = stylegan2_arguments(tensors)
         tensors = with_mean_code(tensors)
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no generator of {_LAYOUT}: {problem} is missing") from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: no generator of {_LAYOUT}: {problem}") from problem
     return Weights(file, _LAYOUT, "stylegan2", arguments, tensors)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from safetensors import SafetensorError
 from torch import Tensor
 
+from .container import Content, Tensors
+from .nvidia_safetensors import ABOUT, tensors_in
 from .unpickling import StoredArray, StoredTensor, kind_of
 from .weights import Lazy
 
@@ -31,6 +34,26 @@ def tensors_of(value: object) -> dict[str, Lazy]:
             raise ValueError(f"{name[:80]!r} is {kind_of(tensor)}, which is not known here")
         found[name.removeprefix(_PARALLEL) if parallel else name] = Lazy.of(tensor, name)
     return found
+
+
+def named_tensors(content: Content, root: object = None) -> dict[str, Lazy]:
+    """The tensors of a safetensors file, or of a pickled state dict (`root`, else all that was pickled).
+
+    Raises:
+        ValueError: it is no dictionary of tensors, or damaged.
+    """
+    if not isinstance(content, Tensors):
+        return tensors_of(content.root if root is None else root)
+    try:
+        return tensors_in(content)
+    except (SafetensorError, OSError) as problem:
+        raise ValueError(f"damaged safetensors file: {problem}") from problem
+
+
+def about_of(content: Content) -> dict[str, str]:
+    """What a safetensors file that `convert` wrote says of itself, and `init_kwargs`, the arguments."""
+    metadata = content.metadata if isinstance(content, Tensors) else {}
+    return {key: metadata[key] for key in (*ABOUT, "init_kwargs") if key in metadata}
 
 
 def has_names(value: object, *names: str) -> bool:
@@ -75,3 +98,8 @@ def plane(tensor: Tensor) -> Tensor:
 def first(tensor: Tensor) -> Tensor:
     """`(1, ...)` as `(...)`."""
     return tensor[0]
+
+
+def plus_one(tensor: Tensor) -> Tensor:
+    """A style's bias from where 1 is added to it when it is used."""
+    return tensor.clone().add_(1)

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, MAX_TENSORS
+from ..tensorfile import MAX_TENSORS
 from .container import Content, Unpickled
-from .state_dict import Change, convolution, first, plane, renamed
+from .state_dict import Change, convolution, first, plane, plus_one, renamed
 from .unpickling import Name, Record, kind_of, said
-from .weights import Lazy, Weights, stylegan2_arguments
+from .weights import Lazy, Weights, explained, stylegan2_arguments
 
 DESCRIPTION = "StyleGAN2 for TensorFlow by NVIDIA (.pkl)"
 _LAYOUT = "NVIDIA TensorFlow pickle"
@@ -90,7 +89,7 @@ def read(content: Content) -> Weights:
     assert isinstance(content, Unpickled)
     file, network = content.file, _network(content.root)
     assert network is not None
-    try:
+    with explained(file, "no StyleGAN2 for TensorFlow"):
         options = _options(network)
         found = list(itertools.islice(_variables(network, "", 0), MAX_TENSORS + 1))
         if len(found) > MAX_TENSORS:
@@ -102,10 +101,6 @@ def read(content: Content) -> Weights:
         arguments = stylegan2_arguments(
             tensors, options.get("mapping_lrmul", 0.01), options.get("conv_clamp")
         )
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no StyleGAN2 for TensorFlow: {problem} is missing") from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: no StyleGAN2 for TensorFlow: {problem}") from problem
     return Weights(file, _LAYOUT, "stylegan2", arguments, tensors)
 
 
@@ -187,14 +182,10 @@ def _flipped_kernel(tensor: Tensor) -> Tensor:
     return torch.flip(_kernel(tensor), (2, 3))
 
 
-def _plus_one(tensor: Tensor) -> Tensor:
-    return tensor.clone().add_(1)
-
-
 _PARTS: dict[str, tuple[str, Change | None]] = {
     "weight": ("weight", _kernel),
     "bias": ("bias", None),
     "noise_strength": ("noise_strength", None),
     "mod_weight": ("affine.weight", _transposed),
-    "mod_bias": ("affine.bias", _plus_one),
+    "mod_bias": ("affine.bias", plus_one),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,25 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
 from ..generators.base import Generator
-from ..generators.stylegan2 import MappingNetwork, StyleGAN2
+from ..generators.biggan import BigGAN
+from ..generators.biggan_deep import BigGANDeep
+from ..generators.dcgan import DCGAN
+from ..generators.mapping import MappingNetwork
+from ..generators.pggan import PGGAN
+from ..generators.stylegan2 import StyleGAN2
 from ..generators.stylegan3 import StyleGAN3
 from ..latents import draw_noise
 from ..tensorfile import DAMAGE
 from .unpickling import StoredArray, StoredTensor, kind_of
 
-GENERATORS: dict[str, type[Generator]] = {"stylegan2": StyleGAN2, "stylegan3": StyleGAN3}
+GENERATORS: dict[str, type[Generator]] = {
+    "biggan": BigGAN,
+    "biggan-deep": BigGANDeep,
+    "dcgan": DCGAN,
+    "pggan": PGGAN,
+    "stylegan2": StyleGAN2,
+    "stylegan3": StyleGAN3,
+}
 FILTERS = ("resample_filter",)
 MEAN_CODE = "mapping.w_avg"
 _MEAN_DRAWS = 4096
@@ -62,10 +75,11 @@ class Weights:
     Attributes:
         file: the file.
         layout: what kind of file it is, in words.
-        architecture: `"stylegan2"` or `"stylegan3"`.
+        architecture: one of `GENERATORS`.
         arguments: what the class of that architecture is built with.
-        tensors: by NVIDIA's names, in the type that the file has.
+        tensors: by the names of that class, in the type that the file has.
         about: what the file says about itself: origin, license and the like.
+        name: what to call it, where the file's own name says nothing.
     """
 
     file: Path
@@ -74,6 +88,12 @@ class Weights:
     arguments: dict[str, Any]
     tensors: dict[str, Lazy]
     about: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, or the file's."""
+        return self.name or self.file.stem
 
     def outline(self) -> Generator:
         """The generator without numbers, after its tensors' names and shapes were compared.
@@ -105,14 +125,14 @@ class Weights:
                 own[name].copy_(tensor)
                 if not tensor.is_floating_point() or not bool(own[name].isfinite().all()):
                     raise ValueError(f"tensor {name[:80]!r} is not all finite floating-point numbers")
-        generator.name = self.file.stem
+        generator.name = self.title
         return generator.eval()
 
     def _needed(self) -> dict[str, Lazy]:
         return {name: lazy for name, lazy in self.tensors.items() if not name.endswith(FILTERS)}
 
-    def _explained(self) -> _Explained:
-        return _Explained(self.file, self.architecture)
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self.file, f"its tensors do not make a {self.architecture}")
 
 
 class _Undrawn(TorchFunctionMode):
@@ -124,21 +144,15 @@ class _Undrawn(TorchFunctionMode):
         return (torch.empty if function is torch.randn else function)(*args, **(kwargs or {}))
 
 
-class _Explained:
-    """Turns what goes wrong with a file's content into CheckpointError."""
-
-    def __init__(self, file: Path, architecture: str) -> None:
-        self.file, self.architecture = file, architecture
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        if isinstance(problem, DAMAGE):
-            said = f"{problem} is missing" if isinstance(problem, KeyError) else problem
-            raise CheckpointError(
-                f"{self.file}: its tensors do not make a {self.architecture}: {said}"
-            ) from problem
+@contextmanager
+def explained(file: Path, what: str) -> Iterator[None]:
+    """Turns what goes wrong with a file's content into CheckpointError: `file: what: the problem`."""
+    try:
+        yield
+    except KeyError as problem:
+        raise CheckpointError(f"{file}: {what}: {problem} is missing") from problem
+    except DAMAGE as problem:
+        raise CheckpointError(f"{file}: {what}: {problem}") from problem
 
 
 def _compare(expected: Mapping[str, torch.Size], found: Mapping[str, Lazy]) -> None:

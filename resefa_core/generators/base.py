@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ..errors import LatentError
 from ..latents import Latent, draw_noise
+from .classes import find_name
 from .linearization import Linearization
 from .styles import Gate, State, Style
 
@@ -48,6 +49,7 @@ class Generator(nn.Module, ABC):
         latent_dim: D, the size of one code.
         layer_sizes: the number of style channels of each layer.
         num_classes: how many classes the model knows, 0 if none.
+        class_names: what they are called, where that is known; see `find_class`.
         spaces: the latent spaces in which directions can be found; the first is the default.
         has_mapping: whether noise passes a mapping network (`w`) or drives the layers itself (`z`).
         can_confine: whether codes may vary over the image.
@@ -61,6 +63,7 @@ class Generator(nn.Module, ABC):
     latent_dim: int
     layer_sizes: tuple[int, ...]
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
     spaces: tuple[str, ...]
     has_mapping: bool = False
     can_confine: bool = False
@@ -73,8 +76,12 @@ class Generator(nn.Module, ABC):
         """The codes that truncation pulls towards, `(L, D)`."""
         return torch.zeros(self.num_layers, self.latent_dim, device=self.device, dtype=self.dtype)
 
+    def condition(self, latent: Latent) -> Tensor | None:
+        """What an image depends on beside its styles, `(B, ...)`, for `begin`: the classes by default."""
+        return None if latent.label is None else latent.label.to(self.device)
+
     @abstractmethod
-    def begin(self, batch_size: int, label: Tensor | None) -> State:
+    def begin(self, batch_size: int, condition: Tensor | None) -> State:
         """The state before the first layer."""
 
     @abstractmethod
@@ -162,7 +169,7 @@ class Generator(nn.Module, ABC):
         """
         seeds = tuple(int(s) for s in seed) if isinstance(seed, Sequence) else (int(seed),)
         labels = self._check_label(label, len(seeds))
-        z = draw_noise(seeds, self.z_dim).to(self.device, self.dtype)
+        z = self.draw(seeds).to(self.device, self.dtype)
         with torch.no_grad():
             codes = self.codes_of_noise(z, labels, truncation, truncation_layers)
         return Latent(
@@ -174,6 +181,10 @@ class Generator(nn.Module, ABC):
             truncation_layers=truncation_layers,
             generator=self.fingerprint,
         )
+
+    def draw(self, seeds: Sequence[int]) -> Tensor:
+        """The noise of seeds, `(B, z_dim)`, float32: standard normal by default."""
+        return draw_noise(seeds, self.z_dim)
 
     def codes_of_noise(
         self, z: Tensor, label: Tensor | None, truncation: float, truncation_layers: int | None = None
@@ -207,6 +218,29 @@ class Generator(nn.Module, ABC):
         if not all(0 <= x < self.num_classes for x in labels):
             raise LatentError(f"class {labels} is out of range: expected [0, {self.num_classes - 1}]")
         return torch.tensor(labels, device=self.device)
+
+    def find_class(self, words: str) -> int:
+        """A class by its number, its name, or a part of its name that no other name has.
+
+        Raises:
+            LatentError: none or several of that name; it lists those that come close.
+
+        Example:
+            >>> from resefa_core import BigGANDeep
+            >>> BigGANDeep(channel_width=8).find_class("golden retriever")
+            207
+        """
+        text = " ".join(words.lower().split())
+        if self.num_classes == 0:
+            raise LatentError(f"class {words[:80]!r} was given, but this {self.architecture} has no classes")
+        if re.fullmatch(r"[0-9]{1,9}", text) and int(text) < self.num_classes:
+            return int(text)
+        if not self.class_names:
+            raise LatentError(
+                f"class {words[:80]!r}: the names of this {self.architecture}'s classes are not known: "
+                f"expected a number in [0, {self.num_classes - 1}]"
+            )
+        return find_name(text, self.class_names)
 
     def check_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
         """Sorted, distinct layer indices; all layers for None."""
@@ -321,16 +355,16 @@ class Generator(nn.Module, ABC):
             deltas = [delta + offset for delta, offset in zip(deltas, offsets, strict=True)]
         return deltas
 
-    def render(self, styles: Sequence[Style], label: Tensor | None = None) -> Tensor:
+    def render(self, styles: Sequence[Style], condition: Tensor | None = None) -> Tensor:
         """The image `(B, 3, H, W)` of one style per layer; differentiable."""
-        state = self.begin(styles[0].base.shape[0], label)
+        state = self.begin(styles[0].base.shape[0], condition)
         for layer, style in enumerate(styles):
             state = self.step(layer, state, style)
         return self.finish(state)
 
-    def linearize(self, styles: Sequence[Style], label: Tensor | None) -> Linearization:
+    def linearize(self, styles: Sequence[Style], condition: Tensor | None) -> Linearization:
         """The derivative of the image at one style `(1, S)` per layer."""
-        return Linearization(self, styles, label)
+        return Linearization(self, styles, condition)
 
     def synthesize(self, latent: Latent) -> Tensor:
         """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.
@@ -339,8 +373,7 @@ class Generator(nn.Module, ABC):
             LatentError: the latent does not fit this generator.
         """
         with torch.no_grad():
-            label = None if latent.label is None else latent.label.to(self.device)
-            return self.render(self.styles(latent), label).float()
+            return self.render(self.styles(latent), self.condition(latent)).float()
 
 
 def _version(tensor: Tensor) -> int:

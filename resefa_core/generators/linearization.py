@@ -24,13 +24,13 @@ class Linearization:
     Args:
         generator: any generator, in float32.
         styles: one style `(1, S)` per layer, possibly with moves (then kept fixed).
-        label: the class, `(1,)`, or None.
+        condition: what `Generator.condition` gives for the image.
     """
 
-    def __init__(self, generator: Generator, styles: Sequence[Style], label: Tensor | None) -> None:
+    def __init__(self, generator: Generator, styles: Sequence[Style], condition: Tensor | None) -> None:
         self.generator = generator
         self.styles = list(styles)
-        self.states: list[State] = [generator.begin(1, label)]
+        self.states: list[State] = [generator.begin(1, condition)]
         for layer, style in enumerate(self.styles):
             self.states.append(generator.step(layer, self.states[-1], style))
         self.image = generator.finish(self.states[-1])

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from torch.func import jvp, vmap
 
 from ..errors import ParameterError
-from .base import Generator
 from .linearization import Linearization
-from .stylegan2 import FullyConnected, MappingNetwork
+from .mapping import FullyConnected, MappedGenerator, MappingNetwork
 from .styles import State, Style, modulate, styled_energy
 
 _GAIN = math.sqrt(2.0)
@@ -406,7 +405,7 @@ class Synthesis(nn.Module):
         return layer
 
 
-class StyleGAN3(Generator):
+class StyleGAN3(MappedGenerator):
     """StyleGAN3 generator.
 
     Layer 0 drives the input's rotation and translation (four style channels), layer i + 1 the
@@ -439,9 +438,6 @@ class StyleGAN3(Generator):
     """
 
     architecture = "stylegan3"
-    spaces = ("w+", "w", "s", "z")
-    has_mapping = True
-    can_confine = True
 
     def __init__(
         self,
@@ -551,16 +547,6 @@ class StyleGAN3(Generator):
 
     def _identity(self) -> str:
         return self._untold
-
-    def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        one_hot = None
-        if self.num_classes and label is not None:
-            one_hot = F.one_hot(label, self.num_classes).to(z.dtype)
-        w: Tensor = self.mapping(z, one_hot)
-        return w[:, None].expand(-1, self.num_layers, -1).clone()
-
-    def mean_codes(self) -> Tensor:
-        return self.mapping.w_avg.expand(self.num_layers, -1)
 
     def _affine(self, layer: int) -> FullyConnected:
         return self.synthesis.input.affine if layer == 0 else self.synthesis.layer(layer - 1).affine

@@ -22,6 +22,7 @@ import resefa_core as resefa
 from resefa_core import cli
 
 MOUTH = {"x": 20, "y": 38, "width": 24, "height": 12}
+BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 SCHEMAS = json.loads((Path(__file__).parent / "schemas.json").read_text())
 
@@ -93,6 +94,15 @@ def refusal(comfyui: ComfyUI, prompt: Prompt) -> str:
     done = comfyui.wait(answer["prompt_id"])
     assert done["status"]["status_str"] == "error"
     return problem(done)
+
+
+def write_brighter(file: Path, amount: float) -> None:
+    """The bundled generator with brighter colours."""
+    with safe_open(BUNDLED, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        metadata = opened.metadata()
+    tensors["synthesis.b64.torgb.bias"] = tensors["synthesis.b64.torgb.bias"] + amount
+    save_file(tensors, file, metadata)
 
 
 def test_loads_without_a_warning(comfyui: ComfyUI) -> None:
@@ -350,15 +360,10 @@ def test_what_the_stylegan_packs_make_is_taken_up(comfyui: ComfyUI) -> None:
 def test_a_generator_file_is_loaded_again_when_its_content_changes(comfyui: ComfyUI) -> None:
     folder = comfyui.base / "models" / "stylegan"
     folder.mkdir(parents=True, exist_ok=True)
-    bundled = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
-    shutil.copy(bundled, folder / "faces.safetensors")
+    shutil.copy(BUNDLED, folder / "faces.safetensors")
     prompt = graph(load={"name": "faces.safetensors"})
     first = comfyui.run(prompt)
-    with safe_open(bundled, "pt") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        metadata = opened.metadata()
-    tensors["synthesis.b64.torgb.bias"] = tensors["synthesis.b64.torgb.bias"] + 0.5
-    save_file(tensors, folder / "faces.safetensors", metadata)
+    write_brighter(folder / "faces.safetensors", 0.5)
     second = comfyui.run(prompt)
     change = pixels(comfyui, second["sample"]) - pixels(comfyui, first["sample"])
     assert np.median(change) > 30
@@ -371,12 +376,7 @@ def test_a_generator_file_is_loaded_again_when_its_content_changes(comfyui: Comf
 def test_a_latent_of_other_weights_is_noted(comfyui: ComfyUI) -> None:
     folder = comfyui.base / "models" / "stylegan"
     folder.mkdir(parents=True, exist_ok=True)
-    bundled = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
-    with safe_open(bundled, "pt") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        metadata = opened.metadata()
-    tensors["synthesis.b64.torgb.bias"] = tensors["synthesis.b64.torgb.bias"] + 0.1
-    save_file(tensors, folder / "other.safetensors", metadata)
+    write_brighter(folder / "other.safetensors", 0.1)
     prompt = graph()
     prompt["other"] = node("LoadGAN", name="other.safetensors")
     prompt["apply"]["inputs"]["gan"] = ["other", 0]

@@ -1,0 +1,152 @@
+"""DCGANs, whatever their layers are called: the generator of PyTorch's tutorial and its relatives.
+
+They have in common a chain of transposed convolutions of 4 x 4, the first from one place, with a batch norm
+after each but the last. Layers are told by their tensors' shapes and their order in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from ..errors import CheckpointError
+from ..generators.dcgan import ACTIVATIONS
+from ..tensorfile import DAMAGE
+from .container import Content, Tensors
+from .state_dict import about_of, named_tensors
+from .weights import Lazy, Weights, positive
+
+DESCRIPTION = "DCGAN of PyTorch's tutorial and its relatives (.pth, the generator's state dict)"
+_LAYOUT = "DCGAN, a state dict"
+_KEYS = ("generator", "netG", "G", "state_dict", "model_state_dict", "g_ema")
+_NORM = ("weight", "bias", "running_mean", "running_var")
+_ENDS = tuple(f".{part}" for part in (*_NORM, "num_batches_tracked"))
+_IMAGE_CHANNELS = (1, 3)
+_MAX_LAYERS = 16
+_KERNEL = 4
+_MAX_RESOLUTION = 2048
+
+
+def detect(content: Content) -> bool:
+    """Whether the file holds a chain of transposed convolutions that ends in colours or grey."""
+    if isinstance(content, Tensors) and not all(name.endswith(_ENDS) for name in content.names):
+        return False
+    try:
+        chain = [lazy.shape for lazy in _tensors(content).values() if len(lazy.shape) == 4]
+    except DAMAGE:
+        return False
+    return _is_chain(chain)
+
+
+def _is_chain(shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether convolutions `(inputs, outputs, k, k)` lead to an image, all but the first of 4 x 4."""
+    return (
+        2 <= len(shapes) <= _MAX_LAYERS
+        and shapes[-1][1] in _IMAGE_CHANNELS
+        and shapes[0][2] == shapes[0][3]
+        and all(shape[2:] == (_KERNEL, _KERNEL) for shape in shapes[1:])
+        and all(before[1] == after[0] for before, after in pairwise(shapes))
+    )
+
+
+def read(content: Content) -> Weights:
+    """The generator, with ReLU between its layers unless the metadata say otherwise.
+
+    Raises:
+        CheckpointError: other layers, or none whose activation is known.
+    """
+    file, about = content.file, about_of(content)
+    try:
+        given = _given(about.pop("init_kwargs", "{}"))
+        tensors, sizes = _named(_tensors(content))
+        if not any(sizes["norms"]) and "activation" not in given:
+            raise ValueError(
+                "it has no batch norm, and what follows its convolutions is not known: build a DCGAN(...) "
+                "with the activation that it was trained with and load its state dict, or name the "
+                "activation in the metadata's init_kwargs"
+            )
+    except KeyError as problem:
+        raise CheckpointError(f"{file}: no DCGAN: {problem} is missing") from problem
+    except DAMAGE as problem:
+        raise CheckpointError(f"{file}: no DCGAN: {problem}") from problem
+    return Weights(file, _LAYOUT, "dcgan", {**sizes, **given}, tensors, about)
+
+
+def _tensors(content: Content) -> dict[str, Lazy]:
+    """The generator's tensors in the order of its layers, without counters of batches."""
+    root = content.root
+    groups = [root.get(key) for key in _KEYS] if isinstance(root, dict) else []
+    found = named_tensors(content, next((group for group in groups if isinstance(group, dict)), None))
+    if isinstance(content, Tensors):
+        found = dict(sorted(found.items(), key=lambda item: _place(item[0])))
+    return {name: lazy for name, lazy in found.items() if not name.endswith("num_batches_tracked")}
+
+
+def _place(name: str) -> tuple[tuple[int, str], ...]:
+    """What sorts names by the numbers in them; for our own names, each batch norm after its convolution."""
+    own = re.fullmatch(r"(convolutions|norms)\.(\d{1,2})\..*", name)
+    text = f"{own[2]}.{own[1]}" if own else name
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", text))
+
+
+def _named(tensors: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], dict[str, Any]]:
+    """The tensors under the names of our class, and what their shapes tell of its arguments."""
+    layers: dict[str, dict[str, Lazy]] = {}
+    for name, lazy in tensors.items():
+        stem, _, part = name.rpartition(".")
+        layers.setdefault(stem, {})[part] = lazy
+    found: dict[str, Lazy] = {}
+    shapes: list[tuple[int, ...]] = []
+    biases: list[bool] = []
+    norms: list[bool] = []
+    for stem, parts in layers.items():
+        if len(parts["weight"].shape) == 4 and parts.keys() <= {"weight", "bias"}:
+            kind, index = "convolutions", len(shapes)
+            shapes.append(parts["weight"].shape)
+            biases.append("bias" in parts)
+            norms.append(False)
+        elif parts.keys() == set(_NORM) and shapes and not norms[-1]:
+            kind, index = "norms", len(shapes) - 1
+            norms[-1] = True
+        else:
+            raise ValueError(f"its layer {stem[:80]!r} has {str(sorted(parts))[:120]}")
+        for part, lazy in parts.items():
+            found[f"{kind}.{index}.{part}"] = lazy
+    if not _is_chain(shapes) or norms[-1] or not 2 <= shapes[0][2] <= 16:
+        raise ValueError("its convolutions do not follow each other from noise to an image")
+    if shapes[0][2] << (len(shapes) - 1) > _MAX_RESOLUTION:
+        raise ValueError(f"{len(shapes)} convolutions make an image larger than {_MAX_RESOLUTION} pixels")
+    return found, {
+        "channels": [shapes[0][0], *(shape[1] for shape in shapes)],
+        "kernel": shapes[0][2],
+        "biases": biases,
+        "norms": norms[:-1],
+    }
+
+
+def _given(text: str) -> dict[str, Any]:
+    """The arguments that shapes do not tell, of a file's metadata."""
+    try:
+        given = json.loads(text)
+    except RecursionError as problem:
+        raise ValueError("init_kwargs is nested too deeply") from problem
+    if not isinstance(given, dict):
+        raise ValueError("init_kwargs is no JSON object")
+    chosen: dict[str, Any] = {}
+    if "activation" in given:
+        if given["activation"] not in ACTIVATIONS:
+            raise ValueError(f"its activation is not one of {', '.join(ACTIVATIONS)}")
+        chosen["activation"] = given["activation"]
+    for name in ("slope", "eps"):
+        if name in given:
+            chosen[name] = positive(name, given[name])
+    noise_range = given.get("noise_range")
+    if noise_range is not None:
+        low, high = noise_range
+        if not -1e6 < low < high < 1e6:
+            raise ValueError("its noise_range is no range")
+        chosen["noise_range"] = (float(low), float(high))
+    return chosen

@@ -1,0 +1,85 @@
+"""What the StyleGANs have in common: noise becomes w, and w drives each layer by an affine map."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import Generator
+
+
+class FullyConnected(nn.Module):
+    """A linear layer with equalized learning rate: weights are scaled when used."""
+
+    def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0, bias: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs).div_(lr_multiplier))
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
+        self.weight_gain = lr_multiplier / math.sqrt(inputs)
+        self.bias_gain = lr_multiplier
+
+    def matrix(self) -> Tensor:
+        return self.weight * self.weight_gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.matrix(), self.bias * self.bias_gain)
+
+
+class MappingNetwork(nn.Module):
+    """Noise (and class) to w."""
+
+    w_avg: Tensor
+
+    def __init__(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        num_layers: int,
+        layer_features: int,
+        lr_multiplier: float,
+        embed_features: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        embed = (embed_features or w_dim) if c_dim else 0
+        sizes = [z_dim + embed, *[layer_features] * (num_layers - 1), w_dim]
+        if c_dim:
+            self.embed = FullyConnected(c_dim, embed)
+        for index in range(num_layers):
+            self.add_module(f"fc{index}", FullyConnected(sizes[index], sizes[index + 1], lr_multiplier))
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor, one_hot: Tensor | None) -> Tensor:
+        x = _normalize(z)
+        if one_hot is not None:
+            x = torch.cat([x, _normalize(self.embed(one_hot))], dim=1)
+        for index in range(self.num_layers):
+            x = F.leaky_relu(self.get_submodule(f"fc{index}")(x), 0.2) * math.sqrt(2.0)
+        return x
+
+
+def _normalize(x: Tensor) -> Tensor:
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class MappedGenerator(Generator):
+    """A generator with a mapping network: one w for all layers, unless they are moved one by one."""
+
+    spaces = ("w+", "w", "s", "z")
+    has_mapping = True
+    can_confine = True
+    mapping: MappingNetwork
+
+    def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        one_hot = None
+        if self.num_classes and label is not None:
+            one_hot = F.one_hot(label, self.num_classes).to(z.dtype)
+        w: Tensor = self.mapping(z, one_hot)
+        return w[:, None].expand(-1, self.num_layers, -1).clone()
+
+    def mean_codes(self) -> Tensor:
+        return self.mapping.w_avg.expand(self.num_layers, -1)
