@@ -58,6 +58,7 @@ class Settings:
     mapping_layers: int
     channel_base: int
     channel_max: int
+    discriminator_width: float
     batch: int
     learning_rate: float
     r1_weight: float
@@ -82,7 +83,8 @@ class Settings:
 
     def discriminator(self, resolution: int) -> Discriminator:
         sides = [resolution >> i for i in range(resolution.bit_length() - 2)]
-        return Discriminator([min(self.channel_base // side, self.channel_max) for side in sides])
+        widths = [min(self.channel_base // side, self.channel_max) for side in sides]
+        return Discriminator([round(width * self.discriminator_width) for width in widths])
 
 
 class Run:
@@ -304,6 +306,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--mapping-layers", type=int, default=4)
     parser.add_argument("--channel-base", type=int, default=2048, help="channels times side, at most ...")
     parser.add_argument("--channel-max", type=int, default=192, help="... this many")
+    parser.add_argument(
+        "--discriminator-width",
+        type=float,
+        default=0.5,
+        help="its channels, by the generator's (%(default)s)",
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--r1-weight", type=float, default=1.0)
