@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .errors import ParameterError
 from .generators.base import Generator
@@ -32,12 +32,15 @@ class JacobianCache:
 
     Args:
         max_bytes: what the kept Jacobians may take together. One that is larger is returned, not kept.
+        compute: what makes a new one, as `compute_jacobian` does; for machines that lend an accelerator to
+            one function at a time.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, compute: Callable[..., Jacobian] = compute_jacobian) -> None:
         if max_bytes < 0:
             raise ParameterError(f"max_bytes {max_bytes} is out of range: expected 0 or more")
         self.max_bytes = max_bytes
+        self._compute = compute
         self._kept: OrderedDict[_Key, tuple[Jacobian, int]] = OrderedDict()
         self._running: dict[_Key, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -56,6 +59,16 @@ class JacobianCache:
         with self._lock:
             self._kept.clear()
 
+    def holds(
+        self,
+        generator: Generator,
+        latent: Latent,
+        space: str | None = None,
+        layers: Iterable[int] | None = None,
+    ) -> bool:
+        """Whether `analyse` has an analysis of this at hand."""
+        return _key(generator, latent, space, layers) in self._kept
+
     def analyse(
         self,
         generator: Generator,
@@ -73,14 +86,7 @@ class JacobianCache:
             method: `auto` takes whatever kind is kept; a new one is dense only if it can be kept.
             memory_budget: bytes; what the device has by default.
         """
-        generator.check_latent(latent)
-        key = (
-            generator.fingerprint,
-            latent.digest,
-            space or generator.spaces[0],
-            generator.check_layers(layers),
-            str(generator.device),
-        )
+        key = _key(generator, latent, space, layers)
         budget = memory_for(generator.device) if memory_budget is None else memory_budget
         with self._lock:
             running = self._running.setdefault(key, threading.Lock())
@@ -89,7 +95,7 @@ class JacobianCache:
                 found = self._find(key)
                 if found is not None and _serves(found, method, budget):
                     return _revived(found, generator)
-                made = compute_jacobian(
+                made = self._compute(
                     generator,
                     latent,
                     space,
@@ -122,6 +128,19 @@ class JacobianCache:
             self._kept.move_to_end(key)
             while sum(each for _, each in self._kept.values()) > self.max_bytes:
                 self._kept.popitem(last=False)
+
+
+def _key(
+    generator: Generator, latent: Latent, space: str | None, layers: Iterable[int] | None
+) -> _Key:
+    generator.check_latent(latent)
+    return (
+        generator.fingerprint,
+        latent.digest,
+        space or generator.spaces[0],
+        generator.check_layers(layers),
+        str(generator.device),
+    )
 
 
 def _serves(kept: Jacobian, method: Method, budget: int) -> bool:

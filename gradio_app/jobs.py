@@ -1,0 +1,63 @@
+"""Long work whose progress a page can show, and which stops when nobody waits for it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+_PAUSE = 0.2
+
+
+class Stopped(Exception):
+    """Raised inside work that nobody waits for any more."""
+
+
+def run(
+    work: Callable[[Progress], Result], wanted: Callable[[], bool] = lambda: True
+) -> Generator[float, None, Result]:
+    """Do work in a thread of its own; yields the fraction that is done, a few times a second.
+
+    Args:
+        work: is given a function to call with (done, total); that raises `Stopped` once the generator is
+            closed or `wanted` says no.
+
+    Returns:
+        What `work` returned.
+
+    Raises:
+        Stopped: it isn't wanted any more. Whatever else `work` raises.
+    """
+    closed = threading.Event()
+    outcome: queue.Queue[tuple[Result | None, BaseException | None]] = queue.Queue()
+    fraction = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal fraction
+        if closed.is_set() or not wanted():
+            raise Stopped
+        fraction = done / max(total, 1)
+
+    def worker() -> None:
+        try:
+            outcome.put((work(progress), None))
+        except BaseException as error:
+            outcome.put((None, error))
+
+    threading.Thread(target=worker, daemon=True, name="resefa-job").start()
+    try:
+        while True:
+            try:
+                result, error = outcome.get(timeout=_PAUSE)
+                break
+            except queue.Empty:
+                yield fraction
+    finally:
+        closed.set()
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

@@ -1,0 +1,179 @@
+"""What goes to browsers and comes back from them. Nothing that comes is trusted."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+import resefa_core as resefa
+
+LARGEST_SEED = 2**32 - 1
+
+_PICTURE_SIDE = 512
+_MASK_SIDE = 512
+_MASK_TEXT = 200_000
+_PNG_URL = "data:image/png;base64,"
+_SHOWN_MASK_SIDE = 128
+_DRAW = "draw a box on the picture, or paint over it"
+
+
+def read_region(payload: object, presets: Mapping[str, resefa.Region]) -> resefa.Region:
+    """The region that a browser sent: `{"box": [x, y, width, height]}` in fractions, `{"preset": name}`,
+    or `{"mask": "data:image/png;base64,…"}`.
+
+    Raises:
+        RegionError: it is anything else, or no region.
+    """
+    if not isinstance(payload, Mapping):
+        raise resefa.RegionError(_DRAW)
+    box, preset, mask = payload.get("box"), payload.get("preset"), payload.get("mask")
+    if isinstance(box, list) and len(box) == 4:
+        return resefa.Region.from_box(*box)
+    if isinstance(preset, str):
+        if preset not in presets:
+            raise resefa.RegionError(f"there is no preset {preset[:40]!r} for this generator: {_DRAW}")
+        return presets[preset]
+    if isinstance(mask, str):
+        return resefa.Region.from_mask(_read_mask(mask))
+    raise resefa.RegionError(_DRAW)
+
+
+def show_region(region: resefa.Region | None) -> dict[str, Any] | None:
+    """A region as the page draws it: its box, or else its mask."""
+    if region is None:
+        return None
+    parts = region.to_json()
+    if set(parts) == {"box"}:
+        return {"box": parts["box"]}
+    mask = region.mask(_SHOWN_MASK_SIDE, _SHOWN_MASK_SIDE, check=False)
+    weights = (mask * 255.0).round().to(torch.uint8).numpy()
+    white = np.full_like(weights, 255)
+    picture = Image.fromarray(np.stack([white, white, white, weights], axis=2), "RGBA")
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return {"mask": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii")}
+
+
+def read_strengths(payload: object, version: int, count: int, largest: float) -> dict[int, float] | None:
+    """The sliders that a browser sent, as strengths by direction; None if they are not of this version of the
+    directions, or make no sense."""
+    if not isinstance(payload, Mapping) or payload.get("version") != version:
+        return None
+    sent = payload.get("strengths")
+    if not isinstance(sent, list) or len(sent) > count:
+        return None
+    strengths = {}
+    for index, value in enumerate(sent):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return None
+        if value:
+            strengths[index] = max(-largest, min(largest, float(value)))
+    return strengths
+
+
+def read_choice(payload: object, version: int, directions: resefa.Directions) -> resefa.Directions:
+    """The directions that a visitor keeps, under the names that they were given.
+
+    Raises:
+        ParameterError: none is kept, or a name is too long or used twice.
+    """
+    if not isinstance(payload, Mapping) or payload.get("version") != version:
+        return directions
+    names, kept = payload.get("names"), payload.get("kept")
+    if isinstance(names, list):
+        given = {i: " ".join(name.split()) for i, name in enumerate(names[: len(directions)]) if isinstance(name, str)}
+        directions = directions.renamed({i: name for i, name in given.items() if name})
+    if isinstance(kept, list):
+        shown = len(kept)
+        chosen = [i for i in range(len(directions)) if i >= shown or kept[i] is True]
+        if not chosen:
+            raise resefa.ParameterError("no direction is ticked: tick those to keep")
+        directions = directions[chosen]
+    return directions
+
+
+def read_number(value: object, low: float, high: float, what: str) -> float:
+    """A finite number of a range.
+
+    Raises:
+        ParameterError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise resefa.ParameterError(f"{what} {str(value)[:40]!r}: expected a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def read_link(query: Mapping[str, str]) -> dict[str, Any]:
+    """What a link asks for; whatever makes no sense in it is left out.
+
+    Example:
+        >>> read_link({"seed": "7", "truncation": "2000", "box": "0.2,0.5,0.3,0.1"})
+        {'seed': 7, 'region': {'box': [0.2, 0.5, 0.3, 0.1]}}
+    """
+    asked: dict[str, Any] = {}
+    seed, truncation, box = (query.get(key, "")[:100] for key in ("seed", "truncation", "box"))
+    if seed.isascii() and seed.isdigit() and int(seed) <= LARGEST_SEED:
+        asked["seed"] = int(seed)
+    psi = _float(truncation)
+    if psi is not None and 0.0 <= psi <= 1.0:
+        asked["truncation"] = psi
+    numbers = [_float(part) for part in box.split(",")]
+    if len(numbers) == 4 and None not in numbers:
+        asked["region"] = {"box": numbers}
+    elif query.get("region"):
+        asked["region"] = {"preset": query["region"][:40]}
+    for key in ("generator", "class"):
+        if query.get(key):
+            asked[key] = query[key][:100]
+    return asked
+
+
+def write_link(seed: int, truncation: float, drawn: Mapping[str, Any] | None, **others: str) -> str:
+    """The query of a link to this state; painted masks are too long for one."""
+    query = {"seed": str(seed), "truncation": f"{truncation:g}"}
+    if drawn and isinstance(drawn.get("box"), list):
+        query["box"] = ",".join(f"{number:.4g}" for number in drawn["box"])
+    elif drawn and isinstance(drawn.get("preset"), str):
+        query["region"] = drawn["preset"]
+    query.update({key: value for key, value in others.items() if value})
+    return "?" + urlencode(query, safe=",")
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as text for a browser; large ones are made smaller."""
+    if max(picture.size) > _PICTURE_SIDE and picture.width <= 2 * picture.height:
+        picture = picture.copy()
+        picture.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=92)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _float(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _read_mask(text: str) -> Image.Image:
+    unreadable = "the painted mask can't be read: paint it again"
+    if len(text) > _MASK_TEXT or not text.startswith(_PNG_URL):
+        raise resefa.RegionError(unreadable)
+    try:
+        data = base64.b64decode(text[len(_PNG_URL) :], validate=True)
+        picture = Image.open(io.BytesIO(data), formats=["PNG"])
+        if max(picture.size) > _MASK_SIDE:
+            raise resefa.RegionError(f"the painted mask has {picture.size} pixels: at most {_MASK_SIDE} a side")
+        return picture.convert("L")
+    except (ValueError, OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise resefa.RegionError(unreadable) from error

@@ -1,0 +1,277 @@
+"""What the page does, for all visitors at once. Knows nothing of Gradio."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import resefa_core as resefa
+
+Progress = Callable[[int, int], None]
+Strengths = Mapping["int | str", float]
+
+STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+LARGEST_STRENGTH = 6.0
+NUM_DIRECTIONS = 6
+SHOWN_DIRECTIONS = 12
+MAX_UPLOADED = 2
+_CELL_SIDE = 96
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A generated image: the generator, the latent, and what it was drawn from."""
+
+    generator: resefa.Generator
+    latent: resefa.Latent
+    seed: int
+    truncation: float
+
+    @property
+    def picture(self) -> Tensor:
+        """`(3, H, W)` in [-1, 1]."""
+        return self.generator.synthesize(self.latent)[0]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a direction did: root-mean-square change inside and outside its region, on the [-1, 1] scale."""
+
+    inside: float
+    outside: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the mean squared change inside is that outside."""
+        return (self.inside / max(self.outside, 1e-6)) ** 2
+
+    @property
+    def words(self) -> str:
+        """The effect inside and the leak outside, in plain words."""
+        if self.inside < 0.04:
+            return "little effect here"
+        effect = next(word for limit, word in _EFFECTS if self.inside >= limit)
+        leak = next(word for limit, word in _LEAKS if self.ratio >= limit)
+        return f"{effect} effect, {leak}"
+
+
+_EFFECTS = ((0.25, "strong"), (0.12, "clear"), (0.0, "faint"))
+_LEAKS = (
+    (300.0, "the rest stays"),
+    (60.0, "the rest hardly moves"),
+    (15.0, "some change elsewhere"),
+    (0.0, "much else changes too"),
+)
+
+
+class Studio:
+    """Faces, directions and edits; analyses are shared by all visitors within a bound of bytes.
+
+    Args:
+        generators: by the names that visitors see; the first is shown at the start.
+        cache_bytes: what the kept analyses may take together.
+        compute: what analyses images; see `JacobianCache`.
+    """
+
+    def __init__(
+        self,
+        generators: Mapping[str, resefa.Generator],
+        cache_bytes: int = 1 << 30,
+        compute: Callable[..., resefa.Jacobian] = resefa.compute_jacobian,
+    ) -> None:
+        self._generators = dict(generators)
+        self._uploaded: OrderedDict[str, resefa.Generator] = OrderedDict()
+        self._analyses = resefa.JacobianCache(cache_bytes, compute)
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """The generators that every visitor can choose."""
+        return list(self._generators)
+
+    @property
+    def analyses_bytes(self) -> int:
+        """What the kept analyses take now."""
+        return self._analyses.nbytes
+
+    def generator(self, name: str) -> resefa.Generator:
+        """A generator by its name.
+
+        Raises:
+            ParameterError: there is none of that name, or it was uploaded and others have taken its place.
+        """
+        with self._lock:
+            found = self._generators.get(name) or self._uploaded.get(name)
+            if found is None:
+                raise resefa.ParameterError(
+                    f"there is no generator {name[:40]!r} here any more: choose {', '.join(self._generators)}"
+                )
+            if name in self._uploaded:
+                self._uploaded.move_to_end(name)
+            return found
+
+    def add_uploaded(self, file: Path) -> str:
+        """Load a visitor's checkpoint; returns the name to choose it by. The least recently used of more than
+        `MAX_UPLOADED` is dropped.
+
+        Raises:
+            CheckpointError: the file is not a generator that is known here.
+        """
+        generator = resefa.load_generator(file)
+        name = f"{generator.name[:40]} ({generator.fingerprint[:8]})"
+        with self._lock:
+            self._uploaded[name] = generator
+            self._uploaded.move_to_end(name)
+            while len(self._uploaded) > MAX_UPLOADED:
+                self._uploaded.popitem(last=False)
+        return name
+
+    def face(self, name: str, seed: int, truncation: float, class_name: str = "") -> Face:
+        """Draw a face.
+
+        Args:
+            class_name: a class's name or number, for generators that have classes; the first for nothing.
+
+        Raises:
+            LatentError: the seed, the truncation or the class is out of range.
+            ParameterError: there is no such generator.
+        """
+        generator = self.generator(name)
+        label = None
+        if generator.num_classes:
+            label = generator.find_class(class_name[:100]) if class_name.strip() else 0
+        return Face(generator, generator.sample(seed, truncation, label), seed, truncation)
+
+    def presets(self, generator: resefa.Generator) -> dict[str, resefa.Region]:
+        """The named regions that are known for a generator."""
+        family = generator.name if generator.name in resefa.PRESETS else None
+        if family is None and generator.architecture.startswith("biggan"):
+            family = "biggan"
+        if family is None and "ffhq" in generator.name.lower():
+            family = "ffhq"
+        return {} if family is None else {n: resefa.Region.preset(n, family) for n in resefa.PRESETS[family]}
+
+    def quick_space(self, face: Face) -> str:
+        """A space that is analysed in a moment: all layers moved alike."""
+        return next((space for space in ("w", "z") if space in face.generator.spaces), face.generator.spaces[0])
+
+    def is_analysed(self, face: Face) -> bool:
+        """Whether the thorough analysis of a face, in its generator's default space, is at hand."""
+        return self._analyses.holds(face.generator, face.latent)
+
+    def analyse(self, face: Face, space: str | None = None, progress: Progress | None = None) -> resefa.Jacobian:
+        """The Jacobian of a face, in the generator's default space for None.
+
+        Args:
+            progress: called with (done, total); the work stops if it raises.
+        """
+        return self._analyses.analyse(face.generator, face.latent, space, progress=progress)
+
+    def find(
+        self,
+        faces: Sequence[Face],
+        region: resefa.Region,
+        space: str | None = None,
+        count: int = NUM_DIRECTIONS,
+        progress: Progress | None = None,
+    ) -> resefa.Directions:
+        """Directions of a region: of one face, or of several jointly.
+
+        Args:
+            space: the generator's default for None.
+            progress: of the analyses, as for `analyse`.
+        """
+        side = min(faces[0].generator.resolution, 256)
+        region.mask(side, side)
+        jacobians = [
+            self.analyse(face, space, _part(progress, i, len(faces))) for i, face in enumerate(faces)
+        ]
+        directions = resefa.factorize(jacobians, region, count)
+        found = {"seeds": tuple(face.seed for face in faces), "truncation": faces[0].truncation}
+        limits = (-LARGEST_STRENGTH, LARGEST_STRENGTH)
+        return replace(directions, strength_range=limits, **found)
+
+    def strip(
+        self,
+        face: Face,
+        directions: resefa.Directions,
+        index: int,
+        confine: float = 0.0,
+        feather: float = 0.0,
+    ) -> tuple[Image.Image, Effect]:
+        """Images of a face at `STRENGTHS` along one direction, side by side, and the mean of the changes at
+        the two ends. A confined strip wants directions that were `prepared` for it."""
+        before = face.picture
+        moved = [
+            resefa.move(face.latent, directions, {index: strength}, confine, feather)
+            for strength in STRENGTHS
+            if strength
+        ]
+        if confine:
+            images = [face.generator.synthesize(latent)[0] for latent in moved]
+        else:
+            images = list(face.generator.synthesize(resefa.stack(moved)))
+        effect = _effect(before, (images[0], images[-1]), directions.region)
+        images.insert(len(STRENGTHS) // 2, before)
+        return _side_by_side(images), effect
+
+    def edit(
+        self,
+        face: Face,
+        directions: resefa.Directions,
+        strengths: Strengths,
+        confine: float = 0.0,
+        feather: float = 0.0,
+    ) -> Image.Image:
+        """The edited face, in the generator's own size; a confined edit wants directions that were `prepared`."""
+        directions.check(face.generator)
+        used = {key: value for key, value in strengths.items() if value}
+        latent = resefa.move(face.latent, directions, used, confine, feather) if used else face.latent
+        return resefa.to_pil(face.generator.synthesize(latent)[0])
+
+    def carried(self, directions: resefa.Directions, faces: Sequence[Face], strength: float = 3.0) -> Effect:
+        """How well the first direction carries over: the median of what it does to other faces."""
+        effects = []
+        for face in faces:
+            moved = [resefa.move(face.latent, directions, {0: sign * strength}) for sign in (-1.0, 1.0)]
+            images = face.generator.synthesize(resefa.stack(moved))
+            effects.append(_effect(face.picture, tuple(images), directions.region))
+        return sorted(effects, key=lambda effect: effect.ratio)[len(effects) // 2]
+
+
+def _effect(before: Tensor, after: Sequence[Tensor], region: resefa.Region | None) -> Effect:
+    """Root-mean-square change inside and outside a region, over images of equal size."""
+    change = torch.stack([(image - before).square().mean(dim=0) for image in after]).mean(dim=0)
+    if region is None:
+        return Effect(float(change.mean().sqrt()), 0.0)
+    mask = region.mask(*change.shape, check=False).to(change)
+    inside = (change * mask).sum() / mask.sum().clamp_min(1e-6)
+    outside = (change * (1.0 - mask)).sum() / (1.0 - mask).sum().clamp_min(1e-6)
+    return Effect(float(inside.sqrt()), float(outside.sqrt()))
+
+
+def _side_by_side(images: Sequence[Tensor]) -> Image.Image:
+    pictures = [resefa.to_pil(image) for image in images]
+    for picture in pictures:
+        picture.thumbnail((_CELL_SIDE, _CELL_SIDE))
+    width, height = pictures[0].size
+    strip = Image.new("RGB", (width * len(pictures), height))
+    for index, picture in enumerate(pictures):
+        strip.paste(picture, (index * width, 0))
+    return strip
+
+
+def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
+    """The progress of one of several like parts, as progress of the whole."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(index * total + done, count * total)
+
+
