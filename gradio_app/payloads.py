@@ -89,7 +89,11 @@ def read_choice(payload: object, version: int, directions: resefa.Directions) ->
         return directions
     names, kept = payload.get("names"), payload.get("kept")
     if isinstance(names, list):
-        given = {i: " ".join(name.split()) for i, name in enumerate(names[: len(directions)]) if isinstance(name, str)}
+        given = {
+            i: " ".join(name.split())
+            for i, name in enumerate(names[: len(directions)])
+            if isinstance(name, str)
+        }
         directions = directions.renamed({i: name for i, name in given.items() if name})
     if isinstance(kept, list):
         shown = len(kept)
@@ -173,7 +177,9 @@ def _read_mask(text: str) -> Image.Image:
         data = base64.b64decode(text[len(_PNG_URL) :], validate=True)
         picture = Image.open(io.BytesIO(data), formats=["PNG"])
         if max(picture.size) > _MASK_SIDE:
-            raise resefa.RegionError(f"the painted mask has {picture.size} pixels: at most {_MASK_SIDE} a side")
+            raise resefa.RegionError(
+                f"the painted mask has {picture.size} pixels: at most {_MASK_SIDE} a side"
+            )
         return picture.convert("L")
     except (ValueError, OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise resefa.RegionError(unreadable) from error

@@ -160,13 +160,17 @@ class Studio:
 
     def quick_space(self, face: Face) -> str:
         """A space that is analysed in a moment: all layers moved alike."""
-        return next((space for space in ("w", "z") if space in face.generator.spaces), face.generator.spaces[0])
+        return next(
+            (space for space in ("w", "z") if space in face.generator.spaces), face.generator.spaces[0]
+        )
 
     def is_analysed(self, face: Face) -> bool:
         """Whether the thorough analysis of a face, in its generator's default space, is at hand."""
         return self._analyses.holds(face.generator, face.latent)
 
-    def analyse(self, face: Face, space: str | None = None, progress: Progress | None = None) -> resefa.Jacobian:
+    def analyse(
+        self, face: Face, space: str | None = None, progress: Progress | None = None
+    ) -> resefa.Jacobian:
         """The Jacobian of a face, in the generator's default space for None.
 
         Args:
@@ -273,5 +277,3 @@ def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, total: progress(index * total + done, count * total)
-
-

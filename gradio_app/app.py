@@ -1,0 +1,116 @@
+"""Starts the demo: `python gradio_app/app.py`, on a machine of one's own or as a Hugging Face Space.
+
+Options are also read from the environment, as a Space has no command line:
+RESEFA_GENERATORS (names or files, separated by the system's path separator), RESEFA_CACHE_MB, RESEFA_UPLOADS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from gradio_app import accelerator  # noqa: E402  (before torch)
+
+import gradio as gr  # noqa: E402  isort: skip
+import torch  # noqa: E402  isort: skip
+
+import resefa_core as resefa  # noqa: E402
+from gradio_app.page import CSS, Settings, build  # noqa: E402
+from gradio_app.studio import Studio  # noqa: E402
+from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION  # noqa: E402
+
+QUEUE_SIZE = 60
+MAX_UPLOAD = "64mb"
+MAX_CHECKPOINT_UPLOAD = "2gb"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the options, load the generators, serve the page."""
+    options = _options(arguments)
+    on_space = bool(os.environ.get("SPACE_ID"))
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    device = accelerator.resident_device()
+    try:
+        loaded = [resefa.load_generator(name, device) for name in options.generator]
+    except resefa.ReSeFaError as error:
+        sys.exit(f"resefa demo: {error}")
+    studio = Studio(
+        {generator.name: generator for generator in loaded}, options.cache_mb << 20, accelerator.compute
+    )
+    folder = Path(tempfile.mkdtemp(prefix="resefa-demo-"))
+    uploads = options.uploads and not on_space
+    page = build(studio, Settings(folder, uploads, on_space))
+    page.queue(max_size=QUEUE_SIZE)
+    threading.Thread(target=_warm, args=(studio,), daemon=True).start()
+    page.launch(
+        server_name=options.host or None,
+        server_port=options.port,
+        inbrowser=options.browser,
+        max_file_size=MAX_CHECKPOINT_UPLOAD if uploads else MAX_UPLOAD,
+        allowed_paths=[str(folder)],
+        state_session_capacity=500,
+        show_error=False,
+        ssr_mode=False,
+        mcp_server=_has_mcp(),
+        footer_links=["api"],
+        theme=gr.themes.Soft(),
+        css=CSS,
+    )
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    environment = os.environ
+    generators = [name for name in environment.get("RESEFA_GENERATORS", "").split(os.pathsep) if name]
+    parser = argparse.ArgumentParser(prog="gradio_app/app.py", description="The ReSeFa demo in a browser.")
+    parser.add_argument(
+        "--generator", action="append", help="a bundled generator's name or a file; may be repeated"
+    )
+    parser.add_argument("--host", default="", help="address to listen on; this machine only by default")
+    parser.add_argument("--port", type=int, help="7860, or the next that is free, by default")
+    parser.add_argument("--browser", action="store_true", help="open the page in a browser")
+    parser.add_argument(
+        "--cache-mb",
+        type=int,
+        default=int(environment.get("RESEFA_CACHE_MB", "1024")),
+        help="memory for analyses of images, in MiB",
+    )
+    parser.add_argument(
+        "--uploads",
+        action="store_true",
+        default=environment.get("RESEFA_UPLOADS", "") == "1",
+        help="let visitors upload generators (never on a Space)",
+    )
+    options = parser.parse_args(arguments)
+    options.generator = options.generator or generators or ["avatars"]
+    return options
+
+
+def _warm(studio: Studio) -> None:
+    """Analyse the face that visitors see first."""
+    face = studio.face(studio.names[0], FIRST_SEED, FIRST_TRUNCATION)
+    for space in (studio.quick_space(face), None):
+        studio.analyse(face, space)
+
+
+def _has_mcp() -> bool:
+    """Whether the packages for MCP tools are here (`pip install gradio[mcp]`)."""
+    try:
+        import mcp  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

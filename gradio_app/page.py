@@ -1,0 +1,262 @@
+"""The page: what stands where, and which step each event takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gradio_app import payloads
+from gradio_app.endpoints import add_endpoints
+from gradio_app.sharing import add_sharing
+from gradio_app.studio import NUM_DIRECTIONS, Studio
+from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION, LARGEST_JOINT, NUM_OTHERS, Steps, Visit, said
+from gradio_app.widgets import Widget
+
+CSS = """
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+#title h1 { margin-bottom: 0; }
+#title p { margin: 2px 0 0; }
+"""
+
+_IDLE_SECONDS = 3600
+QUICK, FIND, LAYERS, JOINT, HUB = "quick", "find", "layers", "joint", "hub"
+_LANES = {QUICK: 4, FIND: 2, LAYERS: 1, JOINT: 1, HUB: 4}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator allows.
+
+    Attributes:
+        folder: where files for visitors are written; Gradio removes them when they are old.
+        checkpoints: whether visitors may upload generators.
+        on_space: whether this runs on the Hub, where visitors sign in to publish.
+    """
+
+    folder: Path
+    checkpoints: bool = False
+    on_space: bool = False
+
+
+class Parts(dict[str, Any]):
+    """The parts of the page by name, and how steps change them. Events are wired once all parts are there, since
+    a step may change any of them."""
+
+    def show(self, update: dict[str, Any]) -> dict[Any, Any]:
+        """An update of the page, as Gradio wants it."""
+        return {self[name]: _fit(name, value) for name, value in update.items()}
+
+    def step(
+        self,
+        listen: Callable[..., Any],
+        step: Callable[..., Iterator[dict[str, Any]]],
+        *inputs: str,
+        lane: str = QUICK,
+        **options: Any,
+    ) -> Any:
+        """Take a step on an event; `inputs` are the parts whose values it is given."""
+
+        def handler(visit: Visit | None, *values: Any) -> Iterator[dict[Any, Any]]:
+            visit = visit or Visit()
+            yield {self["visit"]: visit}
+            for update in step(visit, *values):
+                yield self.show(update)
+
+        return listen(
+            handler,
+            inputs=[self["visit"], *(self[name] for name in inputs)],
+            outputs=list(self.values()),
+            **self.options(lane),
+            **options,
+        )
+
+    @staticmethod
+    def options(lane: str) -> dict[str, Any]:
+        """How the page's events run: in a lane, so that slow ones do not hold up quick ones."""
+        return {
+            "show_progress": "hidden",
+            "api_visibility": "private",
+            "concurrency_id": lane,
+            "concurrency_limit": _LANES[lane],
+        }
+
+
+def build(studio: Studio, settings: Settings) -> gr.Blocks:
+    """The whole demo."""
+    steps = Steps(studio)
+    parts = Parts()
+    with gr.Blocks(title="ReSeFa", delete_cache=(600, 3600)) as page:
+        parts["visit"] = gr.State(None, time_to_live=_IDLE_SECONDS)
+        gr.Markdown(
+            "# ReSeFa\nPoint at a part of the picture. Get sliders that change it and leave the rest alone.",
+            elem_id="title",
+        )
+        with gr.Row():
+            with gr.Column(scale=5, min_width=320):
+                parts["picker"] = Widget("picker", elem_id="picker")
+                _face_controls(parts, studio, settings)
+            with gr.Column(scale=6, min_width=320):
+                parts["status"] = Widget("status", said("Drawing a face"), elem_id="status")
+                parts["background"] = Widget("status", said(""), elem_id="background")
+                parts["offer"] = gr.Button("Use the new directions", visible=False, size="sm")
+                parts["directions"] = Widget("directions", elem_id="directions")
+                with gr.Row():
+                    parts["confine"] = gr.Checkbox(
+                        False, label="Confine", info="Keep every pixel outside the region", min_width=140
+                    )
+                    parts["feather"] = gr.Slider(
+                        0.0,
+                        0.2,
+                        0.03,
+                        step=0.01,
+                        label="Feather",
+                        info="Softness of the region's edge",
+                        min_width=140,
+                    )
+        with gr.Tabs():
+            with gr.Tab("Other faces"):
+                parts["others_shown"] = gr.Checkbox(
+                    False,
+                    label="Move other faces along",
+                    info=f"The next {NUM_OTHERS} seeds, with the same edit",
+                )
+                parts["others"] = Widget("pictures", {"images": []}, elem_id="others")
+                with gr.Row():
+                    parts["joint"] = gr.Slider(
+                        2,
+                        LARGEST_JOINT,
+                        4,
+                        step=1,
+                        label="Faces",
+                        info="More faces: slower, carries over better",
+                    )
+                    generalize = gr.Button("Generalize over these faces")
+            with gr.Tab("Save"):
+                save = _save(parts)
+            with gr.Tab("Open"):
+                parts["upload"] = gr.File(
+                    label="Direction file (.safetensors)",
+                    file_types=[".safetensors"],
+                    type="filepath",
+                    height=140,
+                )
+            sharing = add_sharing(parts, settings.on_space)
+        with gr.Group():
+            parts["card"] = Widget("details", elem_id="card", visible=False, padding=True)
+            parts["usable"] = gr.Button(
+                "Use these directions", visible=False, variant="primary", elem_id="use"
+            )
+        add_endpoints(studio, settings.folder)
+        _listen(page, parts, steps, generalize)
+        parts.step(
+            save.click,
+            partial(steps.save, folder=settings.folder),
+            "directions",
+            "title",
+            "author",
+            "license",
+        )
+        sharing.listen(parts, steps, settings.folder)
+    return page
+
+
+def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
+    with gr.Row():
+        parts["seed"] = gr.Number(
+            FIRST_SEED,
+            label="Seed",
+            precision=0,
+            minimum=0,
+            maximum=payloads.LARGEST_SEED,
+            min_width=100,
+            elem_id="seed",
+        )
+        parts["random"] = gr.Button("Random face", min_width=120, elem_id="random")
+    parts["truncation"] = gr.Slider(
+        0.0,
+        1.0,
+        FIRST_TRUNCATION,
+        step=0.05,
+        label="Truncation",
+        info="0: the average face. 1: the most varied.",
+    )
+    parts["generator"] = gr.Dropdown(
+        studio.names,
+        value=studio.names[0],
+        label="Generator",
+        visible=len(studio.names) > 1 or settings.checkpoints,
+        allow_custom_value=settings.checkpoints,
+    )
+    parts["class"] = gr.Textbox("", label="Class", visible=False, max_length=100)
+    if settings.checkpoints:
+        parts["checkpoint"] = gr.File(label="Generator's file", type="filepath", height=120)
+
+
+def _save(parts: Parts) -> gr.Button:
+    gr.Markdown("The ticked directions, under the names beside their strips, and the picture as it is.")
+    with gr.Row():
+        parts["title"] = gr.Textbox("", label="Title", max_length=100, elem_id="file-title")
+        parts["author"] = gr.Textbox("", label="Author", max_length=100)
+        parts["license"] = gr.Textbox("", label="License", max_length=60, placeholder="cc-by-4.0")
+    save = gr.Button("Make the files", variant="primary", elem_id="save")
+    parts["files"] = gr.File(label="Files", file_count="multiple", interactive=False, visible=False)
+    return save
+
+
+def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) -> None:
+    def arrive(request: gr.Request) -> Iterator[dict[Any, Any]]:
+        visit = Visit()
+        yield {parts["visit"]: visit}
+        for update in steps.arrive(visit, dict(request.query_params)):
+            yield parts.show(update)
+
+    loaded = page.load(arrive, outputs=list(parts.values()), **parts.options(FIND))
+    face = ("generator", "seed", "truncation", "class")
+    latest: dict[str, Any] = {"lane": FIND, "trigger_mode": "always_last"}
+    drawn = [
+        parts.step(listen, steps.draw, *face, **latest)
+        for listen in (
+            parts["seed"].submit,
+            parts["seed"].blur,
+            parts["truncation"].release,
+            parts["generator"].input,
+            parts["class"].submit,
+        )
+    ]
+    drawn.append(parts.step(parts["random"].click, steps.draw_random, *face, **latest))
+    if "checkpoint" in parts:
+        drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint", lane=FIND))
+    for event in (loaded, *drawn):
+        parts.step(event.then, steps.analyse, lane=LAYERS)
+    parts.step(parts["picker"].release, steps.pick, "picker", **latest)
+    parts.step(parts["directions"].input, steps.slide, "directions", trigger_mode="always_last")
+    parts.step(parts["directions"].change, steps.others, "others_shown", trigger_mode="always_last")
+    parts.step(parts["others_shown"].input, steps.others, "others_shown", trigger_mode="always_last")
+    for listen in (parts["confine"].input, parts["feather"].release):
+        parts.step(listen, steps.confine, "confine", "feather", **latest)
+    parts.step(parts["offer"].click, steps.take_finer, lane=FIND)
+    parts.step(generalize.click, steps.generalize, "joint", lane=JOINT)
+    parts.step(parts["upload"].upload, steps.open_file, "upload")
+    parts.step(parts["usable"].click, steps.use, lane=FIND)
+
+
+def _fit(name: str, value: Any) -> Any:
+    """What a step says of a part, as Gradio wants it."""
+    if name in ("offer", "usable"):
+        return gr.update(visible=value)
+    if name == "card":
+        return gr.update(value=value, visible=value is not None)
+    if name == "class":
+        return gr.update(visible=value["visible"], placeholder=value["hint"])
+    if name == "files":
+        return gr.update(value=value, visible=True)
+    if name == "generator" and isinstance(value, dict):
+        return gr.update(choices=value["choices"], value=value["value"])
+    if name == "found":
+        return gr.update(choices=value, value=value[0][1] if value else None)
+    return value

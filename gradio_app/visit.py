@@ -1,0 +1,607 @@
+"""One visitor's steps: each is given what the browser sent, and yields what the page is to show.
+
+What is shown is told as updates: a dictionary from a part of the page to its new value. Knows nothing of Gradio.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import logging
+import random
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import resefa_core as resefa
+from gradio_app import jobs, payloads
+from gradio_app.studio import LARGEST_STRENGTH, SHOWN_DIRECTIONS, Face, Studio
+
+Update = dict[str, Any]
+Updates = Iterator[Update]
+
+FIRST_SEED = 3
+FIRST_TRUNCATION = 0.7
+NUM_OTHERS = 6
+LARGEST_JOINT = 8
+
+_UNSEEN_SEED = 900_000
+_NUM_UNSEEN = 5
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_log = logging.getLogger("resefa.demo")
+
+
+@dataclass(eq=False)
+class Visit:
+    """What the server remembers of a visitor: small, whatever the generator's size.
+
+    Attributes:
+        version: counts the direction sets shown; what a browser sends of an older one is ignored.
+        confined: the directions with steps for confined edits, once they were measured, and their feather.
+        opened: a direction set that was loaded and is not in use yet.
+        finer: a direction set that was found meanwhile, and is offered.
+    """
+
+    face: Face | None = None
+    generator_name: str = ""
+    class_name: str = ""
+    region: resefa.Region | None = None
+    drawn: dict[str, Any] | None = None
+    directions: resefa.Directions | None = None
+    version: int = 0
+    strengths: dict[int, float] = field(default_factory=dict)
+    confine: bool = False
+    feather: float = 0.03
+    confined: tuple[resefa.Directions, float] | None = None
+    opened: resefa.Directions | None = None
+    finer: resefa.Directions | None = None
+    others_shown: bool = False
+
+    @property
+    def needed_face(self) -> Face:
+        """The face; raises ParameterError before there is one."""
+        if self.face is None:
+            raise resefa.ParameterError("this page has been idle for long: reload it to go on")
+        return self.face
+
+    @property
+    def needed_directions(self) -> resefa.Directions:
+        """The directions; raises ParameterError before there are any."""
+        if self.directions is None:
+            raise resefa.ParameterError("there are no directions yet: draw a box on the picture first")
+        return self.directions
+
+
+def told(step: Callable[..., Updates]) -> Callable[..., Updates]:
+    """Say what went wrong on the page: the words of the project's own errors, nothing of others but the log's."""
+
+    @functools.wraps(step)
+    def told(*args: Any, **kwargs: Any) -> Updates:
+        try:
+            yield from step(*args, **kwargs)
+        except jobs.Stopped:
+            return
+        except resefa.ReSeFaError as error:
+            yield {"status": problem(str(error))}
+        except Exception:
+            _log.exception("%s failed", step.__name__)
+            yield {"status": problem("that did not work; the server's log says why. Try something else")}
+
+    return told
+
+
+def said(text: str) -> Update:
+    """A line for the visitor."""
+    return {"text": text, "kind": "done"}
+
+
+def problem(text: str) -> Update:
+    """A line on what went wrong."""
+    return {"text": text[:500], "kind": "problem"}
+
+
+def working(text: str, fraction: float | None = None) -> Update:
+    """A line on what goes on, with the fraction done where it is known."""
+    return {"text": text, "kind": "working", "fraction": fraction}
+
+
+class Steps:
+    """The steps of all visitors, on one studio."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    @told
+    def arrive(self, visit: Visit, query: Mapping[str, str]) -> Updates:
+        """Show the face that a link asks for, or the first, with directions of a region."""
+        asked = payloads.read_link(query)
+        name = asked.get("generator")
+        if name not in self.studio.names:
+            name = self.studio.names[0]
+        seed, truncation = asked.get("seed", FIRST_SEED), asked.get("truncation", FIRST_TRUNCATION)
+        try:
+            face = self.studio.face(name, seed, truncation, asked.get("class", ""))
+        except resefa.LatentError:
+            face = self.studio.face(name, seed, truncation)
+        self._enter(visit, face, name, asked.get("class", ""))
+        drawn = asked.get("region")
+        try:
+            self._choose(visit, drawn)
+        except resefa.RegionError:
+            self._choose(visit, None)
+        yield {
+            "seed": seed,
+            "truncation": truncation,
+            "generator": name,
+            "class": self._class_field(face),
+            "picker": self._picture(visit),
+        }
+        yield from self._find(visit)
+
+    @told
+    def draw(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show another face, with directions of the region that is chosen."""
+        seed = int(payloads.read_number(seed, 0, payloads.LARGEST_SEED, "seed"))
+        truncation = payloads.read_number(truncation, 0.0, 1.0, "truncation")
+        before = visit.face
+        asked = (str(name), seed, truncation, str(class_name or ""))
+        if before is not None and asked == (
+            visit.generator_name,
+            before.seed,
+            before.truncation,
+            visit.class_name,
+        ):
+            return
+        face = self.studio.face(str(name), seed, truncation, str(class_name or ""))
+        self._enter(visit, face, str(name), str(class_name or ""))
+        if before is None or before.generator is not face.generator:
+            self._choose(visit, None)
+        yield {"picker": self._picture(visit), "class": self._class_field(face)}
+        yield from self._find(visit)
+
+    def draw_random(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show a face of a seed that nobody chose."""
+        seed = random.randrange(1_000_000)
+        yield {"seed": seed}
+        yield from self.draw(visit, name, seed, truncation, class_name)
+
+    @told
+    def open_checkpoint(self, visit: Visit, path: object) -> Updates:
+        """Load a visitor's generator and show its first face."""
+        if not isinstance(path, (str, Path)):
+            return
+        file = Path(path)
+        try:
+            name = yield from progress(
+                jobs.run(lambda _: self.studio.add_uploaded(file)), "Loading the generator"
+            )
+        except resefa.ReSeFaError as error:
+            raise type(error)(str(error).replace(str(file), file.name)) from error
+        yield {"generator": {"choices": [*self.studio.names, name], "value": name}}
+        yield from self.draw(visit, name, FIRST_SEED, FIRST_TRUNCATION)
+
+    @told
+    def analyse(self, visit: Visit) -> Updates:
+        """Find out about every layer of the face; the directions that follow replace those of the quick
+        analysis, or are offered where sliders were moved."""
+        face = visit.face
+        if face is None:
+            return
+        space = face.generator.spaces[0]
+        if not self.studio.is_analysed(face):
+            work = jobs.run(
+                lambda progress: self.studio.analyse(face, progress=progress), lambda: visit.face is face
+            )
+            yield from progress(work, "Analysing every layer, for edits that stay in place", "background")
+        if visit.face is not face:
+            return
+        directions = visit.directions
+        if visit.region is None or directions is None or directions.space == space:
+            yield {"background": said("")}
+            return
+        if directions.num_samples > 1 or not directions.seeds or directions.region is not visit.region:
+            yield {
+                "background": said("Every layer is analysed: the next region's edits stay closer in place.")
+            }
+            return
+        finer = self.studio.find([face], visit.region)
+        if visit.face is not face or visit.directions is not directions:
+            yield {"background": said("")}
+            return
+        if visit.strengths:
+            visit.finer = finer
+            yield {
+                "background": said("Directions that stay closer in place are ready."),
+                "offer": True,
+            }
+            return
+        yield {"background": said("Every layer is analysed: edits stay closer in place now.")}
+        yield from self._show(visit, finer)
+
+    @told
+    def take_finer(self, visit: Visit) -> Updates:
+        """Use the directions that were offered."""
+        finer, visit.finer = visit.finer, None
+        yield {"offer": False, "background": said("")}
+        if finer is not None:
+            yield from self._show(visit, finer)
+
+    @told
+    def pick(self, visit: Visit, payload: object) -> Updates:
+        """Find directions of the region that was drawn."""
+        region = payload.get("region") if isinstance(payload, Mapping) else None
+        visit.needed_face  # noqa: B018
+        self._choose(visit, region if isinstance(region, Mapping) else {})
+        yield from self._find(visit)
+
+    @told
+    def slide(self, visit: Visit, payload: object) -> Updates:
+        """Edit the face as the sliders say."""
+        directions = visit.directions
+        if visit.face is None or directions is None:
+            return
+        strengths = payloads.read_strengths(payload, visit.version, len(directions), LARGEST_STRENGTH)
+        if strengths is None:
+            return
+        visit.strengths = strengths
+        yield {"picker": {"image": self._edited(visit), "of": visit.version}}
+
+    @told
+    def confine(self, visit: Visit, confine: object, feather: object) -> Updates:
+        """Keep edits inside the region, or not; the strips show the difference."""
+        visit.feather = payloads.read_number(feather, 0.0, 0.2, "feather")
+        visit.confine = confine is True
+        if visit.face is None or visit.directions is None:
+            return
+        yield from self._show(visit, visit.directions, keep=True)
+
+    @told
+    def others(self, visit: Visit, shown: object) -> Updates:
+        """Other faces, moved along with this one."""
+        visit.others_shown = shown is True
+        if not visit.others_shown or visit.face is None:
+            yield {"others": {"images": []}}
+            return
+        face, strengths = visit.face, dict(visit.strengths)
+        directions = None if visit.directions is None else self._prepared(visit)
+        confine, feather = self._confinement(visit)
+        images = []
+        for seed in range(face.seed + 1, face.seed + 1 + NUM_OTHERS):
+            seed %= payloads.LARGEST_SEED + 1
+            other = self.studio.face(visit.generator_name, seed, face.truncation, visit.class_name)
+            if directions is None:
+                picture = resefa.to_pil(other.picture)
+            else:
+                picture = self.studio.edit(other, directions, strengths, confine, feather)
+            images.append({"image": payloads.data_url(picture), "label": f"seed {seed}"})
+        yield {"others": {"images": images}}
+
+    @told
+    def generalize(self, visit: Visit, count: object) -> Updates:
+        """Find the region's directions jointly over several faces, and tell how well they carry over."""
+        face, region, alone = visit.needed_face, visit.region, visit.needed_directions
+        count = int(payloads.read_number(count, 2, LARGEST_JOINT, "number of faces"))
+        if region is None:
+            raise resefa.RegionError("draw a box on the picture first")
+        seeds = range(face.seed, face.seed + count)
+        faces = [face, *self._more(visit, seeds[1:])]
+        space = alone.space if alone.space in face.generator.spaces else None
+        work = jobs.run(
+            lambda progress: self.studio.find(faces, region, space, progress=progress),
+            lambda: visit.face is face,
+        )
+        joint = yield from progress(work, f"Solving over {count} faces together")
+        unseen = self._more(visit, range(_UNSEEN_SEED, _UNSEEN_SEED + _NUM_UNSEEN))
+        before, after = self.studio.carried(alone, unseen), self.studio.carried(joint, unseen)
+        if visit.face is not face:
+            return
+        yield from self._show(visit, joint)
+        yield {
+            "status": said(
+                f"Solved over {count} faces together. On {_NUM_UNSEEN} faces it has not seen, the first "
+                f"direction changes the region {_times(after.ratio)} as much as the rest; "
+                f"the one before: {_times(before.ratio)}."
+            )
+        }
+
+    @told
+    def open_file(self, visit: Visit, path: object) -> Updates:
+        """Look into a direction file; it is used once the visitor says so."""
+        if not isinstance(path, (str, Path)):
+            visit.opened = None
+            yield {"card": None, "usable": False}
+            return
+        try:
+            yield from self.look(visit, resefa.Directions.load(path))
+        except resefa.ReSeFaError as error:
+            visit.opened = None
+            yield {"card": None, "usable": False}
+            file = Path(path)
+            raise type(error)(str(error).replace(str(file), file.name)) from error
+
+    def look(self, visit: Visit, directions: resefa.Directions, source: str = "") -> Updates:
+        """Show what a direction set says of itself, and whether it fits."""
+        face = visit.needed_face
+        visit.opened = None
+        try:
+            directions.check(face.generator)
+            fits, note = True, directions.origin_note(face.generator)
+        except resefa.LatentError as error:
+            fits, note = False, f"It does not fit: {error}"
+        yield {"card": describe(directions, note, fits, source), "usable": fits}
+        if fits:
+            visit.opened = directions
+            yield {"status": said("The file fits this generator. Press “Use these directions”.")}
+        else:
+            yield {"status": problem(note)}
+
+    @told
+    def use(self, visit: Visit) -> Updates:
+        """Take the set that was opened."""
+        directions = visit.opened
+        if directions is None:
+            raise resefa.ParameterError("open a direction file first")
+        if directions.region is not None:
+            visit.region, visit.drawn = directions.region, payloads.show_region(directions.region)
+        yield from self._show(visit, directions)
+        yield {"status": said(f"These are the {len(directions)} directions of the file.")}
+
+    @told
+    def save(
+        self, visit: Visit, payload: object, title: object, author: object, license: object, *, folder: Path
+    ) -> Updates:
+        """Write the direction file and the picture as it is."""
+        chosen = self.chosen(visit, payload, title, author, license)
+        stem = file_stem(chosen.title)
+        inside = Path(tempfile.mkdtemp(dir=folder))
+        chosen.save(inside / f"{stem}.safetensors")
+        picture = inside / f"{stem}.png"
+        self._edited_picture(visit).save(picture)
+        yield {
+            "files": [str(inside / f"{stem}.safetensors"), str(picture)],
+            "status": said(f"The {len(chosen)} directions and the picture are ready to download."),
+        }
+
+    def chosen(
+        self, visit: Visit, payload: object, title: object, author: object, license: object, text: object = ""
+    ) -> resefa.Directions:
+        """The directions that the visitor keeps, named and titled."""
+        chosen = payloads.read_choice(payload, visit.version, visit.needed_directions)
+        return replace(
+            chosen,
+            title=_line(title) or chosen.title or "directions",
+            author=_line(author) or chosen.author,
+            license=_line(license) or chosen.license,
+            description=str(text or "")[:4000] or chosen.description,
+            date=date.today().isoformat(),
+            thumbnail=resefa.encode_thumbnail(self._edited_picture(visit)),
+        )
+
+    def preview(self, visit: Visit, directions: resefa.Directions) -> Image.Image:
+        """Strips of the face, one below the other."""
+        face = visit.needed_face
+        count = min(len(directions), SHOWN_DIRECTIONS)
+        strips = [self.studio.strip(face, directions, index)[0] for index in range(count)]
+        width, height = strips[0].size
+        sheet = Image.new("RGB", (width, height * count))
+        for index, strip in enumerate(strips):
+            sheet.paste(strip, (0, index * height))
+        return sheet
+
+    def _enter(self, visit: Visit, face: Face, name: str, class_name: str) -> None:
+        visit.face, visit.generator_name, visit.class_name = face, name, class_name
+        visit.directions = visit.confined = visit.finer = None
+        visit.strengths = {}
+
+    def _choose(self, visit: Visit, drawn: Mapping[str, Any] | None) -> None:
+        """Take a region as it was drawn; the first preset, or the middle, for None."""
+        presets = self.studio.presets(visit.needed_face.generator)
+        if drawn is None:
+            drawn = {"preset": next(iter(presets))} if presets else {"box": [0.35, 0.35, 0.3, 0.3]}
+        region = payloads.read_region(drawn, presets)
+        side = min(visit.needed_face.generator.resolution, 256)
+        region.mask(side, side)
+        visit.region = region
+        visit.drawn = {key: drawn[key] for key in ("box", "preset") if key in drawn}
+
+    def _find(self, visit: Visit) -> Updates:
+        """Directions of the chosen region, thorough if the face is analysed, else quick."""
+        face, region = visit.needed_face, visit.region
+        assert region is not None
+        space = None if self.studio.is_analysed(face) else self.studio.quick_space(face)
+        if space is None:
+            found = self.studio.find([face], region)
+        else:
+            wanted = functools.partial(_same, visit, face, region)
+            work = jobs.run(
+                lambda progress: self.studio.find([face], region, space, progress=progress), wanted
+            )
+            found = yield from progress(work, "Looking at the picture")
+        if _same(visit, face, region):
+            yield from self._show(visit, found)
+
+    def _show(self, visit: Visit, directions: resefa.Directions, keep: bool = False) -> Updates:
+        """Show directions as strips, the first ones as soon as there is one; `keep` keeps the sliders."""
+        face = visit.needed_face
+        if not keep or visit.directions is not directions:
+            visit.directions, visit.strengths, visit.confined, visit.finer = directions, {}, None, None
+        visit.version += 1
+        version = visit.version
+        if self._confines(visit) and (visit.confined is None or visit.confined[1] != visit.feather):
+            yield {"status": working("Measuring edits that stay inside the region")}
+        shown = self._prepared(visit)
+        confine, feather = self._confinement(visit)
+        items: list[dict[str, Any]] = []
+        for index in range(min(len(directions), SHOWN_DIRECTIONS)):
+            if visit.version != version:
+                return
+            strip, effect = self.studio.strip(face, shown, index, confine, feather)
+            items.append(
+                {
+                    "strip": payloads.data_url(strip),
+                    "words": effect.words,
+                    "detail": f"change inside {effect.inside:.3f}, outside {effect.outside:.3f}",
+                    "name": directions.names[index],
+                    "strength": visit.strengths.get(index, 0.0),
+                }
+            )
+            if index in (0, 2) and len(directions) > index + 1:
+                yield {"directions": {"version": version, "items": items, "more": True}}
+        yield {
+            "directions": {"version": version, "items": items, "more": False},
+            "picker": {
+                "image": self._edited(visit),
+                "of": version,
+                "region": payloads.show_region(visit.region),
+                "link": self._link(visit),
+            },
+            "offer": False,
+            "status": said(_found(directions)),
+        }
+
+    def _confines(self, visit: Visit) -> bool:
+        face, directions = visit.face, visit.directions
+        return bool(
+            visit.confine
+            and face
+            and face.generator.can_confine
+            and directions
+            and directions.region is not None
+        )
+
+    def _confinement(self, visit: Visit) -> tuple[float, float]:
+        return (1.0, visit.feather) if self._confines(visit) else (0.0, 0.0)
+
+    def _prepared(self, visit: Visit) -> resefa.Directions:
+        """The directions, with steps for confined edits if edits are to be confined."""
+        directions = visit.needed_directions
+        if not self._confines(visit):
+            return directions
+        if visit.confined is None or visit.confined[1] != visit.feather:
+            face, feather = visit.needed_face, visit.feather
+            measured = resefa.prepared(face.generator, face.latent, directions, 1.0, feather)
+            visit.confined = measured, feather
+        return visit.confined[0]
+
+    def _edited_picture(self, visit: Visit) -> Image.Image:
+        face = visit.needed_face
+        if visit.directions is None:
+            return resefa.to_pil(face.picture)
+        directions = self._prepared(visit)
+        confine, feather = self._confinement(visit)
+        return self.studio.edit(face, directions, dict(visit.strengths), confine, feather)
+
+    def _edited(self, visit: Visit) -> str:
+        return payloads.data_url(self._edited_picture(visit))
+
+    def _picture(self, visit: Visit) -> Update:
+        face = visit.needed_face
+        picture = payloads.data_url(resefa.to_pil(face.picture))
+        presets = self.studio.presets(face.generator)
+        return {
+            "before": picture,
+            "image": picture,
+            "region": visit.drawn
+            if visit.drawn and "box" in visit.drawn
+            else payloads.show_region(visit.region),
+            "presets": {name: payloads.show_region(region) for name, region in presets.items()},
+            "alt": f"A face that {visit.generator_name} drew from seed {face.seed}",
+            "link": self._link(visit),
+            "of": visit.version,
+        }
+
+    def _link(self, visit: Visit) -> str:
+        face = visit.needed_face
+        others = {"class": visit.class_name} if face.generator.num_classes else {}
+        if visit.generator_name in self.studio.names[1:]:
+            others["generator"] = visit.generator_name
+        return payloads.write_link(face.seed, face.truncation, visit.drawn, **others)
+
+    def _class_field(self, face: Face) -> Update:
+        generator = face.generator
+        hint = f"one of {generator.num_classes}: a name or a number" if generator.num_classes else ""
+        return {"visible": bool(generator.num_classes), "hint": hint}
+
+    def _more(self, visit: Visit, seeds: Sequence[int]) -> list[Face]:
+        face = visit.needed_face
+        return [
+            self.studio.face(
+                visit.generator_name, seed % (payloads.LARGEST_SEED + 1), face.truncation, visit.class_name
+            )
+            for seed in seeds
+        ]
+
+
+def describe(directions: resefa.Directions, note: str, fits: bool, source: str = "") -> Update:
+    """A direction set for people to look at before they use it; plain text and pixels alone."""
+    generator = directions.generator
+    made_for = f"{generator.get('architecture', 'unknown')} {generator.get('name', '')}".strip()
+    rows = [
+        ("Title", directions.title),
+        ("Author", directions.author),
+        ("License", directions.license),
+        ("About", directions.description[:500]),
+        ("Made for", made_for),
+        ("Directions", f"{len(directions)}: {', '.join(directions.names[:12])}"),
+        ("Found on", f"{directions.num_samples} face{'s' if directions.num_samples > 1 else ''}"),
+        ("From", source),
+        ("Fits", "yes" if fits else "no"),
+        ("Note", note),
+    ]
+    return {
+        "rows": [[label, text] for label, text in rows if text],
+        "thumbnail": _thumbnail(directions.thumbnail),
+    }
+
+
+def file_stem(title: str) -> str:
+    """A file's name for a title: letters, digits, `-` and `_`."""
+    return _UNSAFE.sub("-", title).strip("-")[:60] or "directions"
+
+
+def progress(
+    work: Generator[float, None, Any], text: str, part: str = "status"
+) -> Generator[Update, None, Any]:
+    """Show the progress of a job; returns what it returned."""
+    try:
+        while True:
+            yield {part: working(text, next(work))}
+    except StopIteration as finished:
+        return finished.value
+    finally:
+        work.close()
+
+
+def _same(visit: Visit, face: Face, region: resefa.Region) -> bool:
+    """Whether the visitor still looks at this."""
+    return visit.face is face and visit.region is region
+
+
+def _found(directions: resefa.Directions) -> str:
+    layers = "layer by layer" if directions.space in ("w+", "z+") else f"in {directions.space}"
+    many = f", {directions.num_samples} faces together" if directions.num_samples > 1 else ""
+    return f"{len(directions)} directions, {layers}{many}. Move a slider."
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text or "")[:200].split())
+
+
+def _thumbnail(data: bytes | None) -> str | None:
+    if data is None:
+        return None
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

@@ -1,0 +1,202 @@
+const find = (selector) => element.querySelector(selector);
+const stage = find(".stage"), canvas = find(".overlay"), pen = canvas.getContext("2d");
+const SIDE = canvas.width, PAINTED_SIDE = 128, SMALLEST = 0.02, STEP = 0.02;
+const paint = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
+const brush = paint.getContext("2d", { willReadFrequently: true });
+let tool = "box", box = null, painted = false, gesture = null, timer = 0;
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+function draw() {
+  pen.clearRect(0, 0, SIDE, SIDE);
+  if (painted) {
+    pen.save();
+    pen.globalAlpha = 0.45;
+    pen.drawImage(paint, 0, 0, SIDE, SIDE);
+    pen.globalCompositeOperation = "source-in";
+    pen.fillStyle = "#ff5a1f";
+    pen.fillRect(0, 0, SIDE, SIDE);
+    pen.restore();
+  }
+  if (box) {
+    const [x, y, width, height] = box.map((part) => part * SIDE);
+    for (const [color, size] of [["#000000", 5], ["#ffffff", 2]]) {
+      pen.strokeStyle = color;
+      pen.lineWidth = size;
+      pen.strokeRect(x, y, width, height);
+    }
+  }
+}
+
+function usePaint(picture) {
+  brush.clearRect(0, 0, PAINTED_SIDE, PAINTED_SIDE);
+  if (picture) brush.drawImage(picture, 0, 0, PAINTED_SIDE, PAINTED_SIDE);
+  painted = Boolean(picture);
+}
+
+function show(region) {
+  box = region && region.box ? region.box : null;
+  usePaint(null);
+  if (region && region.mask) {
+    const picture = new Image();
+    picture.onload = () => { usePaint(picture); draw(); };
+    picture.src = region.mask;
+  }
+  draw();
+}
+
+function choose(name) {
+  tool = name;
+  element.classList.toggle("painting", name !== "box");
+  for (const button of element.querySelectorAll("[data-tool]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.tool === name));
+  }
+}
+
+function send(region) {
+  clearTimeout(timer);
+  props.value = { region };
+  trigger("release");
+}
+
+function sendPainted() {
+  const flat = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
+  const ink = flat.getContext("2d");
+  ink.fillStyle = "#000000";
+  ink.fillRect(0, 0, PAINTED_SIDE, PAINTED_SIDE);
+  ink.drawImage(paint, 0, 0);
+  send({ mask: flat.toDataURL("image/png") });
+}
+
+function place(event) {
+  const frame = stage.getBoundingClientRect();
+  return [clamp((event.clientX - frame.left) / frame.width, 0, 1), clamp((event.clientY - frame.top) / frame.height, 0, 1)];
+}
+
+function stroke(from, to) {
+  brush.globalCompositeOperation = tool === "erase" ? "destination-out" : "source-over";
+  brush.strokeStyle = "#ffffff";
+  brush.lineCap = brush.lineJoin = "round";
+  brush.lineWidth = (Number(find("[data-part=size]").value) / 100) * PAINTED_SIDE * 2;
+  brush.beginPath();
+  brush.moveTo(from[0] * PAINTED_SIDE, from[1] * PAINTED_SIDE);
+  brush.lineTo(to[0] * PAINTED_SIDE + 0.01, to[1] * PAINTED_SIDE);
+  brush.stroke();
+  painted = true;
+}
+
+stage.addEventListener("pointerdown", (event) => {
+  if (gesture || (event.pointerType === "mouse" && event.button !== 0)) return;
+  stage.setPointerCapture(event.pointerId);
+  const start = place(event);
+  gesture = { id: event.pointerId, start, last: start, before: box };
+  if (tool !== "box") {
+    if (box) {
+      if (tool === "erase") {
+        brush.fillStyle = "#ffffff";
+        brush.fillRect(...box.map((part) => part * PAINTED_SIDE));
+      }
+      box = null;
+    }
+    stroke(start, start);
+    draw();
+  }
+});
+
+stage.addEventListener("pointermove", (event) => {
+  if (!gesture || event.pointerId !== gesture.id) return;
+  const here = place(event);
+  if (tool === "box") {
+    const [x, y] = gesture.start.map((value, axis) => Math.min(value, here[axis]));
+    const [width, height] = gesture.start.map((value, axis) => Math.abs(value - here[axis]));
+    if (width >= SMALLEST && height >= SMALLEST) {
+      usePaint(null);
+      box = [x, y, width, height];
+    }
+  } else {
+    stroke(gesture.last, here);
+  }
+  gesture.last = here;
+  draw();
+});
+
+function finish(event) {
+  if (!gesture || event.pointerId !== gesture.id) return;
+  const before = gesture.before;
+  gesture = null;
+  if (event.type === "pointercancel") return;
+  if (tool !== "box") sendPainted();
+  else if (box && box !== before) send({ box });
+}
+stage.addEventListener("pointerup", finish);
+stage.addEventListener("pointercancel", finish);
+
+stage.addEventListener("keydown", (event) => {
+  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const move = moves[event.key];
+  if (event.key === "Enter" && box) {
+    event.preventDefault();
+    send({ box });
+  } else if (move) {
+    event.preventDefault();
+    if (!box) {
+      usePaint(null);
+      box = [0.4, 0.4, 0.2, 0.2];
+    }
+    let [x, y, width, height] = box;
+    if (event.shiftKey) {
+      width = clamp(width + move[0] * STEP, SMALLEST, 1 - x);
+      height = clamp(height + move[1] * STEP, SMALLEST, 1 - y);
+    } else {
+      x = clamp(x + move[0] * STEP, 0, 1 - width);
+      y = clamp(y + move[1] * STEP, 0, 1 - height);
+    }
+    box = [x, y, width, height];
+    draw();
+    clearTimeout(timer);
+    timer = setTimeout(() => send({ box }), 600);
+  }
+});
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.tool) choose(button.dataset.tool);
+  if (button.dataset.preset) {
+    choose("box");
+    show(presets[button.dataset.preset]);
+    send({ preset: button.dataset.preset });
+  }
+});
+
+find("[data-part=compare]").addEventListener("input", (event) => {
+  find(".before").style.clipPath = "inset(0 " + (100 - event.target.value) + "% 0 0)";
+});
+
+let presets = {}, version = 0;
+function showPresets(regions) {
+  presets = regions;
+  find(".presets").replaceChildren(...Object.keys(regions).map((name) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.preset = name;
+    button.textContent = name.replaceAll("_", " ");
+    return button;
+  }));
+}
+
+function update() {
+  const value = props.value;
+  if (!value) return;
+  if (value.before) find(".before").src = value.before;
+  const current = (value.of || 0) >= version;
+  if (current) version = value.of || 0;
+  if (value.image && current) find(".after").src = value.image;
+  if (value.alt) find(".after").alt = value.alt;
+  if (value.presets) showPresets(value.presets);
+  if ("region" in value && !gesture && current) show(value.region);
+  if (value.link) history.replaceState(history.state, "", value.link + location.hash);
+  if (value.image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
+}
+watch("value", update);
+update();
