@@ -1,7 +1,8 @@
-"""Where images are analysed: on the CPU, on a GPU that is always here, or on one that is lent for a moment."""
+"""Where images are analysed: on the CPU, on a GPU of this machine, or on one that is lent for a moment."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 try:
@@ -14,11 +15,7 @@ import torch
 import resefa_core as resefa
 from resefa_core.jacobian import DenseJacobian, MatrixFreeJacobian
 
-LENT = bool(
-    spaces is not None
-    and getattr(getattr(spaces, "config", None), "Config", None)
-    and spaces.config.Config.zero_gpu
-)
+LENT = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether GPUs are lent here (ZeroGPU): then generators stay on the CPU, and only analyses go to a GPU."""
 
 
@@ -42,7 +39,10 @@ def _compute_lent(
     generator: resefa.Generator, latent: resefa.Latent, *args: Any, **options: Any
 ) -> resefa.Jacobian:
     made = resefa.compute_jacobian(generator.to("cuda"), latent.to("cuda"), *args, **options)
-    return made.to("cpu") if isinstance(made, DenseJacobian) else made.detached()
+    if isinstance(made, MatrixFreeJacobian):
+        return made.detached()
+    assert isinstance(made, DenseJacobian)
+    return made.to("cpu")
 
 
 if LENT:

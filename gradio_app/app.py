@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,8 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     uploads = options.uploads and not on_space
     page = build(studio, Settings(folder, uploads, on_space))
     page.queue(max_size=QUEUE_SIZE)
-    threading.Thread(target=_warm, args=(studio,), daemon=True).start()
-    page.launch(
+    launch = partial(
+        page.launch,
+        prevent_thread_lock=True,
         server_name=options.host or None,
         server_port=options.port,
         inbrowser=options.browser,
@@ -67,6 +69,12 @@ def main(arguments: list[str] | None = None) -> None:
         theme=gr.themes.Soft(),
         css=CSS,
     )
+    try:
+        launch()
+    except OSError as error:
+        sys.exit(f"resefa demo: the page can't be served: {error}")
+    threading.Thread(target=_warm, args=(studio,), daemon=True).start()
+    page.block_thread()
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

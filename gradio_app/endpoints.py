@@ -75,8 +75,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             class_name: a class's name or number, for generators that have classes.
 
         Returns:
-            A direction file (safetensors), and what each direction does: its name, and the mean squared change
-            inside and outside the region for one step.
+            A direction file (safetensors), and what each direction does: its name, and the mean squared
+            change inside and outside the region for one step.
         """
         shown = face(seed, truncation, generator, class_name)
         asked: dict[str, Any] = payloads.read_link({"box": region}).get("region") or {"preset": region}

@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]
 _PAUSE = 0.2
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818
     """Raised inside work that nobody waits for any more."""
 
 

@@ -13,14 +13,15 @@ import gradio as gr
 from gradio_app import payloads
 from gradio_app.endpoints import add_endpoints
 from gradio_app.sharing import add_sharing
-from gradio_app.studio import NUM_DIRECTIONS, Studio
+from gradio_app.studio import Studio
 from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION, LARGEST_JOINT, NUM_OTHERS, Steps, Visit, said
-from gradio_app.widgets import Widget
+from gradio_app.widgets import widget
 
 CSS = """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
+#status, #background { min-height: 0; padding: 0; }
 """
 
 _IDLE_SECONDS = 3600
@@ -44,8 +45,8 @@ class Settings:
 
 
 class Parts(dict[str, Any]):
-    """The parts of the page by name, and how steps change them. Events are wired once all parts are there, since
-    a step may change any of them."""
+    """The parts of the page by name, and how steps change them. Events are wired once all parts are there,
+    since a step may change any of them."""
 
     def show(self, update: dict[str, Any]) -> dict[Any, Any]:
         """An update of the page, as Gradio wants it."""
@@ -97,14 +98,14 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             elem_id="title",
         )
         with gr.Row():
-            with gr.Column(scale=5, min_width=320):
-                parts["picker"] = Widget("picker", elem_id="picker")
+            with gr.Column(scale=9, min_width=320):
+                parts["picker"] = widget("picker", elem_id="picker")
                 _face_controls(parts, studio, settings)
-            with gr.Column(scale=6, min_width=320):
-                parts["status"] = Widget("status", said("Drawing a face"), elem_id="status")
-                parts["background"] = Widget("status", said(""), elem_id="background")
+            with gr.Column(scale=14, min_width=320):
+                parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
+                parts["background"] = widget("status", said(""), elem_id="background")
                 parts["offer"] = gr.Button("Use the new directions", visible=False, size="sm")
-                parts["directions"] = Widget("directions", elem_id="directions")
+                parts["directions"] = widget("directions", elem_id="directions")
                 with gr.Row():
                     parts["confine"] = gr.Checkbox(
                         False, label="Confine", info="Keep every pixel outside the region", min_width=140
@@ -125,7 +126,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                     label="Move other faces along",
                     info=f"The next {NUM_OTHERS} seeds, with the same edit",
                 )
-                parts["others"] = Widget("pictures", {"images": []}, elem_id="others")
+                parts["others"] = widget("pictures", {"images": []}, elem_id="others")
                 with gr.Row():
                     parts["joint"] = gr.Slider(
                         2,
@@ -147,7 +148,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 )
             sharing = add_sharing(parts, settings.on_space)
         with gr.Group():
-            parts["card"] = Widget("details", elem_id="card", visible=False, padding=True)
+            parts["card"] = widget("details", elem_id="card", visible=False, padding=True)
             parts["usable"] = gr.Button(
                 "Use these directions", visible=False, variant="primary", elem_id="use"
             )

@@ -13,7 +13,7 @@ from huggingface_hub import get_token
 
 import resefa_core as resefa
 from gradio_app import hub, jobs
-from gradio_app.visit import Steps, Visit, progress, said, told, working
+from gradio_app.visit import Steps, Visit, progress, said, told
 
 if TYPE_CHECKING:
     from gradio_app.page import Parts

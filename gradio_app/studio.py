@@ -15,7 +15,7 @@ from torch import Tensor
 import resefa_core as resefa
 
 Progress = Callable[[int, int], None]
-Strengths = Mapping["int | str", float]
+Strengths = Mapping[int, float] | Mapping[int | str, float]
 
 STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 LARGEST_STRENGTH = 6.0
@@ -198,9 +198,12 @@ class Studio:
             self.analyse(face, space, _part(progress, i, len(faces))) for i, face in enumerate(faces)
         ]
         directions = resefa.factorize(jacobians, region, count)
-        found = {"seeds": tuple(face.seed for face in faces), "truncation": faces[0].truncation}
-        limits = (-LARGEST_STRENGTH, LARGEST_STRENGTH)
-        return replace(directions, strength_range=limits, **found)
+        return replace(
+            directions,
+            strength_range=(-LARGEST_STRENGTH, LARGEST_STRENGTH),
+            seeds=tuple(face.seed for face in faces),
+            truncation=faces[0].truncation,
+        )
 
     def strip(
         self,
@@ -234,9 +237,9 @@ class Studio:
         confine: float = 0.0,
         feather: float = 0.0,
     ) -> Image.Image:
-        """The edited face, in the generator's own size; a confined edit wants directions that were `prepared`."""
+        """The edited face, in the generator's own size. A confined edit wants them `prepared` for it."""
         directions.check(face.generator)
-        used = {key: value for key, value in strengths.items() if value}
+        used: dict[int | str, float] = {key: value for key, value in strengths.items() if value}
         latent = resefa.move(face.latent, directions, used, confine, feather) if used else face.latent
         return resefa.to_pil(face.generator.synthesize(latent)[0])
 
@@ -255,7 +258,7 @@ def _effect(before: Tensor, after: Sequence[Tensor], region: resefa.Region | Non
     change = torch.stack([(image - before).square().mean(dim=0) for image in after]).mean(dim=0)
     if region is None:
         return Effect(float(change.mean().sqrt()), 0.0)
-    mask = region.mask(*change.shape, check=False).to(change)
+    mask = region.mask(change.shape[0], change.shape[1], check=False).to(change)
     inside = (change * mask).sum() / mask.sum().clamp_min(1e-6)
     outside = (change * (1.0 - mask)).sum() / (1.0 - mask).sum().clamp_min(1e-6)
     return Effect(float(inside.sqrt()), float(outside.sqrt()))

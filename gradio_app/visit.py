@@ -1,6 +1,7 @@
 """One visitor's steps: each is given what the browser sent, and yields what the page is to show.
 
-What is shown is told as updates: a dictionary from a part of the page to its new value. Knows nothing of Gradio.
+What is shown is told as updates: a dictionary from a part of the page to its new value. Knows nothing of
+Gradio.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Visit:
 
 
 def told(step: Callable[..., Updates]) -> Callable[..., Updates]:
-    """Say what went wrong on the page: the words of the project's own errors, nothing of others but the log's."""
+    """Say what went wrong on the page: the words of the project's own errors; others go to the log alone."""
 
     @functools.wraps(step)
     def told(*args: Any, **kwargs: Any) -> Updates:

@@ -14,7 +14,7 @@ import gradio as gr
 _FOLDER = Path(__file__).parent
 
 
-class Widget(gr.HTML):
+def widget(name: str, value: Any = None, **options: Any) -> gr.HTML:
     """A part of the page whose value is JSON.
 
     Args:
@@ -22,23 +22,14 @@ class Widget(gr.HTML):
         value: what the script gets at the start.
         options: of `gr.HTML`.
     """
-
-    def __init__(self, name: str, value: Any = None, **options: Any) -> None:
-        super().__init__(
-            value,
-            html_template=_read(name, "html"),
-            css_template=_read(name, "css"),
-            js_on_load=_read(name, "js"),
-            apply_default_css=False,
-            **options,
-        )
-        self.component_class_name = f"ReSeFa {name}"
-
-    def get_block_name(self) -> str:
-        return "html"
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": {}, "description": "JSON"}
+    return gr.HTML(
+        value,
+        html_template=_read(name, "html"),
+        css_template=_read(name, "css"),
+        js_on_load=_read(name, "js"),
+        apply_default_css=False,
+        **options,
+    )
 
 
 def _read(name: str, kind: str) -> str:

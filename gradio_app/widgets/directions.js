@@ -19,22 +19,21 @@ function collect() {
 }
 
 function row(item, index) {
-  const number = index + 1;
   const output = make("output", {});
   const slider = make("input", { type: "range", min: -LARGEST, max: LARGEST, step: 0.1, value: item.strength });
-  slider.setAttribute("aria-label", "Strength of direction " + number + ", " + item.words);
+  slider.setAttribute("aria-label", "Strength of direction " + index + ", " + item.words);
   const tell = () => { output.textContent = (slider.value > 0 ? "+" : "") + Number(slider.value).toFixed(1); };
   tell();
   slider.addEventListener("input", () => { tell(); collect(); trigger("input"); });
   slider.addEventListener("change", () => { collect(); trigger("change"); });
   slider.addEventListener("dblclick", () => { slider.value = 0; tell(); collect(); trigger("input"); trigger("change"); });
   const name = make("input", { type: "text", value: item.name, maxLength: 80 });
-  name.setAttribute("aria-label", "Name of direction " + number);
+  name.setAttribute("aria-label", "Name of direction " + index);
   name.addEventListener("input", collect);
   const kept = make("input", { type: "checkbox", checked: true, title: "Keep in the file" });
-  kept.setAttribute("aria-label", "Keep direction " + number + " in the file");
+  kept.setAttribute("aria-label", "Keep direction " + index + " in the file");
   kept.addEventListener("change", collect);
-  const strip = make("img", { className: "strip", src: item.strip, alt: "Direction " + number + ": " + item.words });
+  const strip = make("img", { className: "strip", src: item.strip, alt: "Direction " + index + ": " + item.words });
   const marks = make("div", { className: "marks" });
   marks.setAttribute("aria-hidden", "true");
   for (const mark of ["−", "", "0", "", "+"]) marks.append(make("span", { textContent: mark }));
