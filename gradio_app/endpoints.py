@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import payloads
+from gradio_app.files import fresh_folder
 from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, Face, Studio
 from gradio_app.visit import describe
 
@@ -84,7 +84,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         number = int(payloads.read_number(count, 1, 32, "count"))
         space = None if layered else studio.quick_space(shown)
         directions = studio.find([shown], chosen, space, number)
-        file = Path(tempfile.mkdtemp(dir=folder)) / "directions.safetensors"
+        file = fresh_folder(folder) / "directions.safetensors"
         directions.save(file)
         squares = (
             directions.steps.square() * directions.inside,

@@ -11,7 +11,6 @@ import functools
 import logging
 import random
 import re
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -22,6 +21,7 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads
+from gradio_app.files import fresh_folder
 from gradio_app.studio import LARGEST_STRENGTH, SHOWN_DIRECTIONS, Face, Studio
 
 Update = dict[str, Any]
@@ -364,7 +364,7 @@ class Steps:
         """Write the direction file and the picture as it is."""
         chosen = self.chosen(visit, payload, title, author, license)
         stem = file_stem(chosen.title)
-        inside = Path(tempfile.mkdtemp(dir=folder))
+        inside = fresh_folder(folder)
         chosen.save(inside / f"{stem}.safetensors")
         picture = inside / f"{stem}.png"
         self._edited_picture(visit).save(picture)
