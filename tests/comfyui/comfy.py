@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIRECTORY = os.environ.get("COMFYUI_DIR")
 START_SECONDS = 300
 RUN_SECONDS = 900
+_MISSING = object()
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -127,7 +128,8 @@ def problem(done: dict[str, Any]) -> str:
 
 
 def as_prompt(workflow: dict[str, Any], nodes: dict[str, Any]) -> Prompt:
-    """A saved workflow as the API takes it; `nodes` is the server's `/object_info`."""
+    """A saved workflow as the API takes it; `nodes` is the server's `/object_info`. Optional inputs that came
+    later than the workflow stay out."""
     links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     prompt: Prompt = {}
     for node in workflow["nodes"]:
@@ -136,11 +138,16 @@ def as_prompt(workflow: dict[str, Any], nodes: dict[str, Any]) -> Prompt:
         schema = nodes[node["type"]]["input"]
         values = iter(node.get("widgets_values", []))
         inputs: dict[str, Any] = {}
-        for name, spec in {**schema.get("required", {}), **schema.get("optional", {})}.items():
+        optional = schema.get("optional", {})
+        for name, spec in {**schema.get("required", {}), **optional}.items():
             options = spec[1] if len(spec) > 1 else {}
             if not _has_widget(spec[0], options):
                 continue
-            inputs[name] = next(values)
+            value = next(values, _MISSING)
+            if value is _MISSING:
+                assert name in optional, (node["type"], name)
+                continue
+            inputs[name] = value
             if spec[0] == "BOUNDING_BOX":
                 for _ in ("x", "y", "width", "height"):
                     next(values)

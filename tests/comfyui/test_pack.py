@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from comfy import ROOT, ComfyUI, Prompt, as_prompt, problem
+from older_gans import save_biggan
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -371,6 +372,40 @@ def test_a_generator_file_is_loaded_again_when_its_content_changes(comfyui: Comf
     (folder / "broken.safetensors").write_bytes(b"\x08" + bytes(20))
     said = refusal(comfyui, graph(load={"name": "broken.safetensors"}))
     assert "broken.safetensors" in said
+
+
+def test_classes_are_sampled_by_name_and_edited(comfyui: ComfyUI) -> None:
+    folder = comfyui.base / "models" / "stylegan"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    generator = resefa.BigGAN(z_dim=12, num_classes=1000, shared_dim=7, channels=(12, 16, 8), attention=(0,))
+    save_biggan(folder / "classes.pth", generator.eval())
+    box = {"x": 4, "y": 4, "width": 6, "height": 6}
+
+    def prompt(**sample: Any) -> Prompt:
+        return graph(
+            load={"name": "classes.pth"},
+            sample={"truncation": 1.0, **sample},
+            region={"box": box},
+            factorize={"layers": "all"},
+            apply={"strength": 1.0, "confine": 1.0},
+        )
+
+    named = comfyui.run(prompt(class_name="Golden Retriever"))
+    assert "classes: 1000" in named["load"]["text"][0]
+    numbered = comfyui.run(prompt(class_index=207))
+    other = comfyui.run(prompt(class_name="tabby"))
+    shown = [pixels(comfyui, outputs["sample"]) for outputs in (named, numbered, other)]
+    np.testing.assert_array_equal(shown[0], shown[1])
+    assert np.abs(shown[0] - shown[2]).mean() > 1
+    change = np.abs(pixels(comfyui, named["image"]) - shown[0]).mean(axis=2)
+    inside = np.zeros_like(change, dtype=bool)
+    inside[4:10, 4:10] = True
+    assert change[inside].mean() > 2 * change[~inside].mean()
+
+    assert "golden retriever (207)" in refusal(comfyui, prompt(class_name="retriever"))
+    assert "there is no class" in refusal(comfyui, prompt(class_name="xyzzy"))
+    assert "out of range" in refusal(comfyui, prompt(class_index=1000))
 
 
 def test_a_latent_of_other_weights_is_noted(comfyui: ComfyUI) -> None:
