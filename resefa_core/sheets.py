@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
@@ -21,6 +22,7 @@ _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 32)
 _OUTLINE = (0, 220, 255)
 _SHADE = 0.35
+_DASHES_AND_QUOTES = str.maketrans("–—−×‘’“”", "---x''\"\"")
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -45,6 +47,8 @@ def contact_sheet(
         cell: side of an image on the sheet, in pixels.
         title: above everything.
     """
+    title = _printable(title)
+    row_labels, column_labels = ([_printable(t) for t in texts] for texts in (row_labels, column_labels))
     font = ImageFont.load_default(size=max(11, cell // 9))
     line = round(font.size * 1.25) if isinstance(font, ImageFont.FreeTypeFont) else 14
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -70,6 +74,13 @@ def contact_sheet(
             picture = to_pil(image).resize((cell, cell), Image.Resampling.BICUBIC)
             sheet.paste(picture, (left + column * (cell + 4), y))
     return sheet
+
+
+def _printable(text: str) -> str:
+    """Text in the letters that Pillow's own font has: accents are dropped, other signs become `?`."""
+    plain = text.translate(_DASHES_AND_QUOTES)
+    letters = (c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    return "".join(letters).encode("ascii", "replace").decode("ascii")
 
 
 def show_region(image: Tensor, region: Region, side: int = 512) -> Image.Image:
@@ -100,7 +111,7 @@ def change_labels(directions: Directions) -> list[str]:
     ratios = (directions.inside / directions.outside.clamp_min(1e-30)).tolist()
     known = directions.inside.tolist()
     return [
-        f"{name}\n{ratio:,.0f}× more inside" if inside > 0 else name
+        f"{name}\n{ratio:,.0f}x more inside" if inside > 0 else name
         for name, ratio, inside in zip(directions.names, ratios, known, strict=True)
     ]
 
