@@ -1,6 +1,6 @@
 """Set-up without anything but Python 3.10 or newer.
 
-    python install.py demo    install into .venv, find mouth and eye directions of a face, show them
+    python install.py demo    install into .venv, open the demo in a browser
     python install.py test    install into .venv, check the code and run the tests
     python install.py         check what is installed here and report; changes nothing
 
@@ -48,18 +48,18 @@ def report() -> int:
 
 
 def demo() -> int:
-    """Install, then find directions and show what they do."""
-    python = environment("torch")
-    folder = ROOT / "resefa-demo"
-    code = run(python, "-m", "resefa_core", "demo", "--output-dir", str(folder))
-    if code == 0:
-        print(f"\nNext: {python} -m resefa_core --help")
-    return code
+    """Install, then serve the demo's page to this machine and open it, until interrupted."""
+    python = environment("torch", "demo")
+    print(f"Starting the demo; Ctrl+C ends it. The command line: {python} -m resefa_core --help", flush=True)
+    try:
+        return run(python, str(Path("gradio_app", "app.py")), "--browser")
+    except KeyboardInterrupt:
+        return 0
 
 
 def test() -> int:
     """Install, then check format, style and types, and run the tests."""
-    python = environment("torch", "dev")
+    python = environment("torch", "demo", "dev")
     checks = (
         ("-m", "ruff", "format", "--check", "."),
         ("-m", "ruff", "check", "."),

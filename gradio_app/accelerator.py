@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 import resefa_core as resefa
 from resefa_core.jacobian import DenseJacobian, MatrixFreeJacobian
 
+_log = logging.getLogger("resefa.demo")
+
 LENT = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether GPUs are lent here (ZeroGPU): then generators stay on the CPU, and only analyses go to a GPU."""
 
@@ -27,11 +30,14 @@ def resident_device() -> str:
 def compute(
     generator: resefa.Generator, latent: resefa.Latent, *args: Any, **options: Any
 ) -> resefa.Jacobian:
-    """As `compute_jacobian`; one call for each image where GPUs are lent."""
+    """As `compute_jacobian`. Where GPUs are lent, on one of them, or on the CPU if none is to be had."""
     if not LENT:
         return resefa.compute_jacobian(generator, latent, *args, **options)
-    options["progress"] = None
-    made = _compute_lent(generator, latent, *args, **options)
+    try:
+        made = _compute_lent(generator, latent, *args, **{**options, "progress": None})
+    except Exception as error:
+        _log.warning("no GPU was lent, so the CPU is used: %s", error)
+        return resefa.compute_jacobian(generator, latent, *args, **options)
     return made.attached(generator) if isinstance(made, MatrixFreeJacobian) else made
 
 
@@ -45,5 +51,10 @@ def _compute_lent(
     return made.to("cpu")
 
 
+def _seconds(generator: resefa.Generator, *args: Any, **options: Any) -> int:
+    """For how long a GPU is asked: who has fewer seconds left of a day's allowance gets none."""
+    return 15 if generator.resolution <= 128 else 60
+
+
 if LENT:
-    _compute_lent = spaces.GPU(duration=60)(_compute_lent)
+    _compute_lent = spaces.GPU(duration=_seconds)(_compute_lent)

@@ -20,11 +20,12 @@ if str(ROOT) not in sys.path:
 
 from gradio_app import accelerator  # noqa: E402  (before torch)
 
-import gradio as gr  # noqa: E402  isort: skip
 import torch  # noqa: E402  isort: skip
+from starlette.middleware import Middleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
-from gradio_app.page import CSS, Settings, build  # noqa: E402
+from gradio_app.guard import Guard  # noqa: E402
+from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
 from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION  # noqa: E402
 
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     on_space = bool(os.environ.get("SPACE_ID"))
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")  # events between sums over all of them
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     device = accelerator.resident_device()
@@ -49,10 +51,13 @@ def main(arguments: list[str] | None = None) -> None:
     studio = Studio(
         {generator.name: generator for generator in loaded}, options.cache_mb << 20, accelerator.compute
     )
-    folder = Path(tempfile.mkdtemp(prefix="resefa-demo-"))
+    served = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.mkdtemp(prefix="resefa-demo-"))
+    os.environ["GRADIO_TEMP_DIR"] = str(served)  # Gradio serves what is in there, and removes what it copied
+    served.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="made-", dir=served))
     uploads = options.uploads and not on_space
     page = build(studio, Settings(folder, uploads, on_space))
-    page.queue(max_size=QUEUE_SIZE)
+    page.queue(max_size=QUEUE_SIZE, api_open=False)
     launch = partial(
         page.launch,
         prevent_thread_lock=True,
@@ -60,13 +65,15 @@ def main(arguments: list[str] | None = None) -> None:
         server_port=options.port,
         inbrowser=options.browser,
         max_file_size=MAX_CHECKPOINT_UPLOAD if uploads else MAX_UPLOAD,
-        allowed_paths=[str(folder)],
+        app_kwargs={"middleware": [Middleware(Guard)]},
+        enable_monitoring=False,
+        run_history=False,
         state_session_capacity=500,
         show_error=False,
         ssr_mode=False,
         mcp_server=_has_mcp(),
         footer_links=["api"],
-        theme=gr.themes.Soft(),
+        theme=theme(),
         css=CSS,
     )
     try:

@@ -114,7 +114,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            confine: change no pixel outside the directions' region.
+            confine: let the codes move inside the directions' region only: the rest changes still less.
             feather: softness of a confined edit's edge, from 0 to 0.2.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.

@@ -22,7 +22,21 @@ CSS = """
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #status, #background { min-height: 0; padding: 0; }
+#background { margin-top: calc(-1 * var(--layout-gap)); }
+#random, #generalize { align-self: center; }
+.dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
+[data-testid="upload-text"] { color: var(--body-text-color) !important; }
+footer .divider { display: none !important; }
 """
+
+_NAMED_BY_THEIR_TEXT = """() => {
+  const mend = () => document.querySelectorAll(".upload-container[aria-label]").forEach((button) => {
+    button.removeAttribute("aria-label");
+  });
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
+  mend();
+}"""
+"""Upload areas say one thing to the eye and another to screen readers: let both have what is seen."""
 
 _IDLE_SECONDS = 3600
 QUICK, FIND, LAYERS, JOINT, HUB = "quick", "find", "layers", "joint", "hub"
@@ -87,6 +101,36 @@ class Parts(dict[str, Any]):
         }
 
 
+def theme() -> gr.themes.Base:
+    """Fonts that are there without a network, and colors that can be read in light and dark."""
+    return gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_background_fill="none",
+        block_label_background_fill_dark="none",
+        block_label_text_color="*neutral_800",
+        block_label_text_color_dark="*neutral_100",
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_padding="0",
+        block_title_text_color="*neutral_800",
+        block_title_text_color_dark="*neutral_100",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
+        checkbox_border_color="*neutral_400",
+        checkbox_border_color_dark="*neutral_500",
+        color_accent="*primary_600",
+        input_border_color="*neutral_400",
+        input_border_color_dark="*neutral_500",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+    )
+
+
 def build(studio: Studio, settings: Settings) -> gr.Blocks:
     """The whole demo."""
     steps = Steps(studio)
@@ -101,24 +145,12 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             with gr.Column(scale=9, min_width=320):
                 parts["picker"] = widget("picker", elem_id="picker")
                 _face_controls(parts, studio, settings)
+                _confine_controls(parts)
             with gr.Column(scale=14, min_width=320):
                 parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
                 parts["background"] = widget("status", said(""), elem_id="background")
                 parts["offer"] = gr.Button("Use the new directions", visible=False, size="sm")
                 parts["directions"] = widget("directions", elem_id="directions")
-                with gr.Row():
-                    parts["confine"] = gr.Checkbox(
-                        False, label="Confine", info="Keep every pixel outside the region", min_width=140
-                    )
-                    parts["feather"] = gr.Slider(
-                        0.0,
-                        0.2,
-                        0.03,
-                        step=0.01,
-                        label="Feather",
-                        info="Softness of the region's edge",
-                        min_width=140,
-                    )
         with gr.Tabs():
             with gr.Tab("Other faces"):
                 parts["others_shown"] = gr.Checkbox(
@@ -136,7 +168,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                         label="Faces",
                         info="More faces: slower, carries over better",
                     )
-                    generalize = gr.Button("Generalize over these faces")
+                    generalize = gr.Button("Generalize over these faces", elem_id="generalize")
             with gr.Tab("Save"):
                 save = _save(parts)
             with gr.Tab("Open"):
@@ -198,6 +230,16 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
         parts["checkpoint"] = gr.File(label="Generator's file", type="filepath", height=120)
 
 
+def _confine_controls(parts: Parts) -> None:
+    with gr.Row():
+        parts["confine"] = gr.Checkbox(
+            False, label="Confine", info="Keep the rest still more as it is", min_width=140
+        )
+        parts["feather"] = gr.Slider(
+            0.0, 0.2, 0.03, step=0.01, label="Feather", info="Softness of the region's edge", min_width=140
+        )
+
+
 def _save(parts: Parts) -> gr.Button:
     gr.Markdown("The ticked directions, under the names beside their strips, and the picture as it is.")
     with gr.Row():
@@ -216,6 +258,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         for update in steps.arrive(visit, dict(request.query_params)):
             yield parts.show(update)
 
+    page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
     loaded = page.load(arrive, outputs=list(parts.values()), **parts.options(FIND))
     face = ("generator", "seed", "truncation", "class")
     latest: dict[str, Any] = {"lane": FIND, "trigger_mode": "always_last"}

@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
 import numpy as np
@@ -18,6 +18,7 @@ import resefa_core as resefa
 LARGEST_SEED = 2**32 - 1
 
 _PICTURE_SIDE = 512
+_EXACT_SIDE = 128
 _MASK_SIDE = 512
 _MASK_TEXT = 200_000
 _PNG_URL = "data:image/png;base64,"
@@ -35,7 +36,7 @@ def read_region(payload: object, presets: Mapping[str, resefa.Region]) -> resefa
     if not isinstance(payload, Mapping):
         raise resefa.RegionError(_DRAW)
     box, preset, mask = payload.get("box"), payload.get("preset"), payload.get("mask")
-    if isinstance(box, list) and len(box) == 4:
+    if isinstance(box, list) and len(box) == 4 and all(_is_number(each) for each in box):
         return resefa.Region.from_box(*box)
     if isinstance(preset, str):
         if preset not in presets:
@@ -65,17 +66,17 @@ def show_region(region: resefa.Region | None) -> dict[str, Any] | None:
 def read_strengths(payload: object, version: int, count: int, largest: float) -> dict[int, float] | None:
     """The sliders that a browser sent, as strengths by direction; None if they are not of this version of the
     directions, or make no sense."""
-    if not isinstance(payload, Mapping) or payload.get("version") != version:
+    if not _is_of(payload, version):
         return None
     sent = payload.get("strengths")
     if not isinstance(sent, list) or len(sent) > count:
         return None
     strengths = {}
     for index, value in enumerate(sent):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not _is_number(value) or value in (math.inf, -math.inf) or value != value:
             return None
         if value:
-            strengths[index] = max(-largest, min(largest, float(value)))
+            strengths[index] = float(max(-largest, min(largest, value)))
     return strengths
 
 
@@ -85,7 +86,7 @@ def read_choice(payload: object, version: int, directions: resefa.Directions) ->
     Raises:
         ParameterError: none is kept, or a name is too long or used twice.
     """
-    if not isinstance(payload, Mapping) or payload.get("version") != version:
+    if not _is_of(payload, version):
         return directions
     names, kept = payload.get("names"), payload.get("kept")
     if isinstance(names, list):
@@ -110,8 +111,9 @@ def read_number(value: object, low: float, high: float, what: str) -> float:
     Raises:
         ParameterError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise resefa.ParameterError(f"{what} {str(value)[:40]!r}: expected a number from {low:g} to {high:g}")
+    if not _is_number(value) or not low <= value <= high:
+        shown = repr(value)[:40] if isinstance(value, (int, float, str)) else type(value).__name__
+        raise resefa.ParameterError(f"{what} {shown}: expected a number from {low:g} to {high:g}")
     return float(value)
 
 
@@ -152,13 +154,28 @@ def write_link(seed: int, truncation: float, drawn: Mapping[str, Any] | None, **
 
 
 def data_url(picture: Image.Image) -> str:
-    """A picture as text for a browser; large ones are made smaller."""
+    """A picture as text for a browser; large ones are made smaller, small ones are kept to the pixel."""
     if max(picture.size) > _PICTURE_SIDE and picture.width <= 2 * picture.height:
         picture = picture.copy()
         picture.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=92)
+    if max(picture.size) <= _EXACT_SIDE:
+        picture.save(buffer, "WEBP", lossless=True, method=0, quality=20)
+    else:
+        picture.save(buffer, "WEBP", quality=92)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _is_of(payload: object, version: int) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a browser sent it of this version of the directions."""
+    if not isinstance(payload, Mapping):
+        return False
+    sent = payload.get("version")
+    return _is_number(sent) and sent == version
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _float(text: str) -> float | None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from huggingface_hub import get_token
 
 import resefa_core as resefa
 from gradio_app import hub, jobs
+from gradio_app.card import DIRECTIONS_FILE
 from gradio_app.visit import Steps, Visit, progress, said, told
 
 if TYPE_CHECKING:
     from gradio_app.page import Parts
 
 _FOUND = 30
+_FILES_OF_EACH = 20
+_LOOPBACK = ("127.0.0.1", "::1")
 _HUB_LANE = "hub"
 _SEPARATOR = " : "
 _PUBLISHED = ("directions", "repository", "about", "hub_license", "base_model", "private", "title", "author")
@@ -35,13 +41,9 @@ class Sharing:
 
     def listen(self, parts: Parts, steps: Steps, folder: Path) -> None:
         """Wire the events."""
-
-        def get(visit: Visit, choice: object) -> Iterator[dict[str, Any]]:
-            yield from _get(steps, folder, visit, choice)
-
         parts.step(self.search.click, _search, "query", lane=_HUB_LANE)
         parts.step(parts["query"].submit, _search, "query", lane=_HUB_LANE)
-        parts.step(self.get.click, get, "found", lane=_HUB_LANE)
+        parts.step(self.get.click, partial(_get, steps, folder), "found", lane=_HUB_LANE)
         self.publish.click(
             _publisher(parts, steps, self.on_space),
             inputs=[parts["visit"], *(parts[name] for name in _PUBLISHED)],
@@ -51,46 +53,45 @@ class Sharing:
 
 
 def _publisher(parts: Parts, steps: Steps, on_space: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
-    """The handler of the button. Only people at this machine publish with the token that it has stored."""
+    """The handler of the button. Gradio fills in the first two of its parameters by their types."""
 
     def publish(
-        visit: Visit | None, token: str | None, values: tuple[object, ...]
+        request: gr.Request, account: gr.OAuthToken | None, visit: Visit | None, *values: object
     ) -> Iterator[dict[Any, Any]]:
+        token = _token(request, account, on_space)
         for update in _publish(steps, visit or Visit(), token, *values):
             yield parts.show(update)
 
-    def signed_in(
-        visit: Visit | None,
-        payload: object,
-        name: object,
-        about: object,
-        license: object,
-        base_model: object,
-        private: object,
-        title: object,
-        author: object,
-        token: gr.OAuthToken | None,
-    ) -> Iterator[dict[Any, Any]]:
-        values = (payload, name, about, license, base_model, private, title, author)
-        yield from publish(visit, token.token if token else None, values)
+    return publish
 
-    def here(
-        visit: Visit | None,
-        payload: object,
-        name: object,
-        about: object,
-        license: object,
-        base_model: object,
-        private: object,
-        title: object,
-        author: object,
-        request: gr.Request,
-    ) -> Iterator[dict[Any, Any]]:
-        values = (payload, name, about, license, base_model, private, title, author)
-        local = request.client is not None and request.client.host in ("127.0.0.1", "::1")
-        yield from publish(visit, get_token() if local else None, values)
 
-    return signed_in if on_space else here
+def _token(request: gr.Request, account: gr.OAuthToken | None, on_space: bool) -> str | None:
+    """Whom to publish as: who signed in; or, for people at this machine, the account that it has stored."""
+    if account is not None:
+        return account.token
+    return None if on_space or not _is_here(request) else get_token()
+
+
+def _is_here(request: gr.Request) -> bool:
+    """Whether a request comes from this machine: not through a proxy or a tunnel, and from a page that was
+    opened under this machine's own name, which the pages of others can't take."""
+    headers = {str(name).lower(): str(value) for name, value in dict(request.headers).items()}
+    if any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers):
+        return False
+    origin = headers.get("origin")
+    hosts = [f"//{headers.get('host', '')}", *([] if origin is None else [origin])]
+    return (
+        request.client is not None
+        and request.client.host in _LOOPBACK
+        and all(_host(address) in (*_LOOPBACK, "localhost") for address in hosts)
+    )
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 def add_sharing(parts: Parts, on_space: bool) -> Sharing:
@@ -104,9 +105,11 @@ def add_sharing(parts: Parts, on_space: bool) -> Sharing:
         )
         get = gr.Button("Look into it")
     with gr.Tab("Publish"):
-        if on_space:
+        if on_space and _has_sign_in():
             gr.LoginButton()
             where = "Sign in; the set is published in a repository of your own account."
+        elif on_space:
+            where = "Nobody can sign in to this Space: its README has to say `hf_oauth: true`."
         else:
             where = "The set is published with the token of `hf auth login` on this machine."
         gr.Markdown(f"{where} The ticked directions go in, with title and author from the Save tab.")
@@ -124,6 +127,11 @@ def add_sharing(parts: Parts, on_space: bool) -> Sharing:
     return Sharing(search, get, publish, on_space)
 
 
+def _has_sign_in() -> bool:
+    """Whether the Hub has set up this Space for signing in."""
+    return os.environ.get("SYSTEM") == "spaces" and bool(os.environ.get("OAUTH_CLIENT_ID"))
+
+
 @told
 def _search(visit: Visit, query: object) -> Iterator[dict[str, Any]]:
     words = str(query or "")[:100]
@@ -134,36 +142,38 @@ def _search(visit: Visit, query: object) -> Iterator[dict[str, Any]]:
             f"{entry.repo_id}{_SEPARATOR}{file}",
         )
         for entry in listings
-        for file in entry.files
+        for file in entry.files[:_FILES_OF_EACH]
     ]
-    yield {
-        "found": choices,
-        "status": said(f"{len(choices)} direction files found." if choices else "Nothing found."),
-    }
+    count = len(choices)
+    found = "One direction file" if count == 1 else f"{count or 'No'} direction files"
+    yield {"found": choices, "status": said(f"{found} found.")}
 
 
+@told
 def _get(steps: Steps, folder: Path, visit: Visit, choice: object) -> Iterator[dict[str, Any]]:
-    @told
-    def get(visit: Visit) -> Iterator[dict[str, Any]]:
-        repository, _, file = str(choice or "").partition(_SEPARATOR)
-        repository = repository.strip()
-        if not repository:
-            raise resefa.ParameterError("choose a direction set of the list, or type author/name")
+    visit.opened = None
+    yield {"card": None, "usable": False}
+    repository, _, file = str(choice or "").strip().partition(_SEPARATOR)
+    if not repository:
+        raise resefa.ParameterError("choose a direction set of the list, or type author/name")
+    work = jobs.run(lambda _: _download(repository, file, folder))
+    directions = yield from progress(work, "Getting the file")
+    yield from steps.look(visit, directions, repository)
 
-        def download(_: object) -> resefa.Directions:
-            name = file
-            if not name:
-                files = hub.direction_files(repository)
-                if not files:
-                    raise resefa.ParameterError(f"{repository[:100]} holds no direction file")
-                name = files[0]
-            with tempfile.TemporaryDirectory(dir=folder) as inside:
-                return resefa.Directions.load(hub.fetch(repository, name, Path(inside)))
 
-        directions = yield from progress(jobs.run(download), "Getting the file")
-        yield from steps.look(visit, directions, repository)
-
-    yield from get(visit)
+def _download(repository: str, file: str, folder: Path) -> resefa.Directions:
+    """A file of a repository; the first direction file for nothing."""
+    if not file:
+        files = hub.direction_files(repository)
+        if not files:
+            raise resefa.ParameterError(f"{repository} holds no direction file")
+        file = DIRECTIONS_FILE if DIRECTIONS_FILE in files else files[0]
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        path = hub.fetch(repository, file, Path(inside))
+        try:
+            return resefa.Directions.load(path)
+        except resefa.ReSeFaError as error:
+            raise type(error)(str(error).replace(str(path), f"{repository}/{file}")) from error
 
 
 @told
@@ -181,8 +191,11 @@ def _publish(
     author: object,
 ) -> Iterator[dict[str, Any]]:
     if not token:
-        raise resefa.ParameterError("publishing needs an account: sign in, or run `hf auth login` here")
-    chosen = steps.chosen(visit, payload, title, author, license, about)
+        raise resefa.ParameterError(
+            "publishing needs an account: sign in on a Space; on your own machine, run `hf auth login` and "
+            "open this page as 127.0.0.1"
+        )
+    chosen = steps.chosen(visit, payload, title, author, "", about)
     strips = steps.preview(visit, chosen)
 
     def work(_: object) -> hub.Published:

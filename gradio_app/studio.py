@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +28,21 @@ _CELL_SIDE = 96
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A generated image: the generator, the latent, and what it was drawn from."""
+    """A generated image: the latent, and what it was drawn from. Visits keep faces, so that a face does not
+    keep the generator: one that was uploaded may be dropped."""
 
-    generator: resefa.Generator
     latent: resefa.Latent
     seed: int
     truncation: float
+    _generator: weakref.ref[resefa.Generator]
+
+    @property
+    def generator(self) -> resefa.Generator:
+        """What drew it; raises ParameterError once that was dropped."""
+        generator = self._generator()
+        if generator is None:
+            raise resefa.ParameterError("this picture's generator is not here any more: choose another")
+        return generator
 
     @property
     def picture(self) -> Tensor:
@@ -147,7 +157,8 @@ class Studio:
         label = None
         if generator.num_classes:
             label = generator.find_class(class_name[:100]) if class_name.strip() else 0
-        return Face(generator, generator.sample(seed, truncation, label), seed, truncation)
+        latent = generator.sample(seed, truncation, label)
+        return Face(latent, seed, truncation, weakref.ref(generator))
 
     def presets(self, generator: resefa.Generator) -> dict[str, resefa.Region]:
         """The named regions that are known for a generator."""

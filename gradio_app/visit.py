@@ -162,8 +162,9 @@ class Steps:
         ):
             return
         face = self.studio.face(str(name), seed, truncation, str(class_name or ""))
+        known = before is not None and visit.generator_name == str(name)
         self._enter(visit, face, str(name), str(class_name or ""))
-        if before is None or before.generator is not face.generator:
+        if not known:
             self._choose(visit, None)
         yield {"picker": self._picture(visit), "class": self._class_field(face)}
         yield from self._find(visit)
@@ -352,6 +353,7 @@ class Steps:
         directions = visit.opened
         if directions is None:
             raise resefa.ParameterError("open a direction file first")
+        directions.check(visit.needed_face.generator)
         if directions.region is not None:
             visit.region, visit.drawn = directions.region, payloads.show_region(directions.region)
         yield from self._show(visit, directions)
@@ -457,7 +459,7 @@ class Steps:
                 }
             )
             if index in (0, 2) and len(directions) > index + 1:
-                yield {"directions": {"version": version, "items": items, "more": True}}
+                yield {"directions": {"version": version, "items": items[:], "more": True}}
         yield {
             "directions": {"version": version, "items": items, "more": False},
             "picker": {

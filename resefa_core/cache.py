@@ -130,9 +130,7 @@ class JacobianCache:
                 self._kept.popitem(last=False)
 
 
-def _key(
-    generator: Generator, latent: Latent, space: str | None, layers: Iterable[int] | None
-) -> _Key:
+def _key(generator: Generator, latent: Latent, space: str | None, layers: Iterable[int] | None) -> _Key:
     generator.check_latent(latent)
     return (
         generator.fingerprint,

@@ -1,0 +1,89 @@
+"""What goes to a Space: its files, its metadata, and that the demo starts from them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from serving import ROOT, serving
+
+huggingface_hub = pytest.importorskip("huggingface_hub")
+gradio_client = pytest.importorskip("gradio_client")
+pytest.importorskip("gradio")
+
+ASSEMBLE = ROOT / "space" / "assemble.py"
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("space") / "out"
+    subprocess.run([sys.executable, str(ASSEMBLE), str(out)], check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
+def files(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
+
+def packages(folder: Path) -> set[str]:
+    kept = {file for file in files(folder) if file.startswith(("gradio_app/", "resefa_core/"))}
+    return {file for file in kept if "__pycache__" not in file}
+
+
+def test_it_holds_the_demo_and_the_library_and_nothing_else(space: Path) -> None:
+    assert packages(space) == packages(ROOT)
+    assert files(space) - packages(space) == {"README.md", "requirements.txt", "LICENSE"}
+    assert "resefa_core/bundled/avatars.safetensors" in files(space)
+    copied = [file for file in space.rglob("*") if file.is_file() and file.parent != space]
+    assert all(file.read_bytes() == (ROOT / file.relative_to(space)).read_bytes() for file in copied)
+
+
+def test_a_folder_with_something_in_it_is_refused(space: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ASSEMBLE), str(space)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not empty" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_its_metadata_are_what_the_hub_asks_for(space: Path) -> None:
+    metadata: dict[str, Any] = huggingface_hub.SpaceCard.load(space / "README.md").data.to_dict()
+    assert metadata["sdk"] == "gradio"
+    assert (space / metadata["app_file"]).is_file()
+    tested = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert f"gradio=={metadata['sdk_version']}\n" in tested
+    assert isinstance(metadata["python_version"], str), "a number would lose a zero at its end"
+    assert metadata["hf_oauth"] is True
+    assert metadata["hf_oauth_scopes"] == ["contribute-repos"]
+    assert metadata["license"] == "apache-2.0"
+    assert len(metadata["short_description"]) <= 60
+    assert {"title", "emoji", "colorFrom", "colorTo", "tags"} <= set(metadata)
+
+
+def test_its_requirements_are_those_of_the_project(space: Path) -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lines = (space / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert all(f'"{line}"' in project for line in lines if line != "spaces")
+    assert set((ROOT / "requirements.txt").read_text(encoding="utf-8").split()) <= set(lines)
+    assert not any(line.startswith("gradio") for line in lines), "Spaces install it by sdk_version"
+
+
+def test_comfyui_users_do_not_get_what_the_demo_needs() -> None:
+    assert "gradio" not in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("system", ["spaces", ""])
+def test_the_demo_starts_from_it_as_a_space_does(space: Path, system: str) -> None:
+    with serving(space, SPACE_ID="ada/resefa", SYSTEM=system) as url:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            assert b"ReSeFa" in answer.read()
+        client = gradio_client.Client(url, verbose=False)
+        drawn = client.predict(3, 0.7, api_name="/draw_face")
+    with Image.open(drawn) as face:
+        assert face.size == (64, 64)

@@ -1,0 +1,627 @@
+"""A visitor's steps on the bundled generator: what is shown, what is remembered, and what is never told."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import io
+import json
+import logging
+import shutil
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import resefa_core as resefa
+from gradio_app import jobs, payloads, studio
+from gradio_app.studio import Studio
+from gradio_app.visit import FIRST_SEED, NUM_OTHERS, Steps, Visit, file_stem, told
+
+BUNDLED = Path(resefa.__file__).parent / "bundled" / "avatars.safetensors"
+SECRET = "/srv/secret/place"
+Updates = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def shared(avatars: resefa.Generator) -> Studio:
+    return Studio({"avatars": avatars})
+
+
+@pytest.fixture
+def steps(shared: Studio) -> Steps:
+    return Steps(shared)
+
+
+@pytest.fixture
+def visit(steps: Steps) -> Visit:
+    """A visitor who sees a face and its directions in W."""
+    return arrived(steps, 900)
+
+
+def arrived(steps: Steps, seed: int, region: str = "mouth") -> Visit:
+    """A visitor who came by a link."""
+    visit = Visit()
+    shown = list(steps.arrive(visit, {"seed": str(seed), "region": region}))
+    assert last(shown, "status")["kind"] == "done"
+    assert visit.directions is not None
+    return visit
+
+
+def last(updates: Updates, part: str) -> Any:
+    """What a part shows in the end."""
+    return [update[part] for update in updates if part in update][-1]
+
+
+def problem_of(updates: Updates) -> str:
+    line = last(updates, "status")
+    assert line["kind"] == "problem", line
+    return line["text"]
+
+
+def picture(url: str) -> Image.Image:
+    head, data = url.split(",", 1)
+    assert head == "data:image/webp;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
+    visit = Visit()
+    shown = list(steps.arrive(visit, {}))
+    assert shown[0]["seed"] == FIRST_SEED
+    assert shown[0]["generator"] == "avatars"
+    assert shown[0]["class"] == {"visible": False, "hint": ""}
+    assert picture(shown[0]["picker"]["image"]).size == (64, 64)
+    assert shown[0]["picker"]["alt"] == f"A face that avatars drew from seed {FIRST_SEED}"
+    assert set(shown[0]["picker"]["presets"]) == set(resefa.PRESETS["avatars"])
+    rows = last(shown, "directions")
+    assert rows["version"] == visit.version
+    assert rows["more"] is False
+    assert visit.directions is not None
+    assert [item["name"] for item in rows["items"]] == list(visit.directions.names)
+    assert all(picture(item["strip"]).width == 5 * picture(item["strip"]).height for item in rows["items"])
+    json.dumps(shown, allow_nan=False)
+
+
+def test_strips_come_as_they_are_drawn(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    counts = [len(update["directions"]["items"]) for update in shown if "directions" in update]
+    assert counts == [1, 3, 6]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"seed": "12", "truncation": "0.4", "region": "eyes"},
+        {"seed": "4294967295", "truncation": "1", "box": "0.1,0.2,0.3,0.4"},
+    ],
+)
+def test_links_come_back(steps: Steps, query: dict[str, str]) -> None:
+    visit = Visit()
+    first = next(iter(steps.arrive(visit, query)))
+    assert dict(parse_qsl(first["picker"]["link"][1:])) == query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"seed": "99999999999", "truncation": "7", "generator": "../../etc/passwd", "region": "<script>"},
+        {"box": "0,0,1,1"},
+        {"box": "nan,inf,1e400,-1"},
+        {"region": "\ud800", "class": "\ud800", "generator": "\0"},
+        {"class": "x" * 10_000},
+    ],
+)
+def test_links_that_make_no_sense_show_the_first_face(steps: Steps, query: dict[str, str]) -> None:
+    visit = Visit()
+    shown = list(steps.arrive(visit, query))
+    assert shown[0]["seed"] == FIRST_SEED
+    assert last(shown, "status")["kind"] == "done"
+    json.dumps(shown, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def test_drawing_another_face(steps: Steps, visit: Visit) -> None:
+    region, version = visit.region, visit.version
+    visit.strengths = {0: 2.0}
+    shown = list(steps.draw(visit, "avatars", 901, 0.5))
+    assert visit.face is not None
+    assert (visit.face.seed, visit.face.truncation) == (901, 0.5)
+    assert "seed 901" in shown[0]["picker"]["alt"]
+    assert visit.region is region
+    assert visit.strengths == {}
+    assert visit.version > version
+
+
+def test_the_same_face_is_not_drawn_again(steps: Steps, visit: Visit) -> None:
+    assert list(steps.draw(visit, "avatars", 900, 0.7)) == []
+
+
+def test_random_faces(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.draw_random(visit, "avatars", None, 0.7))
+    assert visit.face is not None
+    assert shown[0] == {"seed": visit.face.seed}
+    assert len({next(iter(steps.draw_random(visit, "avatars", 0, 0.7)))["seed"] for _ in range(5)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("avatars", -1, 0.7), "seed -1: expected a number"),
+        (("avatars", None, 0.7), "seed NoneType"),
+        (("avatars", 10**400, 0.7), "expected a number"),
+        (("avatars", float("nan"), 0.7), "seed nan"),
+        (("avatars", 1, "0.7"), "truncation '0.7'"),
+        (("avatars", True, 0.7), "seed True"),
+        (("none such", 1, 0.7), "there is no generator 'none such' here"),
+        ((["avatars"] * 100, 1, 0.7), "there is no generator"),
+        ((None, 1, 0.7), "there is no generator"),
+    ],
+)
+def test_faces_that_can_not_be_drawn(
+    steps: Steps, visit: Visit, arguments: tuple[Any, ...], words: str
+) -> None:
+    face, version = visit.face, visit.version
+    assert words in problem_of(list(steps.draw(visit, *arguments)))
+    assert (visit.face, visit.version) == (face, version)
+
+
+def test_picking_a_region(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.pick(visit, {"region": {"box": [0.25, 0.25, 0.5, 0.125]}}))
+    assert visit.drawn == {"box": [0.25, 0.25, 0.5, 0.125]}
+    assert last(shown, "picker")["region"] == {"box": [0.25, 0.25, 0.5, 0.125]}
+    assert "box=0.25,0.25,0.5,0.125" in last(shown, "picker")["link"]
+
+
+def test_painting_a_region(steps: Steps, visit: Visit) -> None:
+    painted = np.zeros((128, 128), dtype=np.uint8)
+    painted[70:110, 30:90] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(painted).save(buffer, "PNG")
+    mask = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    shown = list(steps.pick(visit, {"region": {"mask": mask}}))
+    assert last(shown, "picker")["region"]["mask"].startswith("data:image/png;base64,")
+    assert "box" not in last(shown, "picker")["link"]
+    assert visit.drawn == {}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        [],
+        "mouth",
+        {},
+        {"region": None},
+        {"region": {"box": [0, 0, 1, 1]}},
+        {"region": {"box": [0.5, 0.5, 1e-9, 1e-9]}},
+        {"region": {"box": ["0", "0", "1", "1"]}},
+        {"region": {"preset": "\ud800"}},
+    ],
+)
+def test_regions_that_can_not_be_picked(steps: Steps, visit: Visit, payload: object) -> None:
+    region, version, drawn = visit.region, visit.version, visit.drawn
+    problem_of(list(steps.pick(visit, payload))).encode("utf-8")
+    assert (visit.region, visit.version, visit.drawn) == (region, version, drawn)
+
+
+def test_slides(steps: Steps, visit: Visit) -> None:
+    before = last(list(steps.slide(visit, slid(visit, 0.0))), "picker")
+    shown = list(steps.slide(visit, slid(visit, 4.0)))
+    assert shown[0]["picker"]["of"] == visit.version
+    assert visit.strengths == {0: 4.0}
+    assert np.abs(pixels(shown[0]["picker"]["image"]) - pixels(before["image"])).max() > 8
+
+
+def test_slides_of_older_directions_are_left(steps: Steps, visit: Visit) -> None:
+    late = slid(visit, 3.0)
+    list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert list(steps.slide(visit, late)) == []
+    assert visit.strengths == {}
+
+
+@pytest.mark.parametrize("strengths", [[float("nan")], ["1"], [1] * 7, {"0": 1}, None, [[]]])
+def test_slides_that_make_no_sense_are_left(steps: Steps, visit: Visit, strengths: object) -> None:
+    assert list(steps.slide(visit, {"version": visit.version, "strengths": strengths})) == []
+
+
+def test_slides_before_there_is_a_face(steps: Steps) -> None:
+    assert list(steps.slide(Visit(), {"version": 0, "strengths": [1]})) == []
+
+
+def test_confined_edits_change_less_elsewhere(steps: Steps, visit: Visit) -> None:
+    def changes() -> tuple[float, float]:
+        change = np.asarray(steps._edited_picture(visit)).astype(float) - plain
+        return float(np.abs(change[inside]).mean()), float(np.abs(change[~inside]).mean())
+
+    assert visit.face is not None
+    assert visit.region is not None
+    plain = np.asarray(resefa.to_pil(visit.face.picture)).astype(float)
+    inside = visit.region.mask(64, 64).numpy() > 0
+    list(steps.slide(visit, slid(visit, 5.0)))
+    free = changes()
+    shown = list(steps.confine(visit, True, 0.0))
+    assert visit.strengths == {0: 5.0}
+    assert last(shown, "directions")["items"][0]["strength"] == 5.0
+    confined = changes()
+    assert confined[0] / confined[1] > free[0] / free[1]
+    list(steps.confine(visit, False, 0.0))
+    assert changes() == free
+
+
+def test_feathers_out_of_range_are_told(steps: Steps, visit: Visit) -> None:
+    assert "feather 3" in problem_of(list(steps.confine(visit, True, 3)))
+    assert visit.confine is False
+    assert list(steps.confine(Visit(), True, 0.1)) == []
+
+
+def test_every_layer_replaces_the_quick_directions(steps: Steps) -> None:
+    visit = arrived(steps, 910)
+    assert visit.directions is not None
+    assert visit.directions.space == "w"
+    version = visit.version
+    shown = list(steps.analyse(visit))
+    assert visit.directions.space == "w+"
+    assert visit.version > version
+    assert last(shown, "background")["text"].startswith("Every layer is analysed")
+    assert any(update.get("background", {}).get("kind") == "working" for update in shown) or len(shown) > 1
+    assert list(steps.analyse(visit)) == [{"background": {"text": "", "kind": "done"}}]
+
+
+def test_every_layer_is_offered_where_sliders_moved(steps: Steps) -> None:
+    visit = arrived(steps, 911)
+    list(steps.slide(visit, slid(visit, 2.0)))
+    version, directions = visit.version, visit.directions
+    shown = list(steps.analyse(visit))
+    assert last(shown, "offer") is True
+    assert (visit.version, visit.directions, visit.strengths) == (version, directions, {0: 2.0})
+    finer = visit.finer
+    assert finer is not None
+    taken = list(steps.take_finer(visit))
+    assert taken[0]["offer"] is False
+    assert visit.directions is finer
+    assert visit.strengths == {}
+    assert visit.finer is None
+
+
+def test_an_offer_is_gone_with_the_face(steps: Steps) -> None:
+    visit = arrived(steps, 911, "hair")
+    list(steps.slide(visit, slid(visit, 2.0)))
+    list(steps.analyse(visit))
+    list(steps.draw(visit, "avatars", 903, 0.7))
+    directions = visit.directions
+    assert visit.finer is None
+    list(steps.take_finer(visit))
+    assert visit.directions is directions
+
+
+def test_analysing_before_there_is_a_face(steps: Steps) -> None:
+    assert list(steps.analyse(Visit())) == []
+
+
+def test_the_analysis_stops_when_another_face_is_drawn(avatars: resefa.Generator) -> None:
+    started, over = threading.Event(), []
+
+    def compute(*args: Any, **options: Any) -> resefa.Jacobian:
+        progress = options["progress"]
+        if args[2] not in (None, "w+"):
+            return resefa.compute_jacobian(*args, **options)
+        try:
+            for i in range(10_000):
+                started.set()
+                progress(i, 10_000)
+                threading.Event().wait(0.01)
+        except jobs.Stopped:
+            over.append("stopped")
+            raise
+        raise AssertionError("it went on to the end")
+
+    steps = Steps(Studio({"avatars": avatars}, compute=compute))
+    visit = Visit()
+    list(steps.arrive(visit, {}))
+    going = steps.analyse(visit)
+    assert next(going)["background"]["kind"] == "working"
+    list(steps.draw(visit, "avatars", 5, 0.7))
+    assert all(update["background"]["kind"] == "working" for update in going)
+    assert over == ["stopped"]
+    assert started.is_set()
+
+
+def test_the_analysis_stops_when_the_visitor_leaves(avatars: resefa.Generator) -> None:
+    over = threading.Event()
+
+    def compute(*args: Any, **options: Any) -> resefa.Jacobian:
+        try:
+            for i in range(10_000):
+                options["progress"](i, 10_000)
+                threading.Event().wait(0.01)
+        except jobs.Stopped:
+            over.set()
+            raise
+        raise AssertionError("it went on to the end")
+
+    steps = Steps(Studio({"avatars": avatars}, compute=compute))
+    going = steps.arrive(Visit(), {})
+    next(going)
+    next(going)
+    going.close()
+    assert over.wait(10)
+
+
+def test_other_faces_move_along(steps: Steps, visit: Visit) -> None:
+    still = last(list(steps.others(visit, True)), "others")["images"]
+    assert [image["label"] for image in still] == [f"seed {901 + i}" for i in range(NUM_OTHERS)]
+    list(steps.slide(visit, slid(visit, 5.0)))
+    moved = last(list(steps.others(visit, True)), "others")["images"]
+    assert all(a["image"] != b["image"] for a, b in zip(still, moved, strict=True))
+    assert list(steps.others(visit, False)) == [{"others": {"images": []}}]
+    assert list(steps.others(Visit(), True)) == [{"others": {"images": []}}]
+
+
+def test_other_faces_of_the_last_seed(steps: Steps) -> None:
+    visit = Visit()
+    list(steps.arrive(visit, {"seed": str(payloads.LARGEST_SEED)}))
+    images = last(list(steps.others(visit, True)), "others")["images"]
+    assert images[0]["label"] == "seed 0"
+
+
+def test_generalizing(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit = arrived(steps, 915)
+    shown = list(steps.generalize(visit, 2))
+    assert visit.directions is not None
+    assert visit.directions.num_samples == 2
+    assert last(shown, "status")["text"].startswith("Solved over 2 faces together. On 5 faces")
+    monkeypatch.setattr(steps.studio, "is_analysed", lambda _: True)
+    shown = list(steps.analyse(visit))
+    assert "the next region" in last(shown, "background")["text"]
+    assert visit.directions.num_samples == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10**400, None, "4", float("nan"), True])
+def test_numbers_of_faces_that_are_refused(steps: Steps, visit: Visit, count: object) -> None:
+    assert "number of faces" in problem_of(list(steps.generalize(visit, count)))
+
+
+@pytest.mark.parametrize("step", ["generalize", "pick", "save", "use"])
+def test_steps_before_there_is_a_face(steps: Steps, step: str, tmp_path: Path) -> None:
+    calls: dict[str, Callable[[], Iterator[Any]]] = {
+        "generalize": lambda: steps.generalize(Visit(), 3),
+        "pick": lambda: steps.pick(Visit(), {"region": {"preset": "mouth"}}),
+        "save": lambda: steps.save(Visit(), None, "", "", "", folder=tmp_path),
+        "use": lambda: steps.use(Visit()),
+    }
+    problem_of(list(calls[step]()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def saved(steps: Steps, visit: Visit, folder: Path, title: object = "A smile", **payload: Any) -> list[Path]:
+    payload = {"version": visit.version, **payload}
+    updates = steps.save(visit, payload, title, "Ada", "cc0-1.0", folder=folder)
+    kept = []
+    for update in updates:
+        for file in update.get("files", []):
+            kept.append(Path(shutil.copy(file, folder.parent / Path(file).name)))
+    return kept
+
+
+def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    list(steps.slide(visit, slid(visit, 3.0)))
+    shown = list(steps._edited_picture(visit).getdata())
+    file, image = saved(steps, visit, folder, names=["smile", "frown"], kept=[True, True] + [False] * 4)
+    assert (file.name, image.name) == ("A-smile.safetensors", "A-smile.png")
+    assert list(Image.open(image).getdata()) == shown
+    loaded = resefa.Directions.load(file)
+    assert loaded.names == ("smile", "frown")
+    assert (loaded.title, loaded.author, loaded.license) == ("A smile", "Ada", "cc0-1.0")
+    assert loaded.thumbnail is not None
+
+    other = Visit()
+    list(steps.arrive(other, {"seed": "901", "region": "hair"}))
+    opened = list(steps.open_file(other, str(file)))
+    rows = dict(last(opened, "card")["rows"])
+    assert rows["Title"] == "A smile"
+    assert rows["Directions"] == "2: smile, frown"
+    assert rows["Fits"] == "yes"
+    assert last(opened, "card")["thumbnail"].startswith("data:image/png;base64,")
+    assert last(opened, "usable") is True
+    used = list(steps.use(other))
+    assert [item["name"] for item in last(used, "directions")["items"]] == ["smile", "frown"]
+    assert last(used, "picker")["region"] == payloads.show_region(resefa.Region.preset("mouth"))
+    assert last(used, "status")["text"] == "These are the 2 directions of the file."
+
+
+@pytest.mark.parametrize(
+    "title", ["../../x", "<script>alert(1)</script>", "\0\n\r", "\ud800", "x" * 10_000, None, [1], ""]
+)
+def test_titles_that_are_no_file_names(steps: Steps, visit: Visit, tmp_path: Path, title: object) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    updates = list(steps.save(visit, None, title, "\ud800", {"x": 1}, folder=folder))
+    json.dumps(updates, ensure_ascii=False).encode("utf-8")
+    for file in (Path(file) for update in updates for file in update.get("files", [])):
+        assert file.resolve().is_relative_to(folder.resolve())
+        assert file.stem.replace("-", "").replace("_", "").isalnum()
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(folder)] == []
+
+
+def test_file_stems() -> None:
+    assert file_stem("Ä smile / 2") == "smile-2"
+    assert file_stem("...") == "directions"
+    assert len(file_stem("x" * 1000)) == 60
+
+
+def test_keeping_nothing_is_told(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    payload = {"version": visit.version, "kept": [False] * 6}
+    assert "tick those" in problem_of(list(steps.save(visit, payload, "", "", "", folder=tmp_path)))
+    payload = {"version": visit.version, "names": ["x" * 1000]}
+    assert "names" in problem_of(list(steps.save(visit, payload, "", "", "", folder=tmp_path)))
+
+
+def test_files_that_are_no_direction_files(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "evil.safetensors"
+    for data in (
+        b"",
+        b"\xff" * 8,
+        b"\x80\x04.",
+        (1 << 62).to_bytes(8, "little") + b"{}",
+        BUNDLED.read_bytes(),
+    ):
+        file.write_bytes(data)
+        shown = list(steps.open_file(visit, str(file)))
+        text = problem_of(shown)
+        assert str(tmp_path) not in text
+        assert "evil.safetensors" in text
+        assert last(shown, "usable") is False
+        assert visit.opened is None
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        assert str(tmp_path) not in problem_of(list(steps.open_file(visit, path)))
+
+
+@pytest.mark.parametrize("path", [None, 3, [], {}])
+def test_no_file(steps: Steps, visit: Visit, path: object) -> None:
+    assert list(steps.open_file(visit, path)) == [{"card": None, "usable": False}]
+    assert "open a direction file first" in problem_of(list(steps.use(visit)))
+
+
+def test_files_for_another_generator_are_shown_and_not_used(
+    steps: Steps, visit: Visit, tmp_path: Path
+) -> None:
+    assert visit.directions is not None
+    other = replace(
+        visit.directions, vectors=torch.eye(len(visit.directions), 512), space="w", base_codes=None, title="x"
+    )
+    other.save(tmp_path / "other.safetensors")
+    shown = list(steps.open_file(visit, str(tmp_path / "other.safetensors")))
+    assert last(shown, "usable") is False
+    assert dict(last(shown, "card")["rows"])["Fits"] == "no"
+    assert "does not fit" in problem_of(shown)
+    assert "open a direction file first" in problem_of(list(steps.use(visit)))
+
+
+def test_a_set_that_no_longer_fits_is_not_used(steps: Steps, visit: Visit) -> None:
+    """It was opened on one generator; meanwhile the visitor went to another."""
+    directions = visit.directions
+    assert directions is not None
+    list(steps.look(visit, directions))
+    assert visit.opened is directions
+    small = resefa.StyleGAN2(img_resolution=16, z_dim=8, w_dim=8, channel_base=64, channel_max=8)
+    two = Steps(Studio({"avatars": steps.studio.generator("avatars"), "small": small}))
+    list(two.draw(visit, "small", 1, 0.7))
+    shown = visit.directions
+    assert "layers" in problem_of(list(two.use(visit))) or "shape" in problem_of(list(two.use(visit)))
+    assert visit.directions is shown
+
+
+def test_uploading_a_generator(steps: Steps, tmp_path: Path) -> None:
+    visit = Visit()
+    file = shutil.copy(BUNDLED, tmp_path / "mine.safetensors")
+    shown = list(steps.open_checkpoint(visit, str(file)))
+    chosen = next(update["generator"] for update in shown if "generator" in update)
+    assert chosen["value"] in chosen["choices"]
+    assert chosen["value"] not in steps.studio.names
+    assert visit.generator_name == chosen["value"]
+    assert last(shown, "status")["kind"] == "done"
+    assert list(steps.open_checkpoint(visit, None)) == []
+
+
+def test_files_that_are_no_generators(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    for name, data in (("a.pkl", b"\x80\x04cos\nsystem\n."), ("b.safetensors", b"x" * 100), ("c.pth", b"")):
+        (tmp_path / name).write_bytes(data)
+        text = problem_of(list(steps.open_checkpoint(visit, str(tmp_path / name))))
+        assert str(tmp_path) not in text
+        assert name in text
+
+
+def small(seed: int) -> resefa.Generator:
+    torch.manual_seed(seed)
+    return resefa.StyleGAN2(img_resolution=16, z_dim=8, w_dim=8, channel_base=64, channel_max=8)
+
+
+def test_uploaded_generators_are_bounded(avatars: resefa.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = iter(range(100))
+    monkeypatch.setattr(resefa, "load_generator", lambda _: small(next(files)))
+    steps = Steps(Studio({"avatars": avatars}))
+    visits = [Visit() for _ in range(5)]
+    generators = []
+    for visit in visits:
+        list(steps.open_checkpoint(visit, "x.pkl"))
+        assert visit.face is not None
+        generators.append(weakref.ref(visit.face.generator))
+    gc.collect()
+    assert [each() is not None for each in generators] == [False] * 3 + [True] * studio.MAX_UPLOADED
+    text = problem_of(list(steps.pick(visits[0], {"region": {"box": [0.1, 0.1, 0.5, 0.5]}})))
+    assert "choose another" in text
+    list(steps.draw(visits[0], "avatars", 1, 0.7))
+    assert last(list(steps.pick(visits[0], {"region": {"preset": "eyes"}})), "status")["kind"] == "done"
+
+
+def test_the_cache_is_bounded(avatars: resefa.Generator) -> None:
+    bound = 20 << 20
+    steps = Steps(Studio({"avatars": avatars}, bound))
+    visit = Visit()
+    list(steps.arrive(visit, {"seed": "99"}))
+    one = steps.studio.analyses_bytes
+    for seed in range(100, 103 + bound // one):
+        list(steps.draw(visit, "avatars", seed, 0.7))
+        assert 0 < steps.studio.analyses_bytes <= bound
+
+
+def test_unexpected_errors_tell_nothing(
+    steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(f"can't read {SECRET}")
+
+    monkeypatch.setattr(steps.studio, "find", fail)
+    with caplog.at_level(logging.ERROR, "resefa.demo"):
+        shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert SECRET not in json.dumps(shown)
+    assert "that did not work" in problem_of(shown)
+    assert SECRET in caplog.text
+
+
+def test_what_is_told_is_short_and_plain() -> None:
+    @told
+    def step(_: Visit) -> Iterator[dict[str, Any]]:
+        raise resefa.ParameterError("x" * 10_000)
+        yield {}
+
+    assert problem_of(list(step(Visit()))) == "x" * 500
+
+
+def test_work_that_was_stopped_says_nothing() -> None:
+    @told
+    def step(_: Visit) -> Iterator[dict[str, Any]]:
+        raise jobs.Stopped
+        yield {}
+
+    assert list(step(Visit())) == []
+
+
+def test_visits_share_nothing_but_the_studio(steps: Steps) -> None:
+    first, second = Visit(), Visit()
+    list(steps.arrive(first, {"seed": "900"}))
+    list(steps.arrive(second, {"seed": "902"}))
+    list(steps.slide(first, slid(first, 3.0)))
+    assert second.strengths == {}
+    assert first.face is not None
+    assert second.face is not None
+    assert (first.face.seed, second.face.seed) == (900, 902)
+    assert first.directions is not second.directions
+
+
+def slid(visit: Visit, strength: float) -> dict[str, Any]:
+    return {"version": visit.version, "strengths": [strength, 0, 0]}
+
+
+def pixels(url: str) -> np.ndarray[Any, Any]:
+    return np.asarray(picture(url).convert("RGB")).astype(int)
