@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +20,11 @@ from gradio_app.visit import describe
 
 Outcome = Any
 
+_log = logging.getLogger("resefa.demo")
+
 
 def _plainly(endpoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """Tell callers the project's own errors, and nothing of others."""
+    """Tell callers the project's own errors; others go to the log alone."""
 
     @functools.wraps(endpoint)
     def plainly(*args: Any, **kwargs: Any) -> Outcome:
@@ -29,6 +32,9 @@ def _plainly(endpoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
             return endpoint(*args, **kwargs)
         except resefa.ReSeFaError as error:
             raise gr.Error(str(error)[:500], print_exception=False) from None
+        except Exception:
+            _log.exception("%s failed", endpoint.__name__)
+            raise gr.Error("that did not work; the server's log says why", print_exception=False) from None
 
     return plainly
 
@@ -79,7 +85,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             change inside and outside the region for one step.
         """
         shown = face(seed, truncation, generator, class_name)
-        asked: dict[str, Any] = payloads.read_link({"box": region}).get("region") or {"preset": region}
+        named = str(region)
+        asked: dict[str, Any] = payloads.read_link({"box": named}).get("region") or {"preset": named}
         chosen = payloads.read_region(asked, studio.presets(shown.generator))
         number = int(payloads.read_number(count, 1, 32, "count"))
         space = None if layered else studio.quick_space(shown)
@@ -215,7 +222,7 @@ def _read_strengths(text: object) -> dict[int | str, float]:
     """
     try:
         sent = json.loads(str(text)[:20_000])
-    except ValueError:
+    except (ValueError, RecursionError):
         sent = None
     if isinstance(sent, list):
         sent = dict(enumerate(sent))

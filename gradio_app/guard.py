@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -33,3 +34,6 @@ class Guard:
             _log.warning("%.80r: %.200r", scope.get("path"), error)
             if not started:
                 await PlainTextResponse("This request makes no sense here.", 400)(scope, receive, send)
+            elif scope["type"] == "http":
+                with contextlib.suppress(Exception):
+                    await send({"type": "http.response.body", "body": b""})

@@ -14,6 +14,7 @@ function draw() {
     pen.globalAlpha = 0.45;
     pen.drawImage(paint, 0, 0, SIDE, SIDE);
     pen.globalCompositeOperation = "source-in";
+    pen.globalAlpha = 1;
     pen.fillStyle = "#ff5a1f";
     pen.fillRect(0, 0, SIDE, SIDE);
     pen.restore();
@@ -34,20 +35,28 @@ function usePaint(picture) {
   painted = Boolean(picture);
 }
 
+let shown = 0;
 function show(region) {
-  box = region && region.box ? region.box : null;
-  usePaint(null);
+  const turn = ++shown;
   if (region && region.mask) {
     const picture = new Image();
-    picture.onload = () => { usePaint(picture); draw(); };
+    picture.onload = () => {
+      if (turn !== shown || gesture) return;
+      box = null;
+      usePaint(picture);
+      draw();
+    };
     picture.src = region.mask;
+  } else {
+    box = region && region.box ? region.box : null;
+    usePaint(null);
+    draw();
   }
-  draw();
 }
 
 function choose(name) {
   tool = name;
-  element.classList.toggle("painting", name !== "box");
+  find(".tools").classList.toggle("painting", name !== "box");
   for (const button of element.querySelectorAll("[data-tool]")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   }

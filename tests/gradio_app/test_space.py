@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import textwrap
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -85,5 +87,17 @@ def test_the_demo_starts_from_it_as_a_space_does(space: Path, system: str) -> No
             assert b"ReSeFa" in answer.read()
         client = gradio_client.Client(url, verbose=False)
         drawn = client.predict(3, 0.7, api_name="/draw_face")
-    with Image.open(drawn) as face:
-        assert face.size == (64, 64)
+        edited = run_the_example_of_the_readme(url)
+    for picture in (drawn, edited):
+        with Image.open(picture) as face:
+            assert face.size == (64, 64)
+
+
+def run_the_example_of_the_readme(url: str) -> str:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^    from gradio_client.*\n(?:\n|    .*\n)+", readme, re.MULTILINE)
+    assert "http://127.0.0.1:7860" in example
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(example).replace("http://127.0.0.1:7860", url), names)
+    assert len(names["report"]["directions"]) == 6
+    return str(names["picture"])

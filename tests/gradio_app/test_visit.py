@@ -415,10 +415,10 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     folder.mkdir()
     list(steps.slide(visit, slid(visit, 3.0)))
-    shown = list(steps._edited_picture(visit).getdata())
+    shown = np.asarray(steps._edited_picture(visit)).tolist()
     file, image = saved(steps, visit, folder, names=["smile", "frown"], kept=[True, True] + [False] * 4)
     assert (file.name, image.name) == ("A-smile.safetensors", "A-smile.png")
-    assert list(Image.open(image).getdata()) == shown
+    assert np.asarray(Image.open(image)).tolist() == shown
     loaded = resefa.Directions.load(file)
     assert loaded.names == ("smile", "frown")
     assert (loaded.title, loaded.author, loaded.license) == ("A smile", "Ada", "cc0-1.0")
