@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Generator
@@ -20,7 +21,7 @@ class Stopped(Exception):  # noqa: N818
 def run(
     work: Callable[[Progress], Result], wanted: Callable[[], bool] = lambda: True
 ) -> Generator[float, None, Result]:
-    """Do work in a thread of its own; yields the fraction that is done, a few times a second.
+    """Do work in a thread of its own, in the caller's context; yields the fraction that is done, a few times a second.
 
     Args:
         work: is given a function to call with (done, total); that raises `Stopped` once the generator is
@@ -48,7 +49,8 @@ def run(
         except BaseException as error:
             outcome.put((None, error))
 
-    threading.Thread(target=worker, daemon=True, name="resefa-job").start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(worker,), daemon=True, name="resefa-job").start()
     try:
         while True:
             try:

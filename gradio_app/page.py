@@ -77,10 +77,15 @@ class Parts(dict[str, Any]):
         """Take a step on an event; `inputs` are the parts whose values it is given."""
 
         def handler(visit: Visit | None, *values: Any) -> Iterator[dict[Any, Any]]:
-            visit = visit or Visit()
-            yield {self["visit"]: visit}
+            is_new, visit = visit is None, visit or Visit()
+            kept = {self["visit"]: visit}  # told with the first update, so that its time to live starts anew
+            if is_new:
+                yield kept
             for update in step(visit, *values):
-                yield self.show(update)
+                yield {**kept, **self.show(update)}
+                kept = {}
+            if kept:
+                yield kept
 
         return listen(
             handler,
@@ -124,6 +129,7 @@ def theme() -> gr.themes.Base:
         checkbox_border_color="*neutral_400",
         checkbox_border_color_dark="*neutral_500",
         color_accent="*primary_600",
+        input_border_width="1px",
         input_border_color="*neutral_400",
         input_border_color_dark="*neutral_500",
         input_placeholder_color="*neutral_500",

@@ -78,20 +78,17 @@ def _is_here(request: gr.Request) -> bool:
     headers = {str(name).lower(): str(value) for name, value in dict(request.headers).items()}
     if any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers):
         return False
-    origin = headers.get("origin")
-    hosts = [f"//{headers.get('host', '')}", *([] if origin is None else [origin])]
+    host = headers.get("host", "")
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
     return (
         request.client is not None
         and request.client.host in _LOOPBACK
-        and all(_host(address) in (*_LOOPBACK, "localhost") for address in hosts)
+        and name in (*_LOOPBACK, "localhost")
+        and headers.get("origin") in (None, f"http://{host}")
     )
-
-
-def _host(address: str) -> str | None:
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None
 
 
 def add_sharing(parts: Parts, on_space: bool) -> Sharing:

@@ -32,5 +32,6 @@ def test_the_commands_are_ones_that_the_program_takes(command: str) -> None:
 def test_pictures_and_files_that_are_linked_exist() -> None:
     root = Path(__file__).resolve().parents[1]
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
+    links += re.findall(r' (?:src|srcset)="([^"]+)"', README)
+    assert "docs/demo-desktop-light.jpg" in links
     assert all((root / link).is_file() for link in links)

@@ -91,6 +91,7 @@ function stroke(from, to) {
   brush.moveTo(from[0] * PAINTED_SIDE, from[1] * PAINTED_SIDE);
   brush.lineTo(to[0] * PAINTED_SIDE + 0.01, to[1] * PAINTED_SIDE);
   brush.stroke();
+  brush.globalCompositeOperation = "source-over";
   painted = true;
 }
 

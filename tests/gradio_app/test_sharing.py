@@ -321,6 +321,7 @@ LOCAL = {"host": "127.0.0.1:7860"}
         ("127.0.0.1", {"host": "rebound.example:7860"}, False),
         ("127.0.0.1", {"host": "127.0.0.1.rebound.example"}, False),
         ("127.0.0.1", {**LOCAL, "origin": "https://evil.example"}, False),
+        ("127.0.0.1", {**LOCAL, "origin": "http://127.0.0.1:3000"}, False),
         ("127.0.0.1", {**LOCAL, "origin": "null"}, False),
         ("127.0.0.1", {"host": "[::1"}, False),
     ],
