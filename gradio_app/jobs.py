@@ -21,7 +21,8 @@ class Stopped(Exception):  # noqa: N818
 def run(
     work: Callable[[Progress], Result], wanted: Callable[[], bool] = lambda: True
 ) -> Generator[float, None, Result]:
-    """Do work in a thread of its own, in the caller's context; yields the fraction that is done, a few times a second.
+    """Do work in a thread of its own, in the caller's context; yields the fraction that is done, a few times
+    a second.
 
     Args:
         work: is given a function to call with (done, total); that raises `Stopped` once the generator is

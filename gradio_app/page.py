@@ -239,7 +239,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
 def _confine_controls(parts: Parts) -> None:
     with gr.Row():
         parts["confine"] = gr.Checkbox(
-            False, label="Confine", info="Keep the rest still more as it is", min_width=140
+            False, label="Confine", info="Leave the rest even more alone", min_width=140
         )
         parts["feather"] = gr.Slider(
             0.0, 0.2, 0.03, step=0.01, label="Feather", info="Softness of the region's edge", min_width=140

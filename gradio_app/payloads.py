@@ -113,7 +113,7 @@ def read_number(value: object, low: float, high: float, what: str) -> float:
     """
     if not _is_number(value) or not low <= value <= high:
         shown = repr(value)[:40] if isinstance(value, (int, float, str)) else type(value).__name__
-        raise resefa.ParameterError(f"{what} {shown}: expected a number from {low:g} to {high:g}")
+        raise resefa.ParameterError(f"{what} {shown}: expected a number from {low:.10g} to {high:.10g}")
     return float(value)
 
 
