@@ -1,0 +1,211 @@
+"""How long do people wait in the demo? From the browser, in a browser.
+
+    python benchmarks/demo.py [--repetitions N] [--faces N]
+
+Needs `playwright` and a Chromium (RESEFA_CHROMIUM, or on the path). The demo runs in a process of its own.
+With the face analysed, a box is dragged and let go: the time until the first strip of the new directions is
+decoded in the page. A slider is moved: the time until the edited picture is decoded. Both on the page's own
+clock. New faces: from the press of a key to the first strip, which the quick analysis of W precedes.
+
+The pure work (to factorize, to edit, to make and encode a strip) is timed between the others, in this
+process, so that ratios hold on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gradio_app")]
+
+from demo_browser import DESKTOP, READY, keep_offline, launch, serve  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+import resefa_core as resefa  # noqa: E402
+from gradio_app import payloads  # noqa: E402
+from gradio_app.studio import Face, Studio  # noqa: E402
+
+Result = TypeVar("Result")
+
+PATIENCE = 120_000
+SEED, TRUNCATION = 3, 0.7
+
+_TIMERS = """() => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  window.untilStrips = (version) => new Promise((done) => {
+    const rows = document.querySelector(".rows");
+    const look = async () => {
+      const strip = rows.querySelector(".strip");
+      if (!strip || Number(rows.dataset.version) <= version) return;
+      watching.disconnect();
+      await strip.decode();
+      await frame();
+      done(performance.now());
+    };
+    const watching = new MutationObserver(look);
+    watching.observe(rows, { attributes: true, childList: true });
+  });
+  window.untilPicture = () => new Promise((done) => {
+    const picture = document.querySelector(".after");
+    const watching = new MutationObserver(async () => {
+      watching.disconnect();
+      await picture.decode();
+      await frame();
+      done(performance.now());
+    });
+    watching.observe(picture, { attributes: true, attributeFilter: ["src"] });
+  });
+  document.querySelector(".stage").addEventListener(
+    "pointerup", () => { window.from = performance.now(); }, true);
+}"""
+
+
+class Clock:
+    """Times of one thing, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def measure(self, work: Callable[[], Result]) -> Result:
+        start = time.perf_counter()
+        result = work()
+        self.times.append(1000.0 * (time.perf_counter() - start))
+        return result
+
+    def row(self) -> str:
+        """Median and 95th percentile."""
+        if len(self.times) < 2:
+            return "– | –"
+        return f"{statistics.median(self.times):.0f} | {statistics.quantiles(self.times, n=20)[18]:.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument("--faces", type=int, default=8)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    clocks: dict[str, Clock] = {}
+
+    def clock(name: str) -> Clock:
+        return clocks.setdefault(name, Clock())
+
+    generator = resefa.load_generator("avatars")
+    studio = Studio({"avatars": generator})
+    face = studio.face("avatars", SEED, TRUNCATION)
+    studio.analyse(face)
+    with serve() as address, sync_playwright() as playwright:
+        browser = launch(playwright)
+        context = browser.new_context(**DESKTOP)
+        keep_offline(context, [])
+        page = context.new_page()
+        page.goto(f"{address}?seed={SEED}&truncation={TRUNCATION}", timeout=PATIENCE)
+        page.wait_for_selector(READY, timeout=PATIENCE)
+        _wait_for_status(page, "layer by layer")
+        page.evaluate(_TIMERS)
+        for index in range(options.repetitions):
+            box = (0.3 + 0.002 * index, 0.56 + 0.001 * index, 0.36, 0.2)
+            region = resefa.Region.from_box(*box)
+            clock("release to first strip").times.append(_release(page, box))
+            clock("slider to picture").times.append(_slide(page, 1.0 + 0.05 * index))
+            directions = clock("factorize").measure(partial(studio.find, [face], region))
+            clock("edit and encode").measure(partial(_edit, studio, face, directions))
+            clock("make and encode a strip").measure(partial(_strip, studio, face, directions))
+        for index in range(options.faces):
+            clock("new face to first strip").times.append(_new_face(page, 5000 + index))
+        browser.close()
+    print("| what | median, ms | 95th percentile, ms |\n| --- | --- | --- |")
+    for name, measured in clocks.items():
+        print(f"| {name} | {measured.row()} |")
+    pure = sum(statistics.median(clocks[name].times) for name in ("factorize", "make and encode a strip"))
+    print(f"\nrelease / pure: {statistics.median(clocks['release to first strip'].times) / pure:.1f}")
+    edit = statistics.median(clocks["edit and encode"].times)
+    print(f"slider / pure: {statistics.median(clocks['slider to picture'].times) / edit:.1f}")
+
+
+def _edit(studio: Studio, face: Face, directions: resefa.Directions) -> str:
+    return payloads.data_url(studio.edit(face, directions, {0: 2.0}))
+
+
+def _strip(studio: Studio, face: Face, directions: resefa.Directions) -> str:
+    return payloads.data_url(studio.strip(face, directions, 0)[0])
+
+
+def _wait_for_status(page: Any, text: str) -> None:
+    page.wait_for_function(
+        "(t) => document.querySelector('#status .text').textContent.includes(t)", arg=text, timeout=PATIENCE
+    )
+
+
+def _settle(page: Any) -> None:
+    page.wait_for_function(
+        "() => document.querySelector('.rows').dataset.more === 'false'"
+        " && document.querySelector('#status .line').dataset.kind === 'done'",
+        timeout=PATIENCE,
+    )
+    page.wait_for_timeout(200)
+
+
+def _version(page: Any) -> int:
+    return int(page.locator(".rows").get_attribute("data-version"))
+
+
+def _release(page: Any, box: tuple[float, float, float, float]) -> float:
+    frame = page.locator(".stage").bounding_box()
+    x, y, width, height = box
+
+    def at(across: float, down: float) -> tuple[float, float]:
+        return frame["x"] + across * frame["width"], frame["y"] + down * frame["height"]
+
+    page.mouse.move(*at(x, y))
+    page.mouse.down()
+    page.mouse.move(*at(x + width, y + height))
+    page.evaluate("(version) => { window.waited = window.untilStrips(version); }", _version(page))
+    page.mouse.up()
+    milliseconds = page.evaluate("window.waited.then((then) => then - window.from)")
+    _settle(page)
+    return float(milliseconds)
+
+
+def _slide(page: Any, value: float) -> float:
+    milliseconds = page.evaluate(
+        """async (value) => {
+          const slider = document.querySelector(".rows [type=range]"), waited = window.untilPicture();
+          const from = performance.now();
+          slider.value = value;
+          slider.dispatchEvent(new Event("input", { bubbles: true }));
+          return (await waited) - from;
+        }""",
+        value,
+    )
+    page.wait_for_timeout(100)
+    return float(milliseconds)
+
+
+def _new_face(page: Any, seed: int) -> float:
+    page.locator("#seed input").fill(str(seed))
+    page.evaluate(
+        """(version) => {
+          window.waited = window.untilStrips(version);
+          window.from = performance.now();
+        }""",
+        _version(page),
+    )
+    page.locator("#seed input").press("Enter")
+    milliseconds = page.evaluate("window.waited.then((then) => then - window.from)")
+    _wait_for_status(page, "layer by layer")
+    _settle(page)
+    return float(milliseconds)
+
+
+if __name__ == "__main__":
+    main()

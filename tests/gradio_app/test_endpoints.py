@@ -1,0 +1,168 @@
+"""The demo's steps for programs, as programs take them: through `gradio_client`, on the running demo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio")
+gradio_client = pytest.importorskip("gradio_client")
+
+import resefa_core as resefa  # noqa: E402
+from benchmarks.demo_sessions import Server  # noqa: E402
+
+ENDPOINTS = {
+    "/draw_face": ["seed", "truncation", "generator", "class_name"],
+    "/find_directions": ["seed", "truncation", "region", "layered", "count", "generator", "class_name"],
+    "/apply_directions": [
+        "file",
+        "strengths",
+        "seed",
+        "truncation",
+        "confine",
+        "feather",
+        "generator",
+        "class_name",
+    ],
+    "/describe_directions": ["file", "generator"],
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return gradio_client.Client(server.url, verbose=False, download_files=tmp_path_factory.mktemp("got"))
+
+
+@pytest.fixture(scope="module")
+def found(client: Any) -> tuple[str, dict[str, Any]]:
+    """A direction file, and what its directions do."""
+    return client.predict(seed=13, region="mouth", layered=False, count=3, api_name="/find_directions")
+
+
+def pixels(picture: str) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(picture).convert("RGB")).astype(int)
+
+
+def expected(generator: resefa.Generator, latent: resefa.Latent) -> np.ndarray[Any, Any]:
+    return np.asarray(resefa.to_pil(generator.synthesize(latent)[0])).astype(int)
+
+
+def test_they_are_documented_and_nothing_else_is_public(client: Any) -> None:
+    told = client.view_api(return_format="dict")
+    assert set(told["named_endpoints"]) == set(ENDPOINTS)
+    assert told["unnamed_endpoints"] == {}
+    for name, parameters in ENDPOINTS.items():
+        described = told["named_endpoints"][name]
+        assert [each["parameter_name"] for each in described["parameters"]] == parameters
+        assert described["returns"]
+        assert described["description"].split(".")[0] in _first_lines()
+
+
+def _first_lines() -> set[str]:
+    return {
+        "Draw an image of a generator",
+        "Find directions that change a region of an image and leave the rest alone",
+        "Edit an image along the directions of a file",
+        "Tell what a direction file holds, and whether it fits a generator",
+    }
+
+
+def test_drawing(client: Any, avatars: resefa.Generator) -> None:
+    drawn = pixels(client.predict(seed=13, truncation=0.7, api_name="/draw_face"))
+    assert np.abs(drawn - expected(avatars, avatars.sample(13, 0.7))).max() <= 2
+    assert np.array_equal(pixels(client.predict(13, 0.7, "avatars", "", api_name="/draw_face")), drawn)
+
+
+def test_finding(found: tuple[str, dict[str, Any]]) -> None:
+    file, told = found
+    directions = resefa.Directions.load(file)
+    assert (len(directions), directions.space, directions.seeds) == (3, "w", (13,))
+    assert told["space"] == "w"
+    assert [each["name"] for each in told["directions"]] == list(directions.names)
+    assert all(each["inside"] > each["outside"] > 0 for each in told["directions"])
+
+
+def test_finding_in_a_box(client: Any) -> None:
+    file, _ = client.predict(
+        seed=13, region="0.25,0.5,0.5,0.25", layered=False, count=1, api_name="/find_directions"
+    )
+    region = resefa.Directions.load(file).region
+    assert region is not None
+    assert region.to_json() == {"box": [0.25, 0.5, 0.5, 0.25]}
+
+
+@pytest.mark.parametrize("confine", [False, True])
+def test_applying(
+    client: Any, avatars: resefa.Generator, found: tuple[str, dict[str, Any]], confine: bool
+) -> None:
+    file = gradio_client.handle_file(found[0])
+    edited = client.predict(
+        file=file, strengths="[2.5, 0, -1]", seed=13, confine=confine, api_name="/apply_directions"
+    )
+    directions, latent = resefa.Directions.load(found[0]), avatars.sample(13, 0.7)
+    amount = float(confine)
+    prepared = resefa.prepared(avatars, latent, directions, amount, 0.0)
+    moved = resefa.move(latent, prepared, {0: 2.5, 2: -1.0}, amount, 0.0)
+    assert np.abs(pixels(edited) - expected(avatars, moved)).max() <= 2
+    named = {directions.names[0]: 2.5, directions.names[2]: -1}
+    again = client.predict(
+        file=file, strengths=json.dumps(named), seed=13, confine=confine, api_name="/apply_directions"
+    )
+    assert np.array_equal(pixels(again), pixels(edited))
+
+
+def test_describing(client: Any, found: tuple[str, dict[str, Any]]) -> None:
+    told = client.predict(file=gradio_client.handle_file(found[0]), api_name="/describe_directions")
+    assert told["Fits"] == "yes"
+    assert told["Directions"].startswith("3: direction 0")
+    assert told["Made for"] == "stylegan2 avatars"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("/draw_face", {"seed": -1}, "seed -1: expected a number from 0"),
+        ("/draw_face", {"generator": "none"}, "there is no generator 'none' here"),
+        ("/find_directions", {"region": "ear"}, "there is no preset 'ear'"),
+        ("/find_directions", {"count": 99}, "count 99: expected a number from 1 to 32"),
+        ("/apply_directions", {"strengths": "seven"}, "expected a JSON list"),
+        ("/apply_directions", {"strengths": "[9]"}, "strength 9: expected a number from -6 to 6"),
+        ("/apply_directions", {"strengths": "[1, 1, 1, 1]"}, "direction 3 is out of range"),
+        ("/apply_directions", {"strengths": '{"ear": 1}'}, "no direction is named 'ear'"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words(
+    client: Any, found: tuple[str, dict[str, Any]], name: str, arguments: dict[str, Any], words: str
+) -> None:
+    if name == "/apply_directions":
+        arguments = {"file": gradio_client.handle_file(found[0]), **arguments}
+    with pytest.raises(gradio_client.exceptions.AppError, match=words):
+        client.predict(**arguments, api_name=name)
+
+
+def test_files_that_are_no_direction_files_are_told_by_their_name(client: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(b"x" * 100)
+    with pytest.raises(gradio_client.exceptions.AppError, match=r"mine\.safetensors") as raised:
+        client.predict(file=gradio_client.handle_file(file), api_name="/describe_directions")
+    assert "/" not in str(raised.value)
+
+
+def test_large_files_are_refused(client: Any, tmp_path: Path) -> None:
+    file = tmp_path / "large.safetensors"
+    with file.open("wb") as large:
+        large.truncate(65 << 20)
+    with pytest.raises(Exception, match=r"413|too large|exceed"):
+        client.predict(file=gradio_client.handle_file(file), api_name="/describe_directions")

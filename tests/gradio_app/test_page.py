@@ -1,0 +1,689 @@
+"""The demo's page in a real browser, with a real server, and nothing else within reach."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+import torch
+from demo_browser import DESKTOP, PHONE, READY, find_chromium, keep_offline, launch, serve
+from models import tiny_stylegan2
+from PIL import Image
+
+import resefa_core as resefa
+
+pytest.importorskip("gradio", reason="gradio is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if find_chromium() is None:
+    pytest.skip(
+        "no browser: set RESEFA_CHROMIUM, or install chromium or google-chrome", allow_module_level=True
+    )
+
+Page = Any
+Box = tuple[float, float, float, float]
+
+MOUTH: Box = (0.31, 0.59, 0.38, 0.19)
+FIRST_SEED = 3
+PATIENCE = 90_000
+THOROUGH = "layer by layer"
+EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
+_AXE = os.environ.get("RESEFA_AXE", "")
+
+
+@dataclass
+class Demo:
+    """What people do on the page, and what they see."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        self.wait("() => document.querySelectorAll(`" + READY + "`).length === 6")
+
+    def wait(self, condition: str, argument: object = None) -> None:
+        self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE)
+
+    @property
+    def version(self) -> int:
+        return int(self.page.locator(".rows").get_attribute("data-version"))
+
+    @property
+    def status(self) -> str:
+        return str(self.page.locator("#status .text").inner_text())
+
+    @property
+    def background(self) -> str:
+        return str(self.page.locator("#background .text").inner_text())
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {key: value[0] for key, value in parse_qs(urlsplit(self.page.url).query).items()}
+
+    @property
+    def box(self) -> Box | None:
+        """The box of the address bar, which is the one that the server knows."""
+        numbers = [float(part) for part in self.query["box"].split(",")] if "box" in self.query else None
+        return None if numbers is None else (numbers[0], numbers[1], numbers[2], numbers[3])
+
+    def settle(self, action: Callable[[], object]) -> None:
+        """Do something that new directions follow, and wait for all of them."""
+        before = self.version
+        action()
+        self.wait(
+            "(v) => { const rows = document.querySelector('.rows');"
+            " return Number(rows.dataset.version) > v && rows.dataset.more === 'false'"
+            " && document.querySelector('#status .line').dataset.kind === 'done'; }",
+            before,
+        )
+
+    def said(self, text: str) -> None:
+        self.wait("(t) => document.querySelector('#status .text').textContent.includes(t)", text)
+
+    def thorough(self) -> None:
+        self.said(THOROUGH)
+
+    def strips(self) -> list[str]:
+        return list(self.page.eval_on_selector_all(".strip", "all => all.map((each) => each.src)"))
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        self.page.locator(".stage").scroll_into_view_if_needed()
+        frame = self.page.locator(".stage").bounding_box()
+        return frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]
+
+    def drag(self, box: Box) -> None:
+        x, y, width, height = box
+        self.page.mouse.move(*self.place(x, y))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.place(x + width / 2, y + height / 2))
+        self.page.mouse.move(*self.place(x + width, y + height))
+        self.page.mouse.up()
+
+    def pixels(self, picture: str = ".after") -> np.ndarray:
+        """The picture as the page decodes it, in its own size."""
+        url = self.page.eval_on_selector(
+            picture,
+            """async (image) => {
+              await image.decode();
+              const canvas = document.createElement("canvas");
+              [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+              canvas.getContext("2d").drawImage(image, 0, 0);
+              return canvas.toDataURL("image/png");
+            }""",
+        )
+        picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1]))).convert("RGB")
+        return np.asarray(picture, dtype=np.float64)
+
+    def after(self, action: Callable[[], object]) -> np.ndarray:
+        """The picture that follows something that changes it."""
+        before = self.page.eval_on_selector(".after", "(image) => image.src")
+        action()
+        self.wait("(src) => document.querySelector('.after').src !== src", before)
+        self.wait("() => document.querySelector('.after').complete")
+        return self.pixels()
+
+    def slide(self, index: int, value: float) -> None:
+        self.page.evaluate(
+            """([index, value]) => {
+              const slider = document.querySelectorAll(".rows [type=range]")[index];
+              slider.value = value;
+              slider.dispatchEvent(new Event("input", { bubbles: true }));
+              slider.dispatchEvent(new Event("change", { bubbles: true }));
+            }""",
+            [index, value],
+        )
+
+    def slider(self, index: int = 0) -> Any:
+        return self.page.locator(".rows [type=range]").nth(index)
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def upload(self, file: Path) -> None:
+        self.tab("Open")
+        self.page.get_by_role("tabpanel").locator("input[type=file]").set_input_files(file)
+
+    def card(self) -> dict[str, str]:
+        """What the card of an opened file says."""
+        self.page.locator("#card dt").first.wait_for(timeout=PATIENCE)
+        terms = self.page.locator("#card dt").all_inner_texts()
+        return dict(zip(terms, self.page.locator("#card dd").all_inner_texts(), strict=True))
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    with serve() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        running = launch(playwright)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Demo]]:
+    """Opens the page in a context of its own; at the end, nothing may have gone wrong in any."""
+    demos: list[tuple[Any, Demo]] = []
+
+    def visit(query: str = "", **options: Any) -> Demo:
+        context = browser.new_context(**{**DESKTOP, **options})
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        demo = Demo(page)
+        keep_offline(context, demo.refused)
+        demos.append((context, demo))
+        page.on("pageerror", lambda error: demo.errors.append(str(error)))
+        page.on("console", lambda line: demo.errors.append(line.text) if line.type == "error" else None)
+        demo.open(address + query)
+        return demo
+
+    yield visit
+    for context, demo in demos:
+        context.close()
+        assert demo.errors == []
+        assert demo.refused == []
+
+
+@pytest.fixture
+def demo(visit: Callable[..., Demo]) -> Demo:
+    """The page with the first face, once every layer of it is analysed."""
+    opened = visit()
+    opened.thorough()
+    return opened
+
+
+def changes(before: np.ndarray, after: np.ndarray, box: Box, margin: int = 0) -> tuple[float, float]:
+    """Mean squared change inside a box, and outside of it at a distance of `margin` pixels."""
+    height, width = before.shape[:2]
+    square = ((after - before) ** 2).mean(axis=2)
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    x, y, wide, high = box
+
+    def within(grown: int) -> np.ndarray:
+        return (
+            (columns >= x * width - grown)
+            & (columns < (x + wide) * width + grown)
+            & (rows >= y * height - grown)
+            & (rows < (y + high) * height + grown)
+        )
+
+    return float(square[within(0)].mean()), float(square[~within(margin)].mean())
+
+
+def test_it_opens_with_a_face_a_region_and_strips(demo: Demo) -> None:
+    assert demo.page.title() == "ReSeFa"
+    assert len(demo.strips()) == 6
+    assert len(set(demo.strips())) == 6
+    assert demo.status.startswith("6 directions")
+    assert demo.pixels().std() > 20
+    overlay = demo.page.eval_on_selector(
+        ".overlay", "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)"
+    )
+    assert overlay
+    assert "seed 3" in demo.page.locator(".after").get_attribute("alt")
+    words = demo.page.locator(".words").all_inner_texts()
+    assert all("effect" in each for each in words)
+
+
+def test_a_box_on_the_mouth_gives_new_strips(demo: Demo) -> None:
+    before, version = demo.strips(), demo.version
+    demo.settle(lambda: demo.drag((0.3, 0.6, 0.4, 0.2)))
+    assert demo.version > version
+    assert demo.strips() != before
+    assert demo.status.startswith("6 directions, layer by layer")
+    assert demo.box == pytest.approx((0.3, 0.6, 0.4, 0.2), abs=0.02)
+
+
+def test_a_press_without_a_drag_changes_nothing(demo: Demo) -> None:
+    version, query = demo.version, demo.query
+    demo.page.mouse.click(*demo.place(0.5, 0.5))
+    demo.page.mouse.click(*demo.place(0.2, 0.5), button="right")
+    demo.page.wait_for_timeout(500)
+    assert (demo.version, demo.query) == (version, query)
+
+
+@pytest.mark.parametrize("by", ["keyboard", "script"])
+def test_a_slider_changes_the_region_and_hardly_the_rest(demo: Demo, by: str) -> None:
+    demo.settle(lambda: demo.drag(MOUTH))
+    before = demo.pixels()
+    box = demo.box
+    assert box is not None
+    if by == "keyboard":
+        demo.slider().focus()
+        demo.after(lambda: demo.page.keyboard.press("ArrowRight"))
+        after = demo.after(lambda: demo.page.keyboard.press("End"))
+        assert demo.page.locator(".rows output").first.inner_text() == "+6.0"
+        demo.page.wait_for_timeout(300)
+        after = demo.pixels()
+    else:
+        after = demo.after(lambda: demo.slide(0, 4))
+    inside, outside = changes(before, after, box)
+    assert inside > 100
+    assert inside > 15 * outside
+
+
+def test_confined_edits_hold_the_rest_still_more_firmly(demo: Demo) -> None:
+    demo.settle(lambda: demo.drag(MOUTH))
+    before, box = demo.pixels(), demo.box
+    assert box is not None
+    free = changes(before, demo.after(lambda: demo.slide(0, 4)), box, margin=8)
+    confine = demo.page.get_by_label("Confine")
+    demo.settle(confine.check)
+    assert demo.slider().input_value() == "4"
+    inside, outside = changes(before, demo.pixels(), box, margin=8)
+    assert inside > 100
+    assert outside < 4  # of 255 squared: what can't be seen
+    assert inside / outside > 2 * free[0] / free[1]
+    demo.settle(confine.uncheck)
+    assert demo.slider().input_value() == "4"
+
+
+def test_a_painted_mask_gives_directions(demo: Demo) -> None:
+    demo.page.get_by_role("button", name="Brush").click()
+    assert demo.page.get_by_role("button", name="Brush").get_attribute("aria-pressed") == "true"
+    demo.settle(lambda: demo.drag((0.35, 0.65, 0.3, 0.05)))
+    assert len(demo.strips()) == 6
+    painted = _orange(demo.page)
+    assert painted > 500
+    assert "box" not in demo.query
+    before = demo.pixels()
+    inside, outside = changes(before, demo.after(lambda: demo.slide(0, 4)), (0.3, 0.6, 0.4, 0.15))
+    assert inside > 5 * outside
+    demo.page.get_by_role("button", name="Erase").click()
+    demo.settle(lambda: demo.drag((0.5, 0.65, 0.2, 0.05)))
+    assert 0 < _orange(demo.page) < painted
+
+
+def test_erasing_everything_is_said_in_words(demo: Demo) -> None:
+    demo.page.get_by_role("button", name="Brush").click()
+    demo.settle(lambda: demo.drag((0.4, 0.65, 0.1, 0.02)))
+    demo.page.get_by_role("button", name="Erase").click()
+    version = demo.version
+    size = demo.page.get_by_label("Size of the brush")
+    size.fill("20")
+    demo.drag((0.3, 0.65, 0.35, 0.02))
+    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
+    assert demo.version == version
+    assert "region" in demo.status or "mask" in demo.status
+
+
+def _orange(page: Page) -> int:
+    """How many pixels of the overlay are painted."""
+    return int(
+        page.eval_on_selector(
+            ".overlay",
+            """(c) => {
+              const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+              let count = 0;
+              for (let i = 0; i < data.length; i += 4) {
+                count += data[i + 3] > 60 && data[i] > data[i + 2] + 60;
+              }
+              return count;
+            }""",
+        )
+    )
+
+
+def test_a_finger_drags_a_box(visit: Callable[..., Demo]) -> None:
+    demo = visit(**PHONE)
+    demo.thorough()
+    touch = demo.page.context.new_cdp_session(demo.page)
+    scrolled = demo.page.evaluate("scrollY")
+
+    def drag() -> None:
+        for kind, at in (
+            ("touchStart", (0.3, 0.3)),
+            ("touchMove", (0.4, 0.35)),
+            ("touchMove", (0.7, 0.5)),
+            ("touchEnd", None),
+        ):
+            points = [] if at is None else [dict(zip("xy", demo.place(*at), strict=True))]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    demo.place(0, 0)
+    scrolled = demo.page.evaluate("scrollY")
+    demo.settle(drag)
+    assert demo.page.evaluate("scrollY") == scrolled
+    assert demo.box == pytest.approx((0.3, 0.3, 0.4, 0.2), abs=0.02)
+
+
+def test_the_keyboard_alone_moves_resizes_and_takes_the_box(visit: Callable[..., Demo]) -> None:
+    demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
+    demo.thorough()
+    for _ in range(20):
+        demo.page.keyboard.press("Tab")
+        if demo.page.evaluate("document.activeElement.className") == "stage":
+            break
+    assert demo.page.evaluate("document.activeElement.className") == "stage"
+
+    def keys() -> None:
+        for key in ("ArrowRight", "ArrowDown", "ArrowDown", "Shift+ArrowRight", "Shift+ArrowUp", "Enter"):
+            demo.page.keyboard.press(key)
+
+    demo.settle(keys)
+    assert demo.box == pytest.approx((0.32, 0.54, 0.22, 0.18), abs=1e-3)
+    demo.settle(lambda: demo.page.keyboard.press("ArrowLeft"))
+    assert demo.box == pytest.approx((0.30, 0.54, 0.22, 0.18), abs=1e-3)
+
+
+def test_presets(demo: Demo) -> None:
+    names = [each.replace(" ", "_") for each in demo.page.locator(".presets button").all_inner_texts()]
+    assert names == list(resefa.PRESETS["avatars"])
+    strips = demo.strips()
+    demo.settle(lambda: demo.page.get_by_role("button", name="eyes", exact=True).click())
+    assert demo.query["region"] == "eyes"
+    assert demo.strips() != strips
+
+
+def test_a_random_face_and_another_truncation(demo: Demo) -> None:
+    first = demo.pixels()
+    demo.settle(lambda: demo.page.locator("#random").click())
+    seed = demo.page.locator("#seed input").input_value()
+    assert demo.query["seed"] == seed != str(FIRST_SEED)
+    second = demo.pixels()
+    assert np.abs(second - first).mean() > 3
+    demo.settle(lambda: _type_seed(demo, "11"))
+    third = demo.pixels()
+    slider = demo.page.get_by_role("slider", name="Truncation")
+    slider.focus()
+
+    def average() -> None:
+        demo.page.keyboard.press("Home")
+        slider.dispatch_event("pointerup")
+
+    demo.settle(average)
+    assert demo.query == {**demo.query, "seed": "11", "truncation": "0"}
+    assert np.abs(demo.pixels() - third).mean() > 3
+
+
+def _type_seed(demo: Demo, seed: str) -> None:
+    demo.page.locator("#seed input").fill(seed)
+    demo.page.locator("#seed input").press("Enter")
+
+
+def test_before_and_after(demo: Demo) -> None:
+    demo.after(lambda: demo.slide(0, 5))
+    original = demo.pixels(".before")
+    assert np.abs(demo.pixels() - original).mean() > 0.5
+    compare = demo.page.locator("[data-part=compare]")
+    edited = demo.page.locator(".stage").screenshot()
+    compare.focus()
+    demo.page.keyboard.press("End")
+    before = demo.page.locator(".stage").screenshot()
+    clipped = demo.page.eval_on_selector(".before", "(e) => getComputedStyle(e).clipPath")
+    assert clipped == "inset(0px 0% 0px 0px)"
+    assert edited != before
+
+
+def test_reset(demo: Demo) -> None:
+    before = demo.pixels()
+    demo.after(lambda: demo.slide(1, 4))
+    after = demo.after(lambda: demo.page.get_by_role("button", name="Reset sliders").click())
+    assert demo.slider(1).input_value() == "0"
+    assert np.abs(after - before).max() < 3
+
+
+def test_other_faces_move_along(demo: Demo) -> None:
+    demo.tab("Other faces")
+    demo.page.get_by_label("Move other faces along").check()
+    demo.wait("() => document.querySelectorAll('#others img').length === 6")
+    captions = demo.page.locator("#others figcaption").all_inner_texts()
+    assert captions == [f"seed {seed}" for seed in range(FIRST_SEED + 1, FIRST_SEED + 7)]
+    first = demo.page.eval_on_selector_all("#others img", "all => all.map((each) => each.src)")
+    demo.slide(0, 4)
+    demo.wait("(src) => document.querySelector('#others img').src !== src", first[0])
+    moved = demo.page.eval_on_selector_all("#others img", "all => all.map((each) => each.src)")
+    assert all(a != b for a, b in zip(first, moved, strict=True))
+    demo.page.get_by_label("Move other faces along").uncheck()
+    demo.wait("() => document.querySelectorAll('#others img').length === 0")
+
+
+def test_generalizing_shows_progress_and_how_well_it_carries_over(demo: Demo) -> None:
+    demo.tab("Other faces")
+    demo.page.get_by_role("spinbutton", name="Faces").fill("2")
+    demo.page.get_by_role("spinbutton", name="Faces").blur()
+    demo.page.evaluate(
+        """() => {
+          window.fractions = [];
+          new MutationObserver(() => {
+            const bar = document.querySelector("#status progress");
+            if (!bar.hidden && bar.hasAttribute("value")) window.fractions.push(bar.value);
+          }).observe(document.querySelector("#status"), { subtree: true, childList: true, attributes: true });
+        }"""
+    )
+    demo.settle(lambda: demo.page.get_by_role("button", name="Generalize over these faces").click())
+    demo.said("Solved over 2 faces together")
+    assert re.search(r"changes the region \d+(\.\d)? times as much", demo.status)
+    fractions = demo.page.evaluate("window.fractions")
+    assert len({round(value, 3) for value in fractions}) > 2
+    assert fractions == sorted(fractions)
+    assert len(demo.strips()) == 6
+
+
+def test_files_go_out_and_come_back_in(visit: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = visit()
+    demo.thorough()
+    demo.settle(lambda: demo.drag(MOUTH))
+    box = demo.box
+    demo.after(lambda: demo.slide(0, 4))
+    shown = demo.pixels()
+    demo.page.get_by_label("Name of direction 0").fill("open mouth")
+    demo.page.get_by_label("Keep direction 3 in the file").uncheck()
+    demo.tab("Save")
+    demo.page.locator("#file-title input, #file-title textarea").first.fill("Mouths of avatars")
+    demo.page.get_by_label("Author").fill("Ada")
+    demo.page.locator("#save").click()
+    demo.said("The 5 directions and the picture are ready")
+    links = demo.page.get_by_role("tabpanel").locator("a[download]")
+    links.nth(1).wait_for()
+    files = {}
+    for index in range(links.count()):
+        with demo.page.expect_download() as download:
+            links.nth(index).click()
+        target = tmp_path / download.value.suggested_filename
+        download.value.save_as(target)
+        files[target.suffix] = target
+    assert set(files) == {".safetensors", ".png"}
+    assert files[".png"].stem == files[".safetensors"].stem == "Mouths-of-avatars"
+    directions = resefa.Directions.load(files[".safetensors"])
+    assert directions.title == "Mouths of avatars"
+    assert directions.author == "Ada"
+    assert directions.names == ("open mouth", "direction 1", "direction 2", "direction 4", "direction 5")
+    assert directions.region is not None
+    assert directions.region.to_json()["box"] == pytest.approx(box, abs=1e-3)
+    saved = np.asarray(Image.open(files[".png"]).convert("RGB"), dtype=np.float64)
+    assert np.array_equal(saved, shown)
+
+    other = visit("?seed=21&box=0.1,0.1,0.3,0.3")
+    other.upload(files[".safetensors"])
+    card = other.card()
+    assert card["Title"] == "Mouths of avatars"
+    assert card["Author"] == "Ada"
+    assert card["Fits"] == "yes"
+    assert card["Directions"].startswith("5: open mouth, direction 1")
+    other.settle(lambda: other.page.locator("#use").click())
+    other.said("These are the 5 directions of the file.")
+    names = other.page.eval_on_selector_all(".rows [type=text]", "all => all.map((each) => each.value)")
+    assert tuple(names) == directions.names
+    before = other.pixels()
+    inside, outside = changes(before, other.after(lambda: other.slide(0, 4)), MOUTH)
+    assert inside > 3 * outside
+
+
+def test_a_file_for_another_generator_is_refused(demo: Demo, tmp_path: Path) -> None:
+    generator = tiny_stylegan2()
+    vectors = torch.randn_like(generator.sample(0).codes)
+    file = tmp_path / "foreign.safetensors"
+    resefa.Directions.from_vectors(vectors, "w+", generator, title="foreign").save(file)
+    version = demo.version
+    demo.upload(file)
+    card = demo.card()
+    assert card["Fits"] == "no"
+    assert "does not fit" in card["Note"]
+    demo.said("does not fit")
+    assert demo.page.locator("#use").count() == 0 or not demo.page.locator("#use").is_visible()
+    assert demo.version == version
+
+
+def test_a_file_that_is_none_is_refused(demo: Demo, tmp_path: Path) -> None:
+    file = tmp_path / "nonsense.safetensors"
+    file.write_bytes(b"nonsense" * 100)
+    demo.upload(file)
+    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
+    assert "nonsense.safetensors" in demo.status
+    assert "/" not in demo.status
+
+
+def test_texts_of_strangers_are_shown_and_do_not_run(
+    demo: Demo, avatars: resefa.Generator, tmp_path: Path
+) -> None:
+    made = resefa.Directions.from_vectors(
+        torch.randn(2, avatars.sample(0).codes.shape[-1]), "w", avatars, region=resefa.Region.from_box(*MOUTH)
+    )
+    evil = replace(made, title=EVIL, author=EVIL, names=(EVIL, "plain"), description=EVIL, license=EVIL[:60])
+    evil.save(tmp_path / "evil.safetensors")
+    demo.upload(tmp_path / "evil.safetensors")
+    card = demo.card()
+    assert card["Title"] == card["Author"] == card["About"] == EVIL
+    assert EVIL in card["Directions"]
+    demo.settle(lambda: demo.page.locator("#use").click())
+    assert demo.page.get_by_label("Name of direction 0").input_value() == EVIL
+    demo.tab("Save")
+    demo.page.locator("#file-title input, #file-title textarea").first.fill(EVIL)
+    demo.page.locator("#save").click()
+    demo.said("ready to download")
+    demo.page.get_by_role("tabpanel").locator("a[download]").first.wait_for()
+    assert demo.page.evaluate("window.ran") is None
+    assert demo.page.locator("img[src='x']").count() == 0
+
+
+def test_a_link_restores_the_state_and_the_address_follows(visit: Callable[..., Demo]) -> None:
+    first = visit("?seed=42&truncation=0.5&box=0.2,0.3,0.4,0.25")
+    assert first.page.locator("#seed input").input_value() == "42"
+    assert first.page.get_by_role("spinbutton", name="Truncation").input_value() == "0.5"
+    assert first.query == {"seed": "42", "truncation": "0.5", "box": "0.2,0.3,0.4,0.25"}
+    first.settle(lambda: first.drag((0.3, 0.6, 0.4, 0.2)))
+    first.settle(lambda: _type_seed(first, "43"))
+    assert first.query["seed"] == "43"
+    second = visit("?" + urlsplit(first.page.url).query)
+    assert second.query == first.query
+    assert np.abs(second.pixels() - first.pixels()).max() == 0
+
+
+@pytest.mark.parametrize("query", ["?seed=-1&truncation=x&box=1,2", "?box=0,0,0,0&seed=99999999999999"])
+def test_nonsense_in_a_link_is_left_out(visit: Callable[..., Demo], query: str) -> None:
+    demo = visit(query)
+    assert demo.query["seed"] == str(FIRST_SEED)
+    assert len(demo.strips()) == 6
+
+
+def test_quick_directions_first_and_finer_ones_in_their_place(visit: Callable[..., Demo]) -> None:
+    demo = visit()
+    demo.thorough()
+    seen = _watch_status(demo)
+    _type_seed(demo, "1001")
+    demo.wait("() => window.said.some((text) => text.includes('in w.'))")
+    demo.wait("() => document.querySelector('#background .text').textContent.includes('stay closer')")
+    demo.thorough()
+    assert len(demo.strips()) == 6
+    texts = demo.page.evaluate(seen)
+    quick = next(i for i, text in enumerate(texts) if "in w." in text)
+    assert any(THOROUGH in text for text in texts[quick:])
+
+
+def test_finer_directions_are_offered_where_a_slider_was_moved(visit: Callable[..., Demo]) -> None:
+    demo = visit()
+    demo.thorough()
+    _type_seed(demo, "1002")
+    demo.said("in w.")
+    demo.wait("() => document.querySelector('.rows').dataset.more === 'false'")
+    demo.after(lambda: demo.slide(0, 3))
+    offer = demo.page.get_by_role("button", name="Use the new directions")
+    offer.wait_for()
+    assert "ready" in demo.background
+    assert demo.slider().input_value() == "3"
+    assert "in w." in demo.status
+    demo.settle(offer.click)
+    assert THOROUGH in demo.status
+    assert not offer.is_visible()
+    assert demo.slider().input_value() == "0"
+
+
+def _watch_status(demo: Demo) -> str:
+    demo.page.evaluate(
+        """() => {
+          window.said = [];
+          new MutationObserver(() => {
+            window.said.push(document.querySelector("#status .text").textContent);
+          }).observe(document.querySelector("#status"), { subtree: true, childList: true });
+        }"""
+    )
+    return "window.said"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_light_and_dark_on_desktop_and_phone(
+    visit: Callable[..., Demo], screen: dict[str, Any], scheme: str
+) -> None:
+    demo = visit(color_scheme=scheme, **screen)
+    demo.thorough()
+    dark = demo.page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (scheme == "dark")
+    for name in ("Other faces", "Save", "Open", "Browse the Hub", "Publish"):
+        _open_tab(demo, name)
+        assert demo.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    if screen is PHONE:
+        small = demo.page.eval_on_selector_all(
+            ".stage, .tools button, .presets button, .rows [type=range]",
+            "all => all.filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.outerHTML)",
+        )
+        assert small == []
+
+
+def _open_tab(demo: Demo, name: str) -> None:
+    """Also those that a narrow screen keeps in a menu."""
+    tab = demo.page.get_by_role("tab", name=name, exact=True)
+    if tab.count() and tab.first.is_visible():
+        tab.first.click()
+    else:
+        demo.page.locator(".overflow-menu > button").click()
+        demo.page.locator(".overflow-dropdown button", has_text=name).click()
+    demo.page.wait_for_timeout(300)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_keeps_people_out(visit: Callable[..., Demo], screen: dict[str, Any], scheme: str) -> None:
+    """The rules of axe-core; RESEFA_AXE is the path of its axe.min.js."""
+    if not Path(_AXE).is_file():
+        pytest.skip("no axe-core: set RESEFA_AXE to its axe.min.js")
+    demo = visit(color_scheme=scheme, **screen)
+    demo.thorough()
+    demo.after(lambda: demo.slide(0, 3))
+    demo.page.add_script_tag(path=_AXE)
+    found = {}
+    for name in ("Other faces", "Save", "Open", "Browse the Hub", "Publish"):
+        _open_tab(demo, name)
+        if name == "Other faces":
+            demo.page.get_by_label("Move other faces along").check()
+            demo.wait("() => document.querySelectorAll('#others img').length === 6")
+        report = demo.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        for broken in report["violations"]:
+            if broken["impact"] in ("serious", "critical"):
+                found[name, broken["id"]] = [node["html"][:200] for node in broken["nodes"]]
+    assert found == {}
