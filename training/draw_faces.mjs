@@ -4,8 +4,9 @@
 //     node draw_faces.mjs OUTPUT_DIR [COUNT=60000] [SIZE=64] [FIRST=0]
 //
 // OUTPUT_DIR receives faces.npy, uint8 of shape (COUNT, SIZE, SIZE, 3), and labels.json: for each attribute
-// its values, and for each face an index into them. Face number i is the same on every machine, whatever the
-// range it is drawn in.
+// its values, and for each face an index into them; and for each variation (a mouth's width, a colour's
+// lightness) each face's amount, in standard deviations of at most 2. Face number i is the same on every
+// machine, whatever the range it is drawn in.
 
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -40,22 +41,68 @@ const ATTRIBUTES = {
   accessoriesColor: ["262e33", "25557c", "ff5c5c"],
   backgroundColor: ["b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf"],
 };
-const OPTIONS = {
-  ...ATTRIBUTES,
-  scale: 150,
-  translateY: 5,
-  accessoriesProbability: 30,
-  facialHairProbability: 20,
-};
 const NONE = "none";
+const PROBABILITY = { accessories: 0.3, facialHair: 0.2 };
+const COLORS = Object.keys(ATTRIBUTES).filter((name) => name.endsWith("Color"));
+const SHAPES = ["mouthWidth", "mouthHeight", "mouthPosition", "eyeSize", "eyePosition", "eyebrowPosition"];
+const VARIATIONS = [...SHAPES, ...COLORS.flatMap((name) => [`${name}Lightness`, `${name}Warmth`])];
+
+// Mulberry32: numbers in [0, 1).
+function randomNumbers(seed) {
+  let state = Math.imul(seed + 1, 0x9e3779b1);
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+function normal(random) {
+  for (;;) {
+    const value = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    if (Math.abs(value) <= 2) return Math.round(value * 1000) / 1000;
+  }
+}
+
+function varied(color, lightness, warmth) {
+  const shifts = [10 * lightness + 7 * warmth, 10 * lightness, 10 * lightness - 7 * warmth];
+  const channels = shifts.map((shift, i) => parseInt(color.slice(2 * i, 2 * i + 2), 16) + shift);
+  return channels.map((c) => Math.round(Math.min(Math.max(c, 0), 255)).toString(16).padStart(2, "0")).join("");
+}
+
+// Scale the group of a part about its middle (x, y), and move it down.
+function reshape(svg, group, [x, y], scaleX, scaleY, down) {
+  const more = `translate(${x} ${y + down}) scale(${scaleX} ${scaleY}) translate(${-x} ${-y})`;
+  return svg.replace(`"${group}"`, `"${group} ${more}"`);
+}
 
 function draw(index, size) {
-  const avatar = createAvatar(avataaars, { ...OPTIONS, seed: String(index), size });
-  const pixels = new Resvg(avatar.toString()).render().pixels;
+  const random = randomNumbers(index);
+  const drawn = {};
+  for (const [name, list] of Object.entries(ATTRIBUTES)) {
+    drawn[name] = random() < (PROBABILITY[name] ?? 1) ? list[Math.floor(random() * list.length)] : NONE;
+  }
+  const variations = Object.fromEntries(VARIATIONS.map((name) => [name, normal(random)]));
+  const options = { seed: "", size, scale: 150, translateY: 5 };
+  for (const [name, value] of Object.entries(drawn)) {
+    if (name in PROBABILITY) options[`${name}Probability`] = value === NONE ? 0 : 100;
+    if (value !== NONE) options[name] = [value];
+  }
+  for (const name of COLORS) {
+    options[name] = [varied(drawn[name], variations[`${name}Lightness`], variations[`${name}Warmth`])];
+  }
+  options.facialHairColor = options.hairColor;
+  let svg = createAvatar(avataaars, options).toString();
+  const { mouthWidth, mouthHeight, mouthPosition, eyeSize, eyePosition, eyebrowPosition } = variations;
+  const eyeScale = 1 + 0.08 * eyeSize;
+  svg = reshape(svg, "translate(78 134)", [54, 22], 1 + 0.12 * mouthWidth, 1 + 0.12 * mouthHeight, 1.5 * mouthPosition);
+  svg = reshape(svg, "translate(76 90)", [56, 22], eyeScale, eyeScale, 1.2 * eyePosition);
+  svg = reshape(svg, "translate(76 82)", [56, 16], 1, 1, 1.5 * eyebrowPosition);
+  const pixels = new Resvg(svg).render().pixels;
   const rgb = Buffer.alloc(size * size * 3);
   for (let i = 0; i < size * size; i++) pixels.copy(rgb, 3 * i, 4 * i, 4 * i + 3);
-  const { primaryBackgroundColor, ...drawn } = avatar.toJson().extra;
-  return { rgb, drawn: { ...drawn, backgroundColor: primaryBackgroundColor } };
+  return { rgb, drawn, variations };
 }
 
 function npyHeader(shape) {
@@ -72,21 +119,22 @@ function main([folder, count = "60000", size = "64", first = "0"]) {
     process.exit(2);
   }
   mkdirSync(folder, { recursive: true });
-  const values = Object.fromEntries(Object.entries(ATTRIBUTES).map(([name, list]) => [name, [...list, NONE]]));
+  const values = Object.fromEntries(
+    Object.entries(ATTRIBUTES).map(([name, list]) => [name, name in PROBABILITY ? [...list, NONE] : list]),
+  );
   const labels = Object.fromEntries(Object.keys(ATTRIBUTES).map((name) => [name, []]));
+  const amounts = Object.fromEntries(VARIATIONS.map((name) => [name, []]));
   const file = openSync(join(folder, "faces.npy"), "w");
   writeSync(file, npyHeader([total, side, side, 3]));
   for (let i = 0; i < total; i++) {
-    const { rgb, drawn } = draw(start + i, side);
+    const { rgb, drawn, variations } = draw(start + i, side);
     writeSync(file, rgb);
-    for (const name of Object.keys(ATTRIBUTES)) {
-      const value = String(drawn[name] ?? NONE).replace("#", "");
-      labels[name].push(values[name].indexOf(value));
-    }
+    for (const name of Object.keys(ATTRIBUTES)) labels[name].push(values[name].indexOf(drawn[name]));
+    for (const name of VARIATIONS) amounts[name].push(variations[name]);
     if ((i + 1) % 5000 === 0) console.log(`${i + 1} / ${total}`);
   }
   closeSync(file);
-  writeFileSync(join(folder, "labels.json"), JSON.stringify({ values, labels }));
+  writeFileSync(join(folder, "labels.json"), JSON.stringify({ values, labels, variations: amounts }));
 }
 
 main(process.argv.slice(2));

@@ -1,0 +1,294 @@
+"""Train the bundled generator on pairs: each drawing, and noise that stands for it.
+
+    python training/paired.py DATA_DIR RUN_DIR [--images 200000] [--precision bfloat16]
+
+DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs`. What was drawn is known, so that noise can
+be chosen to say it (`layout.py`), and the generator learns to draw it from there: by the difference of the
+pictures, without a discriminator, at half the side first and then at the full one. Codes are truncated at
+random, so that a truncated face is as clear as any.
+
+RUN_DIR receives `checkpoint.pt` (run the same command again to go on), `log.jsonl`, `loss.png`,
+`samples/*.png` and `generator.safetensors` (the moving average, float16, ready for `resefa`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier import to_images
+from layout import Layout
+
+from resefa_core.generators.stylegan2 import StyleGAN2
+from resefa_core.generators.styles import Style
+from resefa_core.sheets import to_pil
+
+ARGUMENTS: dict[str, Any] = {
+    "z_dim": 128,
+    "w_dim": 128,
+    "num_mapping_layers": 2,
+    "mapping_features": 256,
+    "lr_multiplier": 1.0,
+    "channel_base": 2048,
+    "channel_max": 192,
+}
+METADATA = {
+    "arch": "stylegan2",
+    "title": "avatars",
+    "description": "A small StyleGAN2 of drawn faces, 64 x 64, trained by the ReSeFa project on pictures "
+    "drawn with DiceBear's avataaars style.",
+    "license": "weights: same as the project; drawing style: free for personal and commercial use",
+    "credit": "avataaars style by Pablo Stanley, drawn with DiceBear",
+}
+FACE = (slice(18 / 64, 52 / 64), slice(14 / 64, 50 / 64))
+FACE_WEIGHT = 4.0
+SQUARE_WEIGHT = 4.0
+LEAST_TRUNCATION = 0.5
+AFFINE_RATE = 3.0
+AFFINE_START = 0.25
+AVERAGE = 0.998
+W_AVG_BETA = 0.995
+WARM_UP = 100
+LOG_EVERY = 100
+SAVE_EVERY = 500
+SHEET = 8
+
+
+class Run:
+    """A training run's state, at one resolution."""
+
+    def __init__(self, layout: Layout, resolution: int) -> None:
+        self.layout = layout
+        self.resolution = resolution
+        self.images = 0
+        self.steps = 0
+        self.seconds = 0.0
+        self.generator = StyleGAN2(img_resolution=resolution, **ARGUMENTS)
+        layout.prepare(self.generator.mapping)
+        for name, parameter in self.generator.synthesis.named_parameters():
+            parameter.requires_grad_(not name.endswith("noise_strength"))
+            if name.endswith("affine.weight"):
+                parameter.data.mul_(AFFINE_START)
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.generator.synthesis.named_parameters():
+            if parameter.requires_grad:
+                groups["affine" in name].append(parameter)
+        self.optimizer = torch.optim.Adam([{"params": group} for group in groups.values()], betas=(0.9, 0.99))
+
+    def grown(self) -> Run:
+        """The run at twice the resolution: at first it draws the same pictures, doubled."""
+        run = Run(self.layout, 2 * self.resolution)
+        for new in (run.generator, run.average):
+            new.load_state_dict(self.average.state_dict(), strict=False)
+            nn.init.zeros_(new.synthesis.block(run.resolution).torgb.weight)
+        run.images, run.seconds = self.images, self.seconds
+        return run
+
+    def step(self, drawings: Tensor, rows: Tensor, rate: float, autocast: torch.autocast) -> float:
+        """One update by the drawings `(B, 3, H, W)` of these rows; the loss."""
+        for group, factor in zip(self.optimizer.param_groups, (AFFINE_RATE, 1.0), strict=True):
+            group["lr"] = rate * factor * min(1.0, (self.steps + 1) / WARM_UP)
+        generator, mapping = self.generator, self.generator.mapping
+        w = mapping(self.layout.noise(rows, ARGUMENTS["z_dim"]), None)
+        mapping.w_avg.lerp_(w.mean(dim=0), 1.0 - W_AVG_BETA)
+        truncation = (LEAST_TRUNCATION + torch.rand(len(rows), 1)).clamp_max(1.0)
+        w = mapping.w_avg.lerp(w, truncation)
+        with autocast:
+            images = generator.render([Style(generator.style(i, w)) for i in range(generator.num_layers)])
+        loss = difference(images.float(), drawings)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.images += len(rows)
+        self.steps += 1
+        self._follow()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average after the generator."""
+        kept = min(AVERAGE, self.steps / (self.steps + 20))
+        for average, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            average.lerp_(value, 1.0 - kept)
+        self.average.mapping.w_avg.copy_(self.generator.mapping.w_avg)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a checkpoint holds."""
+        modules = {name: getattr(self, name).state_dict() for name in _PARTS}
+        return modules | {name: getattr(self, name) for name in _COUNTERS}
+
+    @staticmethod
+    def restored(layout: Layout, state: dict[str, Any]) -> Run:
+        run = Run(layout, state["resolution"])
+        for name in _PARTS:
+            getattr(run, name).load_state_dict(state[name])
+        for name in _COUNTERS:
+            setattr(run, name, state[name])
+        return run
+
+
+_PARTS = ("generator", "average", "optimizer")
+_COUNTERS = ("resolution", "images", "steps", "seconds")
+
+
+def difference(images: Tensor, drawings: Tensor) -> Tensor:
+    """How far images `(B, 3, H, W)` are from drawings: squares and absolutes of the colours' differences and
+    absolutes of the edges', at three sizes, eyes and mouth counting more."""
+    side = images.shape[2]
+    weight = images.new_ones(side, side)
+    rows, columns = (slice(round(part.start * side), round(part.stop * side)) for part in FACE)
+    weight[rows, columns] = FACE_WEIGHT
+    delta, total = (images - drawings) * (weight / weight.mean()), images.new_zeros(())
+    for _ in range(3):
+        edges = delta.diff(dim=2).abs().mean() + delta.diff(dim=3).abs().mean()
+        total = total + SQUARE_WEIGHT * delta.square().mean() + delta.abs().mean() + edges
+        delta = F.avg_pool2d(delta, 2)
+    return total
+
+
+def batch_of(faces: NDArray[np.uint8], rows: Tensor, resolution: int) -> Tensor:
+    """The drawings of these rows in [-1, 1], `(B, 3, resolution, resolution)`."""
+    images = to_images(faces[rows.numpy()])
+    factor = images.shape[2] // resolution
+    return F.avg_pool2d(images, factor) if factor > 1 else images
+
+
+def save(run: Run, folder: Path) -> None:
+    """Write the checkpoint and the generator, each whole or not at all."""
+    torch.save({"run": run.state(), "random": torch.get_rng_state()}, folder / "checkpoint.tmp")
+    (folder / "checkpoint.tmp").replace(folder / "checkpoint.pt")
+    tensors = {name: value.half().contiguous() for name, value in run.average.state_dict().items()}
+    arguments = {
+        "z_dim": ARGUMENTS["z_dim"],
+        "c_dim": 0,
+        "w_dim": ARGUMENTS["w_dim"],
+        "img_resolution": run.resolution,
+        "img_channels": 3,
+        "mapping_kwargs": {
+            "num_layers": ARGUMENTS["num_mapping_layers"],
+            "layer_features": ARGUMENTS["mapping_features"],
+            "lr_multiplier": ARGUMENTS["lr_multiplier"],
+        },
+        "synthesis_kwargs": {name: ARGUMENTS[name] for name in ("channel_base", "channel_max")},
+    }
+    metadata = METADATA | {"init_kwargs": json.dumps(arguments), "training_images": str(run.images)}
+    save_file(tensors, folder / "generator.tmp", metadata)
+    (folder / "generator.tmp").replace(folder / "generator.safetensors")
+
+
+def draw_samples(run: Run, folder: Path) -> None:
+    """A sheet of the average's faces, seeds 0 to 63, at truncation 0.7."""
+    images = run.average.synthesize(run.average.sample(seed=range(SHEET**2), truncation=0.7))
+    rows = images.reshape(SHEET, SHEET, *images.shape[1:]).permute(2, 0, 3, 1, 4)
+    (folder / "samples").mkdir(exist_ok=True)
+    sheet = to_pil(rows.reshape(3, SHEET * run.resolution, SHEET * run.resolution))
+    sheet.save(folder / "samples" / f"{run.images:07d}.png")
+
+
+def draw_losses(folder: Path) -> None:
+    """The loss of the log, against images seen."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    for resolution in sorted({line["resolution"] for line in lines}):
+        part = [line for line in lines if line["resolution"] == resolution]
+        thousands = [line["images"] / 1000 for line in part]
+        axes.plot(thousands, [line["loss"] for line in part], label=f"{resolution} × {resolution}")
+    axes.set(xlabel="thousand images", ylabel="loss", yscale="log")
+    axes.legend(frameon=False)
+    figure.savefig(folder / "loss.png", dpi=110)
+    plt.close(figure)
+
+
+def forget_after(log: Path, images: int) -> None:
+    """Drop the lines of a log that were written after the checkpoint that a run goes on from."""
+    if log.exists():
+        lines = log.read_text().splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if json.loads(line)["images"] <= images))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("folder", type=Path, help="the run; an existing one goes on")
+    parser.add_argument("--images", type=int, default=200_000, help="images shown in all (%(default)s)")
+    parser.add_argument("--grow-at", type=int, default=80_000, help="images at half the side (%(default)s)")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=2.5e-3, help="falls by a cosine after growing")
+    parser.add_argument("--sheet-every", type=int, default=8000, help="images between sample sheets")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (all cores by default)")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    faces = np.load(options.data / "faces.npy", mmap_mode="r")
+    layout = Layout.read(options.data / "labels.json")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, log = options.folder / "checkpoint.pt", options.folder / "log.jsonl"
+    if checkpoint.exists():
+        content = torch.load(checkpoint, weights_only=True)
+        run = Run.restored(layout, content["run"])
+        torch.set_rng_state(content["random"])
+        forget_after(log, run.images)
+    else:
+        run = Run(layout, faces.shape[1] // 2)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
+    losses: list[float] = []
+    bar = tqdm(total=options.images, initial=run.images, unit="image", smoothing=0.05, mininterval=5)
+    started = time.monotonic() - run.seconds
+    next_sheet = run.images + options.sheet_every
+    while run.images < options.images:
+        if run.resolution < faces.shape[1] and run.images >= options.grow_at:
+            run = run.grown()
+        progress = max(run.images - options.grow_at, 0) / (options.images - options.grow_at)
+        rate = options.learning_rate * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        rows = torch.randint(len(faces), (options.batch,)).sort().values
+        losses.append(run.step(batch_of(faces, rows, run.resolution), rows, rate, autocast))
+        run.seconds = time.monotonic() - started
+        bar.update(options.batch)
+        if run.steps % LOG_EVERY == 0:
+            line = {"images": run.images, "resolution": run.resolution, "seconds": round(run.seconds, 1)}
+            with log.open("a") as file:
+                file.write(json.dumps(line | {"loss": round(float(np.mean(losses)), 5)}) + "\n")
+            losses.clear()
+        if run.steps % SAVE_EVERY == 0:
+            save(run, options.folder)
+        if run.images >= next_sheet:
+            next_sheet += options.sheet_every
+            draw_samples(run, options.folder)
+            draw_losses(options.folder)
+    save(run, options.folder)
+    draw_samples(run, options.folder)
+    draw_losses(options.folder)
+
+
+if __name__ == "__main__":
+    main()
