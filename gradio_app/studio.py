@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,6 +101,8 @@ class Studio:
         self._uploaded: OrderedDict[str, resefa.Generator] = OrderedDict()
         self._analyses = resefa.JacobianCache(cache_bytes, compute)
         self._lock = threading.Lock()
+        self._urgent = 0
+        self._calm = threading.Condition()
 
     @property
     def names(self) -> list[str]:
@@ -188,6 +191,23 @@ class Studio:
             progress: called with (done, total); the work stops if it raises.
         """
         return self._analyses.analyse(face.generator, face.latent, space, progress=progress)
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        """Work that a visitor waits for."""
+        with self._calm:
+            self._urgent += 1
+        try:
+            yield
+        finally:
+            with self._calm:
+                self._urgent -= 1
+                self._calm.notify_all()
+
+    def give_way(self, seconds: float = 2.0) -> None:
+        """Wait until nobody waits for urgent work, but not for longer than this."""
+        with self._calm:
+            self._calm.wait_for(lambda: self._urgent == 0, seconds)
 
     def find(
         self,

@@ -201,9 +201,15 @@ class Steps:
             return
         space = face.generator.spaces[0]
         if not self.studio.is_analysed(face):
-            work = jobs.run(
-                lambda progress: self.studio.analyse(face, progress=progress), lambda: visit.face is face
-            )
+
+            def behind(report: jobs.Progress) -> resefa.Jacobian:
+                def progress(done: int, total: int) -> None:
+                    report(done, total)
+                    self.studio.give_way()
+
+                return self.studio.analyse(face, progress=progress)
+
+            work = jobs.run(behind, lambda: visit.face is face)
             yield from progress(work, "Analysing every layer, for edits that stay in place", "background")
         if visit.face is not face:
             return
@@ -426,9 +432,12 @@ class Steps:
             found = self.studio.find([face], region)
         else:
             wanted = functools.partial(_same, visit, face, region)
-            work = jobs.run(
-                lambda progress: self.studio.find([face], region, space, progress=progress), wanted
-            )
+
+            def quick(report: jobs.Progress) -> resefa.Directions:
+                with self.studio.urgent():
+                    return self.studio.find([face], region, space, progress=report)
+
+            work = jobs.run(quick, wanted)
             found = yield from progress(work, "Looking at the picture")
         if _same(visit, face, region):
             yield from self._show(visit, found)

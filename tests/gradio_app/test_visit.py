@@ -625,3 +625,21 @@ def slid(visit: Visit, strength: float) -> dict[str, Any]:
 
 def pixels(url: str) -> np.ndarray[Any, Any]:
     return np.asarray(picture(url).convert("RGB")).astype(int)
+
+
+def test_work_behind_the_scenes_gives_way(avatars: resefa.Generator) -> None:
+    studio = Studio({"avatars": avatars})
+    done = threading.Event()
+
+    def behind() -> None:
+        studio.give_way(30.0)
+        done.set()
+
+    with studio.urgent():
+        thread = threading.Thread(target=behind)
+        thread.start()
+        assert not done.wait(0.2)
+        studio.give_way(0.01)
+    assert done.wait(10.0)
+    thread.join()
+    studio.give_way(30.0)
