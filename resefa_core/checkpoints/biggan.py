@@ -15,12 +15,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import CheckpointError
-from ..tensorfile import DAMAGE
 from .container import Content
 from .spectral import without_biggan_norms
 from .state_dict import about_of, has_names, named_tensors
-from .weights import Lazy, Weights, positive
+from .weights import Lazy, Weights, explained, positive
 
 DESCRIPTION = "BigGAN of ajbrock's BigGAN-PyTorch (.pth, the generator's state dict)"
 _LAYOUT = "ajbrock's BigGAN-PyTorch"
@@ -41,7 +39,7 @@ def read(content: Content) -> Weights:
         CheckpointError: damaged, or a variant that is not supported.
     """
     file, about = content.file, about_of(content)
-    try:
+    with explained(file, f"no BigGAN of {_LAYOUT}"):
         found = named_tensors(content)
         given = json.loads(about.pop("init_kwargs", "{}"))
         _refuse_variants(found)
@@ -49,10 +47,6 @@ def read(content: Content) -> Weights:
         tensors = _with_statistics(without_biggan_norms(found))
         arguments = _arguments(tensors)
         arguments["eps"] = positive("eps", given.get("eps", _EPS if trained else _HUB_EPS))
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no BigGAN of {_LAYOUT}: {problem} is missing") from problem
-    except (*DAMAGE, RecursionError) as problem:
-        raise CheckpointError(f"{file}: no BigGAN of {_LAYOUT}: {problem}") from problem
     return Weights(file, _LAYOUT, "biggan", arguments, tensors, about)
 
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, read_bytes
+from ..tensorfile import read_bytes
 from .container import Content
 from .spectral import without_torch_norms
 from .state_dict import about_of, has_names, named_tensors, renamed
-from .weights import Lazy, Weights, positive
+from .weights import Lazy, Weights, explained, positive
 
 DESCRIPTION = "BigGAN-deep of Hugging Face (pytorch_model.bin or model.safetensors, with config.json)"
 CONFIG = "config.json"
@@ -55,7 +55,7 @@ def read(content: Content) -> Weights:
     about = about_of(content)
     beside = file.parent / CONFIG
     named = file.parent.name if file.name in WEIGHTS and not about else ""
-    try:
+    with explained(file, f"no BigGAN-deep of {_LAYOUT}"):
         if "init_kwargs" in about:
             given = _parsed(about.pop("init_kwargs"))
         elif beside.is_file():
@@ -64,10 +64,6 @@ def read(content: Content) -> Weights:
             given = {}
         tensors = renamed(without_torch_norms(named_tensors(content)), _rule)
         arguments = _arguments(tensors, given)
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no BigGAN-deep of {_LAYOUT}: {problem} is missing") from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: no BigGAN-deep of {_LAYOUT}: {problem}") from problem
     return Weights(file, _LAYOUT, "biggan-deep", arguments, tensors, about, named)
 
 

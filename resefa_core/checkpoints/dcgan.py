@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ..errors import CheckpointError
 from ..generators.dcgan import ACTIVATIONS
 from ..tensorfile import DAMAGE
 from .container import Content, Tensors
 from .state_dict import about_of, named_tensors
-from .weights import Lazy, Weights, positive
+from .weights import Lazy, Weights, explained, positive
 
 DESCRIPTION = "DCGAN of PyTorch's tutorial and its relatives (.pth, the generator's state dict)"
 _LAYOUT = "DCGAN, a state dict"
@@ -59,7 +58,7 @@ def read(content: Content) -> Weights:
         CheckpointError: other layers, or none whose activation is known.
     """
     file, about = content.file, about_of(content)
-    try:
+    with explained(file, "no DCGAN"):
         given = _given(about.pop("init_kwargs", "{}"))
         tensors, sizes = _named(_tensors(content))
         if not any(sizes["norms"]) and "activation" not in given:
@@ -68,10 +67,6 @@ def read(content: Content) -> Weights:
                 "with the activation that it was trained with and load its state dict, or name the "
                 "activation in the metadata's init_kwargs"
             )
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no DCGAN: {problem} is missing") from problem
-    except DAMAGE as problem:
-        raise CheckpointError(f"{file}: no DCGAN: {problem}") from problem
     return Weights(file, _LAYOUT, "dcgan", {**sizes, **given}, tensors, about)
 
 

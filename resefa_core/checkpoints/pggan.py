@@ -14,11 +14,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import CheckpointError
-from ..tensorfile import DAMAGE
 from .container import Content, Tensors
 from .state_dict import about_of, has_names, named_tensors
-from .weights import Lazy, Weights
+from .weights import Lazy, Weights, explained
 
 DESCRIPTION = "PGGAN of genforce (.pth with generator_smooth) or pytorch_GAN_zoo (.pth with avgG or netG)"
 _GENFORCE, _ZOO = "genforce", "pytorch_GAN_zoo"
@@ -53,21 +51,16 @@ def read(content: Content) -> Weights:
         CheckpointError: damaged, half grown, or a variant that is not supported.
     """
     file, about = content.file, about_of(content)
-    layout = _GENFORCE
-    try:
+    root = _found(content.root)
+    layout = _ZOO if has_names(root, *_ZOO_MARKS) else _GENFORCE
+    with explained(file, f"no PGGAN of {layout}"):
         given = json.loads(about.pop("init_kwargs", "{}"))
-        root = _found(content.root)
         tensors = named_tensors(content, None if isinstance(content, Tensors) else root)
-        if has_names(root, *_ZOO_MARKS):
-            layout = _ZOO
+        if layout == _ZOO:
             tensors = _from_zoo(tensors)
         elif "output.weight" not in tensors:
             tensors = _grown(tensors)
         arguments = _arguments(tensors, given)
-    except KeyError as problem:
-        raise CheckpointError(f"{file}: no PGGAN of {layout}: {problem} is missing") from problem
-    except (*DAMAGE, RecursionError) as problem:
-        raise CheckpointError(f"{file}: no PGGAN of {layout}: {problem}") from problem
     return Weights(file, layout, "pggan", arguments, tensors, about)
 
 

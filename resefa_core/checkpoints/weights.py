@@ -151,7 +151,7 @@ def explained(file: Path, what: str) -> Iterator[None]:
         yield
     except KeyError as problem:
         raise CheckpointError(f"{file}: {what}: {problem} is missing") from problem
-    except DAMAGE as problem:
+    except (*DAMAGE, RecursionError) as problem:
         raise CheckpointError(f"{file}: {what}: {problem}") from problem
 
 
