@@ -137,7 +137,7 @@ def _edit(studio: Studio, face: Face, directions: resefa.Directions) -> str:
 
 
 def _strip(studio: Studio, face: Face, directions: resefa.Directions) -> str:
-    return payloads.data_url(studio.strip(face, directions, 0)[0])
+    return payloads.data_url(next(studio.strips(face, directions))[0])
 
 
 def _wait_for_status(page: Any, text: str) -> None:

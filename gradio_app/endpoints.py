@@ -14,9 +14,9 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import payloads
-from gradio_app.files import fresh_folder
+from gradio_app.files import fresh_folder, named
 from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, Face, Studio
-from gradio_app.visit import describe
+from gradio_app.visit import describe, fit
 
 Outcome = Any
 
@@ -148,12 +148,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             Title, author, licence, what it was made for, the directions' names, and whether it fits.
         """
         directions = opened(file)
-        fitting = studio.generator(generator or studio.names[0])
-        try:
-            directions.check(fitting)
-            fits, note = True, directions.origin_note(fitting)
-        except resefa.LatentError as error:
-            fits, note = False, str(error)
+        fits, note = fit(directions, studio.generator(generator or studio.names[0]))
         return dict(describe(directions, note, fits)["rows"])
 
     def face(seed: object, truncation: object, generator: object, class_name: object) -> Face:
@@ -164,10 +159,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
     def opened(file: object) -> resefa.Directions:
         if not isinstance(file, str):
             raise resefa.ParameterError("a direction file was expected")
-        try:
+        with named(file):
             return resefa.Directions.load(file)
-        except resefa.ReSeFaError as error:
-            raise type(error)(str(error).replace(file, Path(file).name)) from error
 
     def number(label: str, value: float) -> gr.Number:
         return gr.Number(value, label=label)

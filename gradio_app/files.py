@@ -1,13 +1,26 @@
-"""Folders for the files that visitors download; old ones are removed as new ones are made."""
+"""Files of visitors: what errors call them, and folders for downloads, of which old ones are removed."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from resefa_core import ReSeFaError
+
 _KEPT_SECONDS = 1800
+
+
+@contextmanager
+def named(file: str | Path, name: str = "") -> Iterator[None]:
+    """Errors of the project call a file by this name, or else its own, instead of its path on the server."""
+    try:
+        yield
+    except ReSeFaError as error:
+        raise type(error)(str(error).replace(str(file), name or Path(file).name)) from error
 
 
 def fresh_folder(parent: Path) -> Path:

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from resefa_core.jacobian import Progress
+
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
 
 _PAUSE = 0.2
 

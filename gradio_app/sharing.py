@@ -17,6 +17,7 @@ from huggingface_hub import get_token
 import resefa_core as resefa
 from gradio_app import hub, jobs
 from gradio_app.card import DIRECTIONS_FILE
+from gradio_app.files import named
 from gradio_app.visit import Steps, Visit, progress, said, told
 
 if TYPE_CHECKING:
@@ -167,10 +168,8 @@ def _download(repository: str, file: str, folder: Path) -> resefa.Directions:
         file = DIRECTIONS_FILE if DIRECTIONS_FILE in files else files[0]
     with tempfile.TemporaryDirectory(dir=folder) as inside:
         path = hub.fetch(repository, file, Path(inside))
-        try:
+        with named(path, f"{repository}/{file}"):
             return resefa.Directions.load(path)
-        except resefa.ReSeFaError as error:
-            raise type(error)(str(error).replace(str(path), f"{repository}/{file}")) from error
 
 
 @told
@@ -192,7 +191,7 @@ def _publish(
             "publishing needs an account: sign in on a Space; on your own machine, run `hf auth login` and "
             "open this page as 127.0.0.1"
         )
-    chosen = steps.chosen(visit, payload, title, author, "", about)
+    chosen = steps.chosen(visit, payload, steps.picture(visit), title, author, "", about)
     strips = steps.preview(visit, chosen)
 
     def work(_: object) -> hub.Published:

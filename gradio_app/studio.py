@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 import resefa_core as resefa
+from resefa_core.jacobian import Progress
 
-Progress = Callable[[int, int], None]
 Strengths = Mapping[int, float] | Mapping[int | str, float]
 
 STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
@@ -236,29 +236,25 @@ class Studio:
             truncation=faces[0].truncation,
         )
 
-    def strip(
-        self,
-        face: Face,
-        directions: resefa.Directions,
-        index: int,
-        confine: float = 0.0,
-        feather: float = 0.0,
-    ) -> tuple[Image.Image, Effect]:
-        """Images of a face at `STRENGTHS` along one direction, side by side, and the mean of the changes at
-        the two ends. A confined strip wants directions that were `prepared` for it."""
+    def strips(
+        self, face: Face, directions: resefa.Directions, confine: float = 0.0, feather: float = 0.0
+    ) -> Iterator[tuple[Image.Image, Effect]]:
+        """For the first `SHOWN_DIRECTIONS`: images of a face at `STRENGTHS`, side by side, and the mean of
+        the changes at the two ends. Confined strips want directions that were `prepared` for them."""
         before = face.picture
-        moved = [
-            resefa.move(face.latent, directions, {index: strength}, confine, feather)
-            for strength in STRENGTHS
-            if strength
-        ]
-        if confine:
-            images = [face.generator.synthesize(latent)[0] for latent in moved]
-        else:
-            images = list(face.generator.synthesize(resefa.stack(moved)))
-        effect = _effect(before, (images[0], images[-1]), directions.region)
-        images.insert(len(STRENGTHS) // 2, before)
-        return _side_by_side(images), effect
+        for index in range(min(len(directions), SHOWN_DIRECTIONS)):
+            moved = [
+                resefa.move(face.latent, directions, {index: strength}, confine, feather)
+                for strength in STRENGTHS
+                if strength
+            ]
+            if confine:
+                images = [face.generator.synthesize(latent)[0] for latent in moved]
+            else:
+                images = list(face.generator.synthesize(resefa.stack(moved)))
+            effect = _effect(before, (images[0], images[-1]), directions.region)
+            images.insert(len(STRENGTHS) // 2, before)
+            yield _side_by_side(images), effect
 
     def edit(
         self,

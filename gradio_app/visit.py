@@ -21,8 +21,9 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads
-from gradio_app.files import fresh_folder
-from gradio_app.studio import LARGEST_STRENGTH, SHOWN_DIRECTIONS, Face, Studio
+from gradio_app.files import fresh_folder, named
+from gradio_app.studio import LARGEST_STRENGTH, Face, Studio
+from resefa_core.jacobian import Progress
 
 Update = dict[str, Any]
 Updates = Iterator[Update]
@@ -62,7 +63,6 @@ class Visit:
     confined: tuple[resefa.Directions, float] | None = None
     opened: resefa.Directions | None = None
     finer: resefa.Directions | None = None
-    others_shown: bool = False
 
     @property
     def needed_face(self) -> Face:
@@ -183,12 +183,10 @@ class Steps:
         if not isinstance(path, (str, Path)):
             return
         file = Path(path)
-        try:
+        with named(file):
             name = yield from progress(
                 jobs.run(lambda _: self.studio.add_uploaded(file)), "Loading the generator"
             )
-        except resefa.ReSeFaError as error:
-            raise type(error)(str(error).replace(str(file), file.name)) from error
         yield {"generator": {"choices": [*self.studio.names, name], "value": name}}
         yield from self.draw(visit, name, FIRST_SEED, FIRST_TRUNCATION)
 
@@ -202,7 +200,7 @@ class Steps:
         space = face.generator.spaces[0]
         if not self.studio.is_analysed(face):
 
-            def behind(report: jobs.Progress) -> resefa.Jacobian:
+            def behind(report: Progress) -> resefa.Jacobian:
                 def progress(done: int, total: int) -> None:
                     report(done, total)
                     self.studio.give_way()
@@ -276,22 +274,20 @@ class Steps:
     @told
     def others(self, visit: Visit, shown: object) -> Updates:
         """Other faces, moved along with this one."""
-        visit.others_shown = shown is True
-        if not visit.others_shown or visit.face is None:
+        if shown is not True or visit.face is None:
             yield {"others": {"images": []}}
             return
-        face, strengths = visit.face, dict(visit.strengths)
+        strengths = dict(visit.strengths)
         directions = None if visit.directions is None else self._prepared(visit)
         confine, feather = self._confinement(visit)
         images = []
-        for seed in range(face.seed + 1, face.seed + 1 + NUM_OTHERS):
-            seed %= payloads.LARGEST_SEED + 1
-            other = self.studio.face(visit.generator_name, seed, face.truncation, visit.class_name)
+        first = visit.face.seed + 1
+        for other in self._more(visit, range(first, first + NUM_OTHERS)):
             if directions is None:
                 picture = resefa.to_pil(other.picture)
             else:
                 picture = self.studio.edit(other, directions, strengths, confine, feather)
-            images.append({"image": payloads.data_url(picture), "label": f"seed {seed}"})
+            images.append({"image": payloads.data_url(picture), "label": f"seed {other.seed}"})
         yield {"others": {"images": images}}
 
     @told
@@ -330,22 +326,20 @@ class Steps:
             yield {"card": None, "usable": False}
             return
         try:
-            yield from self.look(visit, resefa.Directions.load(path))
-        except resefa.ReSeFaError as error:
+            with named(path):
+                yield from self.look(visit, resefa.Directions.load(path))
+        except resefa.ReSeFaError:
             visit.opened = None
             yield {"card": None, "usable": False}
-            file = Path(path)
-            raise type(error)(str(error).replace(str(file), file.name)) from error
+            raise
 
     def look(self, visit: Visit, directions: resefa.Directions, source: str = "") -> Updates:
         """Show what a direction set says of itself, and whether it fits."""
         face = visit.needed_face
         visit.opened = None
-        try:
-            directions.check(face.generator)
-            fits, note = True, directions.origin_note(face.generator)
-        except resefa.LatentError as error:
-            fits, note = False, f"It does not fit: {error}"
+        fits, note = fit(directions, face.generator)
+        if not fits:
+            note = f"It does not fit: {note}"
         yield {"card": describe(directions, note, fits, source), "usable": fits}
         if fits:
             visit.opened = directions
@@ -370,21 +364,28 @@ class Steps:
         self, visit: Visit, payload: object, title: object, author: object, license: object, *, folder: Path
     ) -> Updates:
         """Write the direction file and the picture as it is."""
-        chosen = self.chosen(visit, payload, title, author, license)
-        stem = file_stem(chosen.title)
-        inside = fresh_folder(folder)
-        chosen.save(inside / f"{stem}.safetensors")
-        picture = inside / f"{stem}.png"
-        self._edited_picture(visit).save(picture)
+        picture = self.picture(visit)
+        chosen = self.chosen(visit, payload, picture, title, author, license)
+        path = fresh_folder(folder) / file_stem(chosen.title)
+        files = [path.with_suffix(".safetensors"), path.with_suffix(".png")]
+        chosen.save(files[0])
+        picture.save(files[1])
         yield {
-            "files": [str(inside / f"{stem}.safetensors"), str(picture)],
+            "files": [str(file) for file in files],
             "status": said(f"The {len(chosen)} directions and the picture are ready to download."),
         }
 
     def chosen(
-        self, visit: Visit, payload: object, title: object, author: object, license: object, text: object = ""
+        self,
+        visit: Visit,
+        payload: object,
+        picture: Image.Image,
+        title: object,
+        author: object,
+        license: object,
+        text: object = "",
     ) -> resefa.Directions:
-        """The directions that the visitor keeps, named and titled."""
+        """The directions that the visitor keeps, named and titled, with a picture as their thumbnail."""
         chosen = payloads.read_choice(payload, visit.version, visit.needed_directions)
         return replace(
             chosen,
@@ -393,16 +394,14 @@ class Steps:
             license=_line(license) or chosen.license,
             description=str(text or "")[:4000] or chosen.description,
             date=date.today().isoformat(),
-            thumbnail=resefa.encode_thumbnail(self._edited_picture(visit)),
+            thumbnail=resefa.encode_thumbnail(picture),
         )
 
     def preview(self, visit: Visit, directions: resefa.Directions) -> Image.Image:
         """Strips of the face, one below the other."""
-        face = visit.needed_face
-        count = min(len(directions), SHOWN_DIRECTIONS)
-        strips = [self.studio.strip(face, directions, index)[0] for index in range(count)]
+        strips = [strip for strip, _ in self.studio.strips(visit.needed_face, directions)]
         width, height = strips[0].size
-        sheet = Image.new("RGB", (width, height * count))
+        sheet = Image.new("RGB", (width, height * len(strips)))
         for index, strip in enumerate(strips):
             sheet.paste(strip, (0, index * height))
         return sheet
@@ -433,7 +432,7 @@ class Steps:
         else:
             wanted = functools.partial(_same, visit, face, region)
 
-            def quick(report: jobs.Progress) -> resefa.Directions:
+            def quick(report: Progress) -> resefa.Directions:
                 with self.studio.urgent():
                     return self.studio.find([face], region, space, progress=report)
 
@@ -454,10 +453,9 @@ class Steps:
         shown = self._prepared(visit)
         confine, feather = self._confinement(visit)
         items: list[dict[str, Any]] = []
-        for index in range(min(len(directions), SHOWN_DIRECTIONS)):
+        for index, (strip, effect) in enumerate(self.studio.strips(face, shown, confine, feather)):
             if visit.version != version:
                 return
-            strip, effect = self.studio.strip(face, shown, index, confine, feather)
             items.append(
                 {
                     "strip": payloads.data_url(strip),
@@ -505,7 +503,8 @@ class Steps:
             visit.confined = measured, feather
         return visit.confined[0]
 
-    def _edited_picture(self, visit: Visit) -> Image.Image:
+    def picture(self, visit: Visit) -> Image.Image:
+        """The face as the sliders have it."""
         face = visit.needed_face
         if visit.directions is None:
             return resefa.to_pil(face.picture)
@@ -514,7 +513,7 @@ class Steps:
         return self.studio.edit(face, directions, dict(visit.strengths), confine, feather)
 
     def _edited(self, visit: Visit) -> str:
-        return payloads.data_url(self._edited_picture(visit))
+        return payloads.data_url(self.picture(visit))
 
     def _picture(self, visit: Visit) -> Update:
         face = visit.needed_face
@@ -523,9 +522,7 @@ class Steps:
         return {
             "before": picture,
             "image": picture,
-            "region": visit.drawn
-            if visit.drawn and "box" in visit.drawn
-            else payloads.show_region(visit.region),
+            "region": payloads.show_region(visit.region),
             "presets": {name: payloads.show_region(region) for name, region in presets.items()},
             "alt": f"A face that {visit.generator_name} drew from seed {face.seed}",
             "link": self._link(visit),
@@ -552,6 +549,15 @@ class Steps:
             )
             for seed in seeds
         ]
+
+
+def fit(directions: resefa.Directions, generator: resefa.Generator) -> tuple[bool, str]:
+    """Whether a set fits a generator, and what is to be known of that: why not, or a note on its origin."""
+    try:
+        directions.check(generator)
+    except resefa.LatentError as error:
+        return False, str(error)
+    return True, directions.origin_note(generator)
 
 
 def describe(directions: resefa.Directions, note: str, fits: bool, source: str = "") -> Update:

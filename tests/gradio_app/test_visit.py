@@ -238,7 +238,7 @@ def test_slides_before_there_is_a_face(steps: Steps) -> None:
 
 def test_confined_edits_change_less_elsewhere(steps: Steps, visit: Visit) -> None:
     def changes() -> tuple[float, float]:
-        change = np.asarray(steps._edited_picture(visit)).astype(float) - plain
+        change = np.asarray(steps.picture(visit)).astype(float) - plain
         return float(np.abs(change[inside]).mean()), float(np.abs(change[~inside]).mean())
 
     assert visit.face is not None
@@ -415,7 +415,7 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     folder.mkdir()
     list(steps.slide(visit, slid(visit, 3.0)))
-    shown = np.asarray(steps._edited_picture(visit)).tolist()
+    shown = np.asarray(steps.picture(visit)).tolist()
     file, image = saved(steps, visit, folder, names=["smile", "frown"], kept=[True, True] + [False] * 4)
     assert (file.name, image.name) == ("A-smile.safetensors", "A-smile.png")
     assert np.asarray(Image.open(image)).tolist() == shown
