@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +19,10 @@ import httpx
 from gradio_client.utils import apply_diff
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "gradio_app"))
+
+import serving  # noqa: E402
+
 API = "/gradio_api"
 
 
@@ -29,58 +30,20 @@ class Busy(Exception):  # noqa: N818
     """The server said politely that it has too much to do."""
 
 
-class Server:
-    """The demo on a free port of this machine; a context."""
+class Server(serving.Server):
+    """The demo with files of its own and no network to speak of; a context."""
 
-    def __init__(self, *options: str, patience: float = 120.0) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="resefa-served-")
-        self.log = Path(self.folder.name) / "log.txt"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.files, hub = Path(self.folder.name) / "files", Path(self.folder.name) / "hub"
+    def __init__(self, *options: str) -> None:
+        self.kept = tempfile.TemporaryDirectory(prefix="resefa-kept-")
+        self.files, hub = Path(self.kept.name) / "files", Path(self.kept.name) / "hub"
         self.files.mkdir()
         own = {"GRADIO_TEMP_DIR": str(self.files), "HF_HOME": str(hub), "HF_TOKEN": "", "HF_HUB_OFFLINE": "1"}
-        environment = {"OMP_NUM_THREADS": "1", **os.environ, **own}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "gradio_app" / "app.py"), "--port", str(port), *options],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-        try:
-            self._wait(patience)
-        except BaseException:
-            self.stop()
-            raise
-
-    def _wait(self, patience: float) -> None:
-        until = time.monotonic() + patience
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/config", timeout=10).status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.3)
-        raise RuntimeError(f"the demo did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+        super().__init__(*options, environment={"OMP_NUM_THREADS": "1", **os.environ, **own})
 
     def stop(self) -> None:
         """End the process."""
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.folder.cleanup()
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().stop()
+        self.kept.cleanup()
 
     def memory(self) -> float:
         """What the process holds in memory now, in MB; Linux."""

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from demo_browser import DESKTOP, PHONE, READY, ROOT, keep_offline, launch, serve
+from demo_browser import DESKTOP, PHONE, READY, keep_offline, launch, serve
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from serving import ROOT
 
 PATIENCE = 120_000
 LARGEST = 150_000

@@ -6,61 +6,98 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+from urllib.request import ProxyHandler, build_opener
 
 ROOT = Path(__file__).resolve().parents[2]
 _INHERITED = ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
-_PORTS = range(7850, 7870)
 _START_SECONDS = 180.0
+_STOP_SECONDS = 10.0
+_Server = TypeVar("_Server", bound="Server")
+
+
+class Server:
+    """`python gradio_app/app.py` on a free port of this machine, in a context.
+
+    Args:
+        options: of the command line.
+        environment: all that the process has.
+        root: where the demo's folder is, and where it runs.
+    """
+
+    def __init__(self, *options: str, environment: Mapping[str, str], root: Path = ROOT) -> None:
+        self.folder = TemporaryDirectory(prefix="resefa-served-")
+        self.log = Path(self.folder.name) / "log.txt"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(Path("gradio_app", "app.py")), *options],
+                cwd=root,
+                env={**environment, **address},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(f"{self.url}/config"):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                log = self.log.read_text(errors="replace")
+                raise RuntimeError(f"the demo did not start:\n{log[-3000:]}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+    def __enter__(self: _Server) -> _Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 @contextmanager
 def serving(root: Path = ROOT, **variables: str) -> Iterator[str]:
-    """Run `python gradio_app/app.py` in a folder, with these environment variables and few others.
+    """Run the demo of a folder, with these environment variables and few others.
 
     Yields:
         Its address.
     """
-    port = next(port for port in _PORTS if _is_free(port))
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    environment |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
     environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"} | variables
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "gradio_app/app.py"],
-            cwd=root,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + _START_SECONDS
-            while not _answers(url):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    raise RuntimeError(f"the demo did not start:\n{log.read().decode()[-3000:]}")
-                time.sleep(0.2)
-            yield url
-        finally:
-            process.kill()
-            process.wait()
+    with Server(environment=environment, root=root) as server:
+        yield server.url
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def _answers(url: str) -> bool:
+def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/config", timeout=5) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
+        with build_opener(ProxyHandler({})).open(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
         return False
