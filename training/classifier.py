@@ -83,9 +83,10 @@ def read_labels(file: Path) -> tuple[dict[str, list[str]], dict[str, NDArray[np.
     return values, labels
 
 
-def to_images(pixels: NDArray[np.uint8]) -> Tensor:
+def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
     """uint8 `(B, H, W, 3)` to images `(B, 3, H, W)` in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    whole = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return whole.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def accuracy(

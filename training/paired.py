@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import sys
 import time
@@ -25,19 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from classifier import to_images
 from layout import Layout
+from runs import CHECKPOINT, LOG_EVERY, Keeper, batch_of, forget_after, log_line, log_lines, write
 
 from resefa_core.generators.stylegan2 import StyleGAN2
 from resefa_core.generators.styles import Style
-from resefa_core.sheets import to_pil
 
 ARGUMENTS: dict[str, Any] = {
     "z_dim": 128,
@@ -48,8 +44,7 @@ ARGUMENTS: dict[str, Any] = {
     "channel_base": 2048,
     "channel_max": 192,
 }
-METADATA = {
-    "arch": "stylegan2",
+ABOUT = {
     "title": "avatars",
     "description": "A small StyleGAN2 of drawn faces, 64 x 64, trained by the ReSeFa project on pictures "
     "drawn with DiceBear's avataaars style.",
@@ -65,9 +60,6 @@ AFFINE_START = 0.25
 AVERAGE = 0.998
 W_AVG_BETA = 0.995
 WARM_UP = 100
-LOG_EVERY = 100
-SAVE_EVERY = 500
-SHEET = 8
 
 
 class Run:
@@ -164,24 +156,11 @@ def difference(images: Tensor, drawings: Tensor) -> Tensor:
     return total
 
 
-def batch_of(faces: NDArray[np.uint8], rows: Tensor, resolution: int) -> Tensor:
-    """The drawings of these rows in [-1, 1], `(B, 3, resolution, resolution)`."""
-    images = to_images(faces[rows.numpy()])
-    factor = images.shape[2] // resolution
-    return F.avg_pool2d(images, factor) if factor > 1 else images
-
-
 def save(run: Run, folder: Path) -> None:
     """Write the checkpoint and the generator, each whole or not at all."""
-    torch.save({"run": run.state(), "random": torch.get_rng_state()}, folder / "checkpoint.tmp")
-    (folder / "checkpoint.tmp").replace(folder / "checkpoint.pt")
-    tensors = {name: value.half().contiguous() for name, value in run.average.state_dict().items()}
     arguments = {
         "z_dim": ARGUMENTS["z_dim"],
-        "c_dim": 0,
         "w_dim": ARGUMENTS["w_dim"],
-        "img_resolution": run.resolution,
-        "img_channels": 3,
         "mapping_kwargs": {
             "num_layers": ARGUMENTS["num_mapping_layers"],
             "layer_features": ARGUMENTS["mapping_features"],
@@ -189,18 +168,8 @@ def save(run: Run, folder: Path) -> None:
         },
         "synthesis_kwargs": {name: ARGUMENTS[name] for name in ("channel_base", "channel_max")},
     }
-    metadata = METADATA | {"init_kwargs": json.dumps(arguments), "training_images": str(run.images)}
-    save_file(tensors, folder / "generator.tmp", metadata)
-    (folder / "generator.tmp").replace(folder / "generator.safetensors")
-
-
-def draw_samples(run: Run, folder: Path) -> None:
-    """A sheet of the average's faces, seeds 0 to 63, at truncation 0.7."""
-    images = run.average.synthesize(run.average.sample(seed=range(SHEET**2), truncation=0.7))
-    rows = images.reshape(SHEET, SHEET, *images.shape[1:]).permute(2, 0, 3, 1, 4)
-    (folder / "samples").mkdir(exist_ok=True)
-    sheet = to_pil(rows.reshape(3, SHEET * run.resolution, SHEET * run.resolution))
-    sheet.save(folder / "samples" / f"{run.images:07d}.png")
+    content = {"run": run.state(), "random": torch.get_rng_state()}
+    write(folder, content, run, arguments, ABOUT)
 
 
 def draw_losses(folder: Path) -> None:
@@ -210,7 +179,7 @@ def draw_losses(folder: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = log_lines(folder)
     figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
     for resolution in sorted({line["resolution"] for line in lines}):
         part = [line for line in lines if line["resolution"] == resolution]
@@ -220,13 +189,6 @@ def draw_losses(folder: Path) -> None:
     axes.legend(frameon=False)
     figure.savefig(folder / "loss.png", dpi=110)
     plt.close(figure)
-
-
-def forget_after(log: Path, images: int) -> None:
-    """Drop the lines of a log that were written after the checkpoint that a run goes on from."""
-    if log.exists():
-        lines = log.read_text().splitlines(keepends=True)
-        log.write_text("".join(line for line in lines if json.loads(line)["images"] <= images))
 
 
 def parse() -> argparse.Namespace:
@@ -252,19 +214,19 @@ def main() -> None:
     faces = np.load(options.data / "faces.npy", mmap_mode="r")
     layout = Layout.read(options.data / "labels.json")
     options.folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, log = options.folder / "checkpoint.pt", options.folder / "log.jsonl"
+    checkpoint = options.folder / CHECKPOINT
     if checkpoint.exists():
         content = torch.load(checkpoint, weights_only=True)
         run = Run.restored(layout, content["run"])
         torch.set_rng_state(content["random"])
-        forget_after(log, run.images)
+        forget_after(options.folder, run.images)
     else:
         run = Run(layout, faces.shape[1] // 2)
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
     losses: list[float] = []
     bar = tqdm(total=options.images, initial=run.images, unit="image", smoothing=0.05, mininterval=5)
     started = time.monotonic() - run.seconds
-    next_sheet = run.images + options.sheet_every
+    keeper = Keeper(options.folder, options.sheet_every, run.images, save, draw_losses)
     while run.images < options.images:
         if run.resolution < faces.shape[1] and run.images >= options.grow_at:
             run = run.grown()
@@ -276,18 +238,10 @@ def main() -> None:
         bar.update(options.batch)
         if run.steps % LOG_EVERY == 0:
             line = {"images": run.images, "resolution": run.resolution, "seconds": round(run.seconds, 1)}
-            with log.open("a") as file:
-                file.write(json.dumps(line | {"loss": round(float(np.mean(losses)), 5)}) + "\n")
+            log_line(options.folder, line | {"loss": round(float(np.mean(losses)), 5)})
             losses.clear()
-        if run.steps % SAVE_EVERY == 0:
-            save(run, options.folder)
-        if run.images >= next_sheet:
-            next_sheet += options.sheet_every
-            draw_samples(run, options.folder)
-            draw_losses(options.folder)
-    save(run, options.folder)
-    draw_samples(run, options.folder)
-    draw_losses(options.folder)
+        keeper.after_step(run)
+    keeper.finish(run)
 
 
 if __name__ == "__main__":

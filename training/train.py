@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-import json
 import sys
 import time
 from collections import defaultdict
@@ -27,27 +26,22 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from discriminator import Discriminator
+from runs import CHECKPOINT, LOG_EVERY, Keeper, batch_of, forget_after, log_line, log_lines, write
 
 from resefa_core.generators.stylegan2 import StyleGAN2
 from resefa_core.generators.styles import Style
-from resefa_core.sheets import to_pil
 
-LOG_EVERY = 100
-SAVE_EVERY = 500
 R1_EVERY = 16
 MIXING = 0.9
 W_AVG_BETA = 0.998
 AVERAGE_HALF_LIFE = 10_000
 AVERAGE_RAMP = 0.05
-SHEET = 8
 
 
 @dataclass(frozen=True)
@@ -217,57 +211,22 @@ _MODULES = ("generator", "discriminator", "average")
 _COUNTERS = ("resolution", "images", "steps", "seconds")
 
 
-def batch_of(faces: NDArray[np.uint8], count: int, resolution: int, device: torch.device) -> Tensor:
-    """Random faces in [-1, 1], `(count, 3, resolution, resolution)`."""
-    indices = np.sort(torch.randint(len(faces), (count,)).numpy())
-    pixels = torch.from_numpy(np.ascontiguousarray(faces[indices])).to(device)
-    images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # channels last, as they lie in the file
-    factor = images.shape[2] // resolution
-    return F.avg_pool2d(images, factor) if factor > 1 else images
-
-
 def save(run: Run, folder: Path) -> None:
     """Write the checkpoint and the generator, each whole or not at all."""
     random = {"torch": torch.get_rng_state()}
     if run.device.type == "cuda":
         random["cuda"] = torch.cuda.get_rng_state(run.device)
     content = {"settings": vars(run.settings), "run": run.state(), "random": random}
-    torch.save(content, folder / "checkpoint.tmp")
-    (folder / "checkpoint.tmp").replace(folder / "checkpoint.pt")
-    tensors = {
-        k: v.detach().to("cpu", torch.float16).contiguous() for k, v in run.average.state_dict().items()
-    }
     arguments = {
         "z_dim": run.settings.w_dim,
-        "c_dim": 0,
         "w_dim": run.settings.w_dim,
-        "img_resolution": run.resolution,
-        "img_channels": 3,
         "mapping_kwargs": {"num_layers": run.settings.mapping_layers},
         "synthesis_kwargs": {
             "channel_base": run.settings.channel_base,
             "channel_max": run.settings.channel_max,
         },
     }
-    metadata = {"arch": "stylegan2", "init_kwargs": json.dumps(arguments), "training_images": str(run.images)}
-    save_file(tensors, folder / "generator.tmp", metadata)
-    (folder / "generator.tmp").replace(folder / "generator.safetensors")
-
-
-def draw_samples(run: Run, folder: Path) -> None:
-    """A sheet of the average's faces, seeds 0 to 63, at truncation 0.7."""
-    images = run.average.synthesize(run.average.sample(seed=range(SHEET**2), truncation=0.7))
-    rows = images.reshape(SHEET, SHEET, *images.shape[1:]).permute(2, 0, 3, 1, 4)
-    sheet = to_pil(rows.reshape(3, SHEET * run.resolution, SHEET * run.resolution))
-    (folder / "samples").mkdir(exist_ok=True)
-    sheet.save(folder / "samples" / f"{run.images:07d}.png")
-
-
-def forget_after(log: Path, images: int) -> None:
-    """Drop the lines of a log that were written after the checkpoint that a run goes on from."""
-    if log.exists():
-        lines = log.read_text().splitlines(keepends=True)
-        log.write_text("".join(line for line in lines if json.loads(line)["images"] <= images))
+    write(folder, content, run, arguments, {})
 
 
 def draw_losses(folder: Path) -> None:
@@ -277,8 +236,7 @@ def draw_losses(folder: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    log = folder / "log.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    lines = log_lines(folder)
     figure, (losses, logits) = plt.subplots(2, 1, figsize=(8, 6), sharex=True, layout="constrained")
     thousands = [line["images"] / 1000 for line in lines]
     for axes, names in ((losses, ("generator", "discriminator")), (logits, ("real_logit", "fake_logit"))):
@@ -333,11 +291,11 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
     torch.manual_seed(settings.seed)
-    checkpoint = options.folder / "checkpoint.pt"
+    checkpoint = options.folder / CHECKPOINT
     if checkpoint.exists():
         content = torch.load(checkpoint, map_location=device, weights_only=True)
         run = Run.restored(settings, content["run"], device)
-        forget_after(options.folder / "log.jsonl", run.images)
+        forget_after(options.folder, run.images)
         torch.set_rng_state(content["random"]["torch"].cpu())
         if "cuda" in content["random"] and device.type == "cuda":
             torch.cuda.set_rng_state(content["random"]["cuda"].cpu(), device)
@@ -348,12 +306,13 @@ def main() -> None:
     sums: dict[str, list[float]] = defaultdict(list)
     bar = tqdm(total=settings.images, initial=run.images, unit="image", smoothing=0.05, mininterval=5)
     started = time.monotonic() - run.seconds
-    next_sheet = run.images + options.sheet_every
+    keeper = Keeper(options.folder, options.sheet_every, run.images, save, draw_losses)
     while run.images < settings.images:
         if run.resolution < side and run.images >= settings.grow_at:
             run = run.grown()
         before = run.images
-        metrics = run.step(batch_of(faces, settings.batch, run.resolution, device), autocast)
+        rows = torch.randint(len(faces), (settings.batch,)).sort().values
+        metrics = run.step(batch_of(faces, rows, run.resolution, device), autocast)
         run.seconds = time.monotonic() - started
         bar.update(run.images - before)
         for name, value in metrics.items():
@@ -362,17 +321,9 @@ def main() -> None:
             line = {name: round(float(np.mean(values)), 5) for name, values in sums.items()}
             sums.clear()
             line |= {"images": run.images, "resolution": run.resolution, "seconds": round(run.seconds, 1)}
-            with (options.folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-        if run.steps % SAVE_EVERY == 0:
-            save(run, options.folder)
-        if run.images >= next_sheet:
-            next_sheet += options.sheet_every
-            draw_samples(run, options.folder)
-            draw_losses(options.folder)
-    save(run, options.folder)
-    draw_samples(run, options.folder)
-    draw_losses(options.folder)
+            log_line(options.folder, line)
+        keeper.after_step(run)
+    keeper.finish(run)
 
 
 if __name__ == "__main__":
