@@ -1,0 +1,1 @@
+"""Measuring edits: at equal change, by attributes, identity and distances between distributions."""
