@@ -33,11 +33,13 @@ from .generators import (
 )
 from .jacobian import Jacobian, compute_jacobian, estimate, load_jacobian
 from .latents import PNG_KEY, Latent, stack
+from .methods import METHODS, Method, find_directions
 from .regions import PRESETS, Region
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 
 __all__ = [
     "DCGAN",
+    "METHODS",
     "PGGAN",
     "PNG_KEY",
     "PRESETS",
@@ -52,6 +54,7 @@ __all__ = [
     "JacobianError",
     "Latent",
     "LatentError",
+    "Method",
     "ParameterError",
     "ReSeFaError",
     "Region",
@@ -68,6 +71,7 @@ __all__ = [
     "encode_thumbnail",
     "estimate",
     "factorize",
+    "find_directions",
     "load_generator",
     "load_jacobian",
     "mix",

@@ -47,6 +47,7 @@ _GENERATOR_TYPES = {
     "name": str,
     "has_mapping": bool,
 }
+_METHOD = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _VERSION_KEY = "resefa.format_version"
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
 
@@ -86,6 +87,7 @@ class Directions:
         strength_range: the strengths worth offering.
         title, description, author, license, tags, date: for people; plain text.
         thumbnail: a picture of at most 256 x 256, PNG, or None.
+        method: what found them, a key of `METHODS`, or `imported`.
     """
 
     vectors: Tensor
@@ -114,6 +116,7 @@ class Directions:
     tags: tuple[str, ...] = ()
     date: str = ""
     thumbnail: bytes | None = None
+    method: str = "resefa"
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -277,9 +280,10 @@ class Directions:
         vectors = torch.from_numpy(array).float()
         stem = _plain(file.stem, MAX_NAME - 4) or "direction"
         try:
-            return Directions.from_vectors(vectors, space, generator or {}, layers, region, stem)
+            found = Directions.from_vectors(vectors, space, generator or {}, layers, region, stem)
         except ParameterError as error:
             raise DirectionFileError(f"{file}: {error}") from error
+        return found if known is None else replace(found, method="published")
 
     @staticmethod
     def from_vectors(
@@ -327,6 +331,7 @@ class Directions:
             generator=generator.describe() if isinstance(generator, Generator) else dict(generator),
             strength_range=(-10.0, 10.0),
             title=title,
+            method="imported",
         )
 
     def to_npy(self, path: str | PathLike[str], overwrite: bool = False) -> None:
@@ -402,6 +407,8 @@ def _check_consistent(directions: Directions) -> None:
     for name in ("regularization", "damping", "truncation"):
         if not math.isfinite(getattr(d, name)):
             raise ParameterError(f"{name} {getattr(d, name)} is not finite")
+    if not isinstance(d.method, str) or not _METHOD.fullmatch(d.method):
+        raise ParameterError(f"method {str(d.method)[:40]!r} is no name: expected up to 40 of a-z, 0-9 and -")
     _check_texts(d)
 
 
@@ -478,6 +485,7 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
         "modelspec.license": d.license,
         "modelspec.tags": ", ".join(d.tags),
         "resefa.version": __version__,
+        "resefa.method": d.method,
         _VERSION_KEY: FORMAT_VERSION,
         "resefa.generator": json.dumps(dict(d.generator)),
         "resefa.space": d.space,
@@ -552,6 +560,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directio
         tags=_split_tags(_text(metadata, "tags")),
         date=_text(metadata, "date"),
         thumbnail=_thumbnail(metadata.get("modelspec.thumbnail")),
+        method=metadata.get("resefa.method", "resefa"),
     )
 
 

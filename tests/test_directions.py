@@ -23,7 +23,7 @@ import resefa_core as resefa
 from resefa_core import DirectionFileError, Directions, Generator, LatentError, ParameterError, Region
 from resefa_core.directions import PUBLISHED, encode_thumbnail
 from resefa_core.spaces import vector_shape
-from resefa_core.tensorfile import hash_tensors
+from resefa_core.tensorfile import hash_tensors, read_tensors, write_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFICIAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "official_directions"
@@ -67,6 +67,7 @@ def make(generator: Generator, space: str = "w+", count: int = 3) -> Directions:
         tags=("mouth", "face"),
         date="2024-05-06T07:08:09Z",
         thumbnail=encode_thumbnail(picture()),
+        method="lowrankgan",
     )
 
 
@@ -183,6 +184,7 @@ def test_the_file_holds_what_the_format_promises(avatars: Generator, tmp_path: P
     }
     ours = {key.removeprefix("resefa."): v for key, v in metadata.items() if key.startswith("resefa.")}
     assert ours.pop("space") == "w"
+    assert ours.pop("method") == "lowrankgan"
     assert ours.pop("version") == resefa.__version__
     assert {key: json.loads(value) for key, value in ours.items()} == {
         "format_version": 1,
@@ -198,6 +200,29 @@ def test_the_file_holds_what_the_format_promises(avatars: Generator, tmp_path: P
         "seeds": [4, 2**32 - 1],
         "num_samples": 2,
     }
+
+
+def test_a_file_that_names_no_method_is_from_before_there_were_several(
+    avatars: Generator, tmp_path: Path
+) -> None:
+    make(avatars).save(tmp_path / "d.safetensors")
+    tensors, metadata = read_tensors(tmp_path / "d.safetensors", DirectionFileError, 1 << 20)
+    del metadata["resefa.method"]
+    write_tensors(tmp_path / "old.safetensors", tensors, metadata, DirectionFileError, False, 1 << 20)
+    assert Directions.load(tmp_path / "old.safetensors").method == "resefa"
+
+
+@pytest.mark.parametrize("name", ["", "Smile", "a b", "a\nb", "<b>", "x" * 41, "-x"])
+def test_a_method_that_is_no_name_is_refused(name: str, avatars: Generator, tmp_path: Path) -> None:
+    directions = make(avatars)
+    with pytest.raises(ParameterError, match="method"):
+        replace(directions, method=name)
+    directions.save(tmp_path / "d.safetensors")
+    tensors, metadata = read_tensors(tmp_path / "d.safetensors", DirectionFileError, 1 << 20)
+    metadata["resefa.method"] = name
+    write_tensors(tmp_path / "bad.safetensors", tensors, metadata, DirectionFileError, False, 1 << 20)
+    with pytest.raises(DirectionFileError, match="method"):
+        Directions.load(tmp_path / "bad.safetensors")
 
 
 def test_thumbnails_are_encoded_again_when_written_and_when_read(avatars: Generator, tmp_path: Path) -> None:

@@ -1,0 +1,311 @@
+"""What all methods share: what they are asked, what they answer, and how their directions are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..directions import Directions
+from ..errors import JacobianError, ParameterError, RegionError
+from ..factorization import STEP_CHANGE
+from ..generators.base import Generator
+from ..jacobian import (
+    ANALYSIS_SIDE,
+    DenseJacobian,
+    Jacobian,
+    MatrixFreeJacobian,
+    Progress,
+    analysis_mode,
+    compute_jacobian,
+    wide,
+)
+from ..latents import Latent
+from ..regions import Region
+from ..spaces import vector_shape
+
+Analyse = Callable[[Latent, str], Jacobian]
+"""How to get the analysis of a latent in a space, on the layers that were asked for."""
+
+_BLOCK = 32
+_NEGLIGIBLE = 1e-9
+_NO_CHANGE_OUTSIDE = 1e-12
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a method takes.
+
+    Attributes:
+        name: as it is given.
+        default: ours.
+        minimum, maximum: the range, ends included.
+        help: what it does, in a sentence.
+        published: the default of the authors' code or paper, in words where it is no number.
+        whole: whether it is a whole number.
+    """
+
+    name: str
+    default: float
+    minimum: float
+    maximum: float
+    help: str
+    published: str
+    whole: bool = False
+
+    def check(self, value: object) -> float:
+        """The value as a number.
+
+        Raises:
+            ParameterError: no number, or out of range.
+        """
+        if (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and self.minimum <= value <= self.maximum
+            and (not self.whole or value % 1 == 0)
+        ):
+            return float(value)
+        kind = "a whole number" if self.whole else "a number"
+        raise ParameterError(
+            f"{self.name} {str(value)[:40]} is out of range: expected {kind} "
+            f"from {self.minimum:g} to {self.maximum:g}"
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a method is asked for; all of it was checked.
+
+    Attributes:
+        latents: batches of one.
+        space, layers: where the directions are to live, and the layers that they move.
+        parameters: a value for each of the method's parameters.
+        analyse: gives the analysis of a latent in a space, or None: compute it.
+    """
+
+    generator: Generator
+    latents: tuple[Latent, ...]
+    region: Region
+    num_directions: int
+    space: str
+    layers: tuple[int, ...]
+    parameters: Mapping[str, float]
+    analyse: Analyse | None = None
+    progress: Progress | None = None
+
+    def analyses(self, progress: Progress | None, latents: Sequence[Latent] | None = None) -> list[Jacobian]:
+        """The Jacobian of every latent, in the request's space and on its layers.
+
+        Raises:
+            JacobianError: `analyse` gave that of something else.
+        """
+        latents = self.latents if latents is None else latents
+        found: list[Jacobian] = []
+        for index, latent in enumerate(latents):
+            own = stage(progress, index, len(latents))
+            if self.analyse is None:
+                kind = found[0].kind if found else "auto"
+                found.append(
+                    compute_jacobian(
+                        self.generator, latent, self.space, self.layers, method=kind, progress=own
+                    )
+                )
+                continue
+            jacobian = self.analyse(latent, self.space)
+            if (jacobian.space, jacobian.layers) != (self.space, self.layers):
+                raise JacobianError(
+                    f"an analysis in {jacobian.space} on layers {list(jacobian.layers)} was given: expected "
+                    f"{self.space} on layers {list(self.layers)}"
+                )
+            found.append(jacobian)
+            if own is not None:
+                own(1, 1)
+        return found
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of finding directions.
+
+    Attributes:
+        key: its name in code, in files and on the command line.
+        title: its name for people.
+        citation: authors, title, venue and year, in one line; or what it is, where it isn't published.
+        summary: one plain sentence.
+        spaces: the spaces that it is defined in; the default is the first that a generator has.
+        uses_region: whether the region decides about its directions, or about their order alone.
+        find: the work.
+        parameters: what it takes.
+        refuses: why it isn't defined for a generator that has one of its spaces; empty where it is.
+    """
+
+    key: str
+    title: str
+    citation: str
+    summary: str
+    spaces: tuple[str, ...]
+    uses_region: bool
+    find: Callable[[Request], Directions]
+    parameters: tuple[Parameter, ...] = ()
+    refuses: Callable[[Generator], str] = lambda generator: ""
+
+    def spaces_of(self, generator: Generator) -> tuple[str, ...]:
+        """The spaces in which it finds directions of a generator, the default first."""
+        return tuple(space for space in self.spaces if space in generator.spaces)
+
+    def unavailable(self, generator: Generator) -> str:
+        """Why it isn't defined for a generator; empty where it is."""
+        if not self.spaces_of(generator):
+            return (
+                f"it needs one of the spaces {', '.join(self.spaces)}, and this {generator.architecture} has "
+                f"{', '.join(generator.spaces)}"
+            )
+        return self.refuses(generator)
+
+    def check_parameters(self, given: Mapping[str, object] | None) -> dict[str, float]:
+        """A value for each parameter: the given ones, and the defaults of the others.
+
+        Raises:
+            ParameterError: a name that it doesn't have, or a value out of range.
+        """
+        values = {parameter.name: parameter.default for parameter in self.parameters}
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name, value in (given or {}).items():
+            if name not in known:
+                expected = ", ".join(known) or "none"
+                raise ParameterError(f"{self.key} has no parameter {str(name)[:40]!r}: expected {expected}")
+            values[name] = known[name].check(value)
+        return values
+
+
+def stage(progress: Progress | None, index: int, count: int) -> Progress | None:
+    """The progress of one of several equal stages, as part of the whole."""
+    if progress is None:
+        return None
+
+    def report(done: int, total: int) -> None:
+        progress(1000 * index + 1000 * done // max(total, 1), 1000 * count)
+
+    return report
+
+
+def measured(request: Request, vectors: Tensor, progress: Progress | None = None) -> Directions:
+    """Vectors as directions, with what they change at the request's latents, to first order.
+
+    Each is brought to unit length and to the sign that makes its largest entry positive. `inside` and
+    `outside` are means over the latents, steps medians, and `eigenvalues` the quotients of Eq. 7,
+    `Σ nᵀA n / Σ nᵀB n`, without regularization. Takes one forward-mode product of each vector at each
+    latent. Vectors that change nothing inside but for rounding are left out.
+
+    Args:
+        vectors: `(n, d)` or in the shape of the space, best first.
+
+    Raises:
+        RegionError: none of them changes the region.
+    """
+    shape = vector_shape(request.generator, request.space, request.layers)
+    rows = vectors.detach().to("cpu", torch.float64).reshape(len(vectors), -1)
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
+    rows = (rows * torch.where(largest < 0, -1.0, 1.0)).float()
+    inside, outside = energies(request, rows, progress)
+    kept = inside.sum(dim=0) > _NEGLIGIBLE * (inside + outside).sum(dim=0).max()
+    if not bool(kept.any()):
+        raise RegionError("the image does not respond here: none of the directions changes this region")
+    rows, inside, outside = rows[kept], inside[:, kept], outside[:, kept]
+    side = min(request.generator.resolution, ANALYSIS_SIDE)
+    mask = request.region.mask(side, side)
+    inside_pixels, outside_pixels = 3.0 * float(mask.sum()), 3.0 * float((1.0 - mask).sum())
+    changes = inside / inside_pixels
+    floor = _NO_CHANGE_OUTSIDE * (inside + outside).sum(dim=0)
+    first = request.latents[0]
+    seeds = [latent.seed for latent in request.latents]
+    return Directions(
+        vectors=rows.reshape(-1, *shape),
+        eigenvalues=(inside.sum(dim=0) / outside.sum(dim=0).clamp_min(floor)).float(),
+        inside=changes.mean(dim=0).float(),
+        outside=(outside / outside_pixels).mean(dim=0).float(),
+        steps=(STEP_CHANGE / changes.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0).float(),
+        space=request.space,
+        layers=request.layers,
+        layer_sizes=request.generator.layer_sizes if request.space == "s" else (),
+        region=request.region,
+        generator=request.generator.describe(),
+        truncation=first.truncation,
+        seeds=None if None in seeds else tuple(s for seed in seeds for s in seed or ()),
+        num_samples=len(request.latents),
+        base_codes=first.codes[0].float().cpu() if len(request.latents) == 1 else None,
+    )
+
+
+def ranked(
+    request: Request, vectors: Tensor, candidates: int, progress: Progress | None = None
+) -> Directions:
+    """The most local of the first `candidates` vectors: those that change a pixel inside most, against a
+    pixel outside. With 0 candidates, the first vectors in the order in which they are given."""
+    if candidates == 0:
+        return measured(request, vectors[: request.num_directions], progress)
+    found = measured(request, vectors[: max(candidates, request.num_directions)], progress)
+    locality = found.inside.double() / found.outside.double().clamp_min(1e-30)
+    order = locality.argsort(descending=True, stable=True)[: request.num_directions]
+    return found[order.tolist()]
+
+
+def energies(request: Request, rows: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
+    """nᵀA n and nᵀB n of unit vectors `(n, d)` at each latent, `(images, n)` each, in float64."""
+    blocks = rows.split(_BLOCK)
+    inside = torch.empty(len(request.latents), len(rows), dtype=torch.float64)
+    outside = torch.empty_like(inside)
+    count = len(request.latents) * len(blocks)
+    for image, latent in enumerate(request.latents):
+        jacobian = applied(request.generator, latent, request.space, request.layers)
+        mask = request.region.mask(jacobian.height, jacobian.width).double()
+        start = 0
+        for number, block in enumerate(blocks):
+            with analysis_mode():
+                tangents = jacobian.jvp(block.to(jacobian.device))
+                squares = wide(tangents).square().sum(dim=1).cpu()
+            rows_at = slice(start, start + len(block))
+            inside[image, rows_at] = (squares * mask).sum(dim=(1, 2))
+            outside[image, rows_at] = (squares * (1.0 - mask)).sum(dim=(1, 2))
+            start += len(block)
+            if progress is not None:
+                progress(image * len(blocks) + number + 1, count)
+    return inside, outside
+
+
+def applied(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]) -> MatrixFreeJacobian:
+    """A Jacobian to take a few products with: nothing is computed before the first one."""
+    side = min(generator.resolution, ANALYSIS_SIDE)
+    return MatrixFreeJacobian(
+        generator,
+        None,
+        space=space,
+        layers=layers,
+        shape=vector_shape(generator, space, layers),
+        latent=latent,
+        described=generator.describe(),
+        image_size=(side, side),
+        layer_sizes=generator.layer_sizes if space == "s" else (),
+    )
+
+
+def columns(jacobian: Jacobian, progress: Progress | None = None) -> Tensor:
+    """A Jacobian's matrix, `(d, 3, h, w)`; computed where it was not formed."""
+    if isinstance(jacobian, DenseJacobian):
+        return jacobian.matrix
+    with analysis_mode():
+        identity = torch.eye(jacobian.dimension, device=jacobian.device)
+        return jacobian.jvp(identity, progress)
+
+
+def check_count(num_directions: object) -> None:
+    """Raise ParameterError unless that many directions can be asked for."""
+    if type(num_directions) is not int or not 1 <= num_directions <= 512:
+        raise ParameterError(
+            f"num_directions {str(num_directions)[:40]} is out of range: "
+            "expected a whole number from 1 to 512"
+        )

@@ -1,0 +1,54 @@
+"""Region-based semantic factorization: ours, in any space, and the form of the paper."""
+
+from __future__ import annotations
+
+from ..directions import Directions
+from ..factorization import factorize
+from .base import Method, Parameter, Request, stage
+
+_CITATION = "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022"
+_REGULARIZATION = Parameter(
+    name="regularization",
+    default=1e-3,
+    minimum=0.0,
+    maximum=1e3,
+    help="what is added to B, in traces of B: higher values favour larger changes inside at the price of "
+    "more outside",
+    published="1e-3 in the paper",
+)
+
+
+def find(request: Request) -> Directions:
+    """Maximise nᵀA n / nᵀ(B + aI) n, over all latents together (Eq. 7, 10, 11)."""
+    jacobians = request.analyses(stage(request.progress, 0, 2))
+    return factorize(
+        jacobians,
+        request.region,
+        request.num_directions,
+        request.parameters["regularization"],
+        progress=stage(request.progress, 1, 2),
+    )
+
+
+RESEFA = Method(
+    key="resefa",
+    title="ReSeFa",
+    citation=_CITATION,
+    summary="Directions that change the region most for what they change outside, in layered spaces by "
+    "default.",
+    spaces=("w+", "z+", "w", "s", "z"),
+    uses_region=True,
+    find=find,
+    parameters=(_REGULARIZATION,),
+)
+
+PAPER = Method(
+    key="paper",
+    title="ReSeFa, as in the paper",
+    citation=_CITATION,
+    summary="The same quotient as the paper has it: one vector for all layers.",
+    spaces=("w", "z", "z+"),
+    uses_region=True,
+    find=find,
+    parameters=(_REGULARIZATION,),
+)
