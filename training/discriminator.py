@@ -1,4 +1,4 @@
-"""The residual discriminator of StyleGAN2, with an input at every resolution so that it can grow."""
+"""The residual discriminator of StyleGAN2, with the image as an input at every resolution."""
 
 from __future__ import annotations
 
@@ -62,23 +62,19 @@ class Discriminator(nn.Module):
         self.logit = FullyConnected(channels[-1], 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = None
+        return self.look(image)[0]
+
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The logits, and the features after each block."""
+        x, seen = None, []
         for resolution in self.resolutions:
             x = self.get_submodule(f"b{resolution}")(x, image)
+            seen.append(x)
             image = _half(image)
         assert x is not None
         x = self.conv(torch.cat([x, _spread(x)], dim=1))
         hidden = F.leaky_relu(self.hidden(x.flatten(1)), 0.2) * _GAIN
-        return self.logit(hidden)[:, 0]
-
-    def start_from(self, smaller: Discriminator) -> None:
-        """Take over a smaller one's weights: at first it says of an image what that said of its half."""
-        self.load_state_dict(smaller.state_dict(), strict=False)
-        for resolution in set(self.resolutions) - set(smaller.resolutions):
-            block = self.get_submodule(f"b{resolution}")
-            assert isinstance(block, Block)
-            nn.init.zeros_(block.conv1.weight)
-            nn.init.zeros_(block.skip.weight)
+        return self.logit(hidden)[:, 0], seen
 
 
 def _half(x: Tensor) -> Tensor:
