@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,14 +33,13 @@ from .errors import (
     JacobianError,
     LatentError,
     ParameterError,
-    RegionError,
     ReSeFaError,
 )
 from .factorization import check_options, factorize
 from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
-from .regions import PRESETS, Region
+from .regions import Region
 from .sheets import contact_sheet, save_png, strength_labels, to_pil
 from .tensorfile import read_header
 
@@ -413,29 +412,6 @@ def _directions(options: argparse.Namespace) -> Directions:
     return Directions.load(options.file)
 
 
-def _region(text: str, generator: Generator) -> Region:
-    numbers = text.split(",")
-    if len(numbers) == 4:
-        try:
-            return Region.from_box(*(float(n) for n in numbers))
-        except ValueError as error:
-            raise RegionError(f"{text!r} is not a box x,y,width,height in fractions") from error
-    if Path(text).is_file():
-        try:
-            with Image.open(text) as picture:
-                return Region.from_mask(picture)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise RegionError(f"{text}: not readable as a mask image: {error}") from error
-    if "/" in text:
-        return Region.preset(text)
-    if generator.name not in PRESETS:
-        raise RegionError(
-            f"{text!r} is no file, and there are no presets for {generator.name!r}: "
-            f"give a box x,y,width,height, a mask image, or FAMILY/NAME from {', '.join(PRESETS)}"
-        )
-    return Region.preset(text, generator.name)
-
-
 def _generate(options: argparse.Namespace) -> None:
     _refuse_existing(options, options.output, options.save_latent)
     generator = _load(options)
@@ -477,7 +453,7 @@ def _factorize(options: argparse.Namespace) -> None:
     if options.samples > 1 and options.latent is not None:
         raise ParameterError("--samples draws further seeds: it can't be combined with --latent")
     generator = _load(options)
-    region = _region(options.region, generator).feather(options.feather)
+    region = Region.from_text(options.region, generator.name).feather(options.feather)
     latent = _latent(options, generator)
     jacobians = _analyse(options, generator, latent)
     with _progress("solving") as report:

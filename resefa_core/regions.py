@@ -9,17 +9,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import RegionError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _MAX_MASK_SIDE = 8192
 _MAX_PARTS = 64
@@ -61,7 +60,7 @@ class Region:
         return _Box(left, top, wide, high)
 
     @staticmethod
-    def from_mask(mask: Image | np.ndarray[Any, Any] | Tensor) -> Region:
+    def from_mask(mask: Image.Image | np.ndarray[Any, Any] | Tensor) -> Region:
         """A painted or segmented mask of any size.
 
         Args:
@@ -98,6 +97,34 @@ class Region:
         for part in parts[1:]:
             region = region | part
         return region
+
+    @staticmethod
+    def from_text(text: str, family: str = "") -> Region:
+        """A region as commands and files name it: a box `x,y,width,height` in fractions, the path of a mask
+        image, or a preset, `eyes` of the given family or `ffhq/eyes`.
+
+        Raises:
+            RegionError: none of these, or not a region.
+        """
+        numbers = text.split(",")
+        if len(numbers) == 4:
+            try:
+                box = [float(number) for number in numbers]
+            except ValueError as error:
+                raise RegionError(f"{text[:80]!r} is not a box x,y,width,height in fractions") from error
+            return Region.from_box(*box)
+        if is_file(text):
+            try:
+                with Image.open(text) as picture:
+                    return Region.from_mask(picture)
+            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+                raise RegionError(f"{text}: not readable as a mask image: {error}") from error
+        if "/" in text or family in PRESETS:
+            return Region.preset(text, family)
+        raise RegionError(
+            f"{text[:80]!r} is no file, and there are no presets for {family!r}: "
+            f"give a box x,y,width,height, a mask image, or FAMILY/NAME from {', '.join(PRESETS)}"
+        )
 
     @staticmethod
     def from_json(data: object, mask: Tensor | None = None) -> Region:
@@ -263,6 +290,14 @@ class _Feathered(Region):
         down = _blur(height, sigma)
         across = down if width == height else _blur(width, sigma)
         return down @ mask @ across.T
+
+
+def is_file(text: str) -> bool:
+    """Whether a text names a file; one that can't be a path does not."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _number(value: object, what: str) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,3 +356,20 @@ def test_json_that_is_no_region_is_refused(data: object) -> None:
 def test_the_most_deeply_nested_region_is_still_drawn_quickly() -> None:
     mask = Region.from_json(nested(63)).mask(256, 256, check=False)
     assert bool(mask.isfinite().all())
+
+
+def test_text_names_a_box_a_mask_image_or_a_preset(tmp_path: Path) -> None:
+    box = Region.from_text("0.25,0.5,0.5,0.25").mask(16, 16)
+    assert rows_columns(box) == (8, 12, 4, 12)
+    Image.fromarray((DISC * 255).astype(np.uint8)).save(tmp_path / "disc.png")
+    disc = Region.from_text(str(tmp_path / "disc.png")).mask(*DISC.shape)
+    assert torch.equal(disc > 0.5, torch.from_numpy(DISC))
+    preset = Region.preset("mouth").mask(64, 64)
+    assert torch.equal(Region.from_text("mouth", "avatars").mask(64, 64), preset)
+    assert torch.equal(Region.from_text("avatars/mouth").mask(64, 64), preset)
+
+
+@pytest.mark.parametrize("text", ["", "mouth", "a,b,c,d", "0.9,0.9,0.5,0.5", "no/such", "x\0y", "x" * 5000])
+def test_text_that_names_no_region_is_refused(text: str) -> None:
+    with pytest.raises(RegionError):
+        Region.from_text(text, "mine")
