@@ -15,6 +15,10 @@ class DirectionFileError(ReSeFaError):
     """A direction file is missing, damaged, or holds something else."""
 
 
+class EvaluationError(ReSeFaError):
+    """A measure can't be taken: a file or a package that it needs is missing, damaged, or something else."""
+
+
 class JacobianError(ReSeFaError):
     """A Jacobian's file is damaged, or Jacobians that do not belong together were combined."""
 

@@ -23,30 +23,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from classifier import AttributeClassifier, to_images
-
 import resefa_core as resefa
+from resefa_core.evaluation.attributes import AttributeClassifier, probabilities, to_images
+from resefa_core.evaluation.distances import features_of, frechet_distance
 
 BATCH = 64
 FIRST_SEED = 100_000
 SHEET = 8
 NEIGHBOURS = 5
-
-
-def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """Between Gaussians fitted to features `(n, d)` (Heusel et al., 2017)."""
-    means = [features.mean(dim=0) for features in (first, second)]
-    covariances = [features.double().T.cov() for features in (first, second)]
-    overlap = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp_min(0).sqrt().sum()
-    spread = sum(float(covariance.trace()) for covariance in covariances)
-    return float((means[0] - means[1]).square().sum()) + spread - 2.0 * float(overlap)
-
-
-def features_of(classifier: AttributeClassifier, images: Tensor) -> Tensor:
-    """Features `(B, d)` of images as 8-bit files show them."""
-    shown = ((images.clamp(-1, 1) + 1.0) * 127.5).round() / 127.5 - 1.0
-    with torch.no_grad():
-        return classifier.features(shown)
 
 
 def generated(generator: resefa.Generator, count: int, truncation: float = 1.0) -> Tensor:
@@ -65,12 +49,9 @@ def drawn(folder: Path, count: int) -> Tensor:
 
 def shares(classifier: AttributeClassifier, images: Tensor) -> dict[str, list[float]]:
     """How often the classifier sees each value of each attribute."""
-    with torch.no_grad():
-        logits = [classifier(part) for part in images.split(256)]
-    found = {name: torch.cat([part[name].argmax(dim=1) for part in logits]) for name in classifier.attributes}
     return {
-        name: (torch.bincount(values, minlength=len(classifier.attributes[name])) / len(values)).tolist()
-        for name, values in found.items()
+        name: (torch.bincount(scores.argmax(dim=1), minlength=scores.shape[1]) / len(scores)).tolist()
+        for name, scores in probabilities(classifier, images).items()
     }
 
 
@@ -83,7 +64,7 @@ def grid(images: Tensor, columns: int, scale: int = 2) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("classifier", type=Path)
+    parser.add_argument("classifier", help="a file of classifier.py, or the bundled one: avatars")
     parser.add_argument("faces", type=Path)
     parser.add_argument("held_out", type=Path)
     parser.add_argument("output", type=Path)
@@ -96,23 +77,24 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     classifier = AttributeClassifier.load(options.classifier)
     held_out = drawn(options.held_out, options.count)
-    reference = features_of(classifier, held_out)
+    reference = features_of(classifier.features, held_out.split(BATCH))
     training = drawn(options.faces, options.count)
-    known = features_of(classifier, training)
+    known = features_of(classifier.features, training.split(BATCH))
     distances = {"drawings it was trained on": frechet_distance(known, reference)}
     images = held_out
     for name in options.generators:
         generator = resefa.load_generator(name)
         images = generated(generator, options.count)
-        distances[name] = frechet_distance(features_of(classifier, images), reference)
+        seen = features_of(classifier.features, images.split(BATCH))
+        distances[name] = frechet_distance(seen, reference)
     for name, distance in distances.items():
         print(f"{name:<40} {distance:.2f}")
-    seen = {"drawn": shares(classifier, held_out), "generated": shares(classifier, images)}
+    shown = {"drawn": shares(classifier, held_out), "generated": shares(classifier, images)}
     report = {
         "count": options.count,
         "distances": distances,
         "attributes": classifier.attributes,
-        "shares": seen,
+        "shares": shown,
     }
     (options.output / "evaluation.json").write_text(json.dumps(report, indent=1))
     generator = resefa.load_generator(options.generators[-1])
@@ -120,7 +102,7 @@ def main() -> None:
         faces = generated(generator, SHEET**2, truncation)
         grid(faces, SHEET).save(options.output / f"truncation-{truncation}.png")
     chosen = images[:: max(1, len(images) // 10)][:10]
-    own = features_of(classifier, chosen)
+    own = features_of(classifier.features, [chosen])
     rows = []
     for face, feature in zip(chosen, own, strict=True):
         nearest = (known - feature).norm(dim=1).topk(NEIGHBOURS, largest=False).indices

@@ -10,11 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from classifier import to_images
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resefa_core.evaluation.attributes import to_images
 from resefa_core.generators.stylegan2 import StyleGAN2
 from resefa_core.sheets import to_pil
 

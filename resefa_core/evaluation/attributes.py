@@ -1,0 +1,319 @@
+"""What drawn faces show, attribute by attribute, and which of it an edit changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import EvaluationError, ParameterError
+from ..tensorfile import DAMAGE, read_tensors, write_tensors
+
+BUNDLED = "avatars"
+"""The classifier that comes with the package: of the drawings that the bundled generators were made from."""
+
+REGION_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "mouth": ("mouth",),
+    "eyes": ("eyes", "accessories", "accessoriesColor"),
+    "eyebrows": ("eyebrows",),
+    "nose": (),
+    "hair": ("top", "hairColor", "hatColor"),
+    "clothes": ("clothing", "clothesColor"),
+}
+"""What each preset of the drawn faces shows; every drawing has the same nose. Accessories are glasses."""
+
+_FORMAT = "1"
+_SIDE = 64
+_WIDTHS = (32, 64, 96, 128)
+_NUM_FEATURES = 128
+_MAX_BYTES = 64 << 20
+_MAX_VALUES = 4096
+_CHUNK = 256
+_HATS = ("hat", "hijab", "turban", "winterHat03", "winterHat1")
+
+Labels = dict[str, NDArray[np.int64]]
+
+
+class Predictor(Protocol):
+    """Anything that tells attributes: `AttributeClassifier`, or another for other pictures."""
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[str]]:
+        """The values of each attribute."""
+
+    @property
+    def seen_with(self) -> Mapping[str, tuple[str, Sequence[str]]]:
+        """For an attribute that other parts may hide: which attribute, and with which values of it this one
+        is seen."""
+
+    def __call__(self, images: Tensor, /) -> Mapping[str, Tensor]:
+        """Images `(B, 3, H, W)` in [-1, 1] to logits `(B, V)` by attribute."""
+
+
+class AttributeClassifier(nn.Module):
+    """A small convolutional network that tells the attributes of drawn faces.
+
+    Images `(B, 3, H, W)` in [-1, 1], brought to 64 x 64, to logits `(B, V)` by attribute; `features` are
+    what it tells them from.
+
+    Args:
+        attributes: the values of each attribute.
+        seen_with: see `Predictor`.
+        about: what is known of it, as texts; kept in its file.
+    """
+
+    num_features = _NUM_FEATURES
+
+    def __init__(
+        self,
+        attributes: Mapping[str, Sequence[str]],
+        seen_with: Mapping[str, tuple[str, Sequence[str]]] | None = None,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.attributes = {name: tuple(values) for name, values in attributes.items()}
+        self.seen_with = {name: (other, tuple(with_)) for name, (other, with_) in (seen_with or {}).items()}
+        self.about = dict(about or {})
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(outputs),
+                    nn.ReLU(),
+                )
+                for inputs, outputs in zip((3, *_WIDTHS[:-1]), _WIDTHS, strict=True)
+            )
+        )
+        self.hidden = nn.Linear(_WIDTHS[-1] * (_SIDE // 2 ** len(_WIDTHS)) ** 2, _NUM_FEATURES)
+        heads = {name: nn.Linear(_NUM_FEATURES, len(values)) for name, values in self.attributes.items()}
+        self.heads = nn.ModuleDict(heads)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features `(B, 128)`, for `frechet_distance` and `kernel_distance`."""
+        if images.shape[2:] != (_SIDE, _SIDE):
+            images = F.interpolate(images, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
+        return F.relu(self.hidden(self.stages(images).flatten(1)))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.features(images)
+        return {name: head(features) for name, head in self.heads.items()}
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write the weights as float16, atomically.
+
+        Raises:
+            EvaluationError: the file exists and `overwrite` is false, or it can't be written.
+        """
+        tensors = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in self.state_dict().items()
+        }
+        metadata = self.about | {
+            "resefa.classifier_version": _FORMAT,
+            "resefa.attributes": json.dumps(self.attributes),
+            "resefa.seen_with": json.dumps(self.seen_with),
+        }
+        write_tensors(path, tensors, metadata, EvaluationError, overwrite, _MAX_BYTES)
+
+    @staticmethod
+    def load(name: str | PathLike[str] = BUNDLED) -> AttributeClassifier:
+        """Load a classifier, in float32 and in evaluation mode.
+
+        Args:
+            name: a bundled one's name, or a file of `save`.
+
+        Raises:
+            EvaluationError: the file is missing, damaged, or holds something else.
+        """
+        file = Path(name) if str(name) != BUNDLED else Path(__file__).parent / f"{BUNDLED}.safetensors"
+        tensors, metadata = read_tensors(file, EvaluationError, _MAX_BYTES)
+        if metadata.get("resefa.classifier_version") != _FORMAT:
+            raise EvaluationError(
+                f"{file}: not an attribute classifier of version {_FORMAT}: its metadata has "
+                f"resefa.classifier_version = {str(metadata.get('resefa.classifier_version'))[:40]}"
+            )
+        try:
+            return _from_file(tensors, metadata)
+        except (*DAMAGE, EvaluationError) as error:
+            raise EvaluationError(f"{file}: damaged attribute classifier: {str(error)[:400]}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class AttributeChanges:
+    """Which attributes n edits change.
+
+    Attributes:
+        names: A attributes.
+        targets: those that the edits were for; may be none.
+        changed: `(n, A)`, 1 where the most likely value is another after the edit, else 0; NaN where the
+            attribute is hidden before it or after.
+        moved: `(n, A)`, how much of an attribute's probability went over to other values (the total
+            variation distance), in [0, 1]; NaN where it is hidden.
+    """
+
+    names: tuple[str, ...]
+    targets: tuple[str, ...]
+    changed: Tensor
+    moved: Tensor
+
+    @property
+    def target_changed(self) -> float:
+        """The share of edits that change any targeted attribute's value."""
+        return self._of_targets(self.changed)
+
+    @property
+    def target_moved(self) -> float:
+        """How much of the probability of the targeted attribute that moved most went over, on average."""
+        return self._of_targets(self.moved)
+
+    @property
+    def others_changed(self) -> float:
+        """The share of other attributes that change their value, over all edits."""
+        return self._of_others(self.changed)
+
+    @property
+    def others_moved(self) -> float:
+        """How much of the other attributes' probabilities went over, on average."""
+        return self._of_others(self.moved)
+
+    def _of_targets(self, values: Tensor) -> float:
+        """The mean over edits of the largest value; NaN without targets, or where all are hidden."""
+        if not self.targets:
+            return float("nan")
+        of_targets = values[:, [self.names.index(name) for name in self.targets]]
+        largest = of_targets.nan_to_num(nan=-1.0).amax(dim=1)
+        return float(largest[largest >= 0.0].mean())
+
+    def _of_others(self, values: Tensor) -> float:
+        others = [index for index, name in enumerate(self.names) if name not in self.targets]
+        return float(values[:, others].nanmean())
+
+
+def attribute_changes(
+    classifier: Predictor, before: Tensor, after: Tensor, *targets: str
+) -> AttributeChanges:
+    """Which attributes edits change, as a classifier sees them.
+
+    Args:
+        before, after: n images each, `(n, 3, H, W)` in [-1, 1].
+        targets: the attributes that the edits were for, e.g. `*REGION_ATTRIBUTES["mouth"]`.
+
+    Raises:
+        ParameterError: images of different shapes, or a target that the classifier does not know.
+
+    Example:
+        >>> classifier = AttributeClassifier.load("avatars")
+        >>> face = torch.zeros(1, 3, 64, 64)
+        >>> attribute_changes(classifier, face, face, "mouth").target_changed
+        0.0
+    """
+    if before.shape != after.shape or before.ndim != 4 or 0 in before.shape:
+        raise ParameterError(
+            f"images of shapes {tuple(before.shape)} and {tuple(after.shape)} were given: expected one "
+            "after each one before, (n, 3, H, W)"
+        )
+    names = tuple(classifier.attributes)
+    unknown = [name for name in targets if name not in names]
+    if unknown:
+        raise ParameterError(f"the classifier has no attribute {unknown[0]!r}: expected {', '.join(names)}")
+    first, second = probabilities(classifier, before), probabilities(classifier, after)
+    hidden = ~(seen(classifier, first) & seen(classifier, second))
+    changed = torch.stack([first[name].argmax(dim=1) != second[name].argmax(dim=1) for name in names], dim=1)
+    moved = torch.stack([(first[name] - second[name]).abs().sum(dim=1) / 2 for name in names], dim=1)
+    nan = torch.nan
+    return AttributeChanges(
+        names, targets, changed.float().masked_fill(hidden, nan), moved.masked_fill(hidden, nan)
+    )
+
+
+def probabilities(classifier: Predictor, images: Tensor) -> dict[str, Tensor]:
+    """The probability of each value of each attribute, `(n, V)` on the CPU, of images `(n, 3, H, W)` in
+    [-1, 1]."""
+    with torch.no_grad():
+        logits = [classifier(part) for part in images.split(_CHUNK)]
+    return {
+        name: torch.cat([part[name] for part in logits]).float().softmax(dim=1).cpu()
+        for name in classifier.attributes
+    }
+
+
+def seen(classifier: Predictor, found: Mapping[str, Tensor]) -> Tensor:
+    """Which attributes are seen, by the most likely values: `(n, A)`, boolean.
+
+    Args:
+        found: probabilities or logits `(n, V)` by attribute.
+    """
+    values = {name: scores.argmax(dim=1) for name, scores in found.items()}
+    columns = []
+    for name in classifier.attributes:
+        other, with_ = classifier.seen_with.get(name, (name, classifier.attributes[name]))
+        indices = torch.tensor([classifier.attributes[other].index(value) for value in with_])
+        columns.append(torch.isin(values[other], indices))
+    return torch.stack(columns, dim=1)
+
+
+def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """uint8 `(B, H, W, 3)` to images `(B, 3, H, W)` in [-1, 1]."""
+    whole = torch.tensor(pixels, device=device)
+    return whole.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def read_labels(
+    file: Path,
+) -> tuple[dict[str, list[str]], dict[str, tuple[str, list[str]]], Labels]:
+    """What a `labels.json` of drawings says: the values of each attribute, what hides which (see
+    `Predictor`), and each face's index into the values; -1 where the attribute is hidden."""
+    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    values: dict[str, list[str]] = data["values"]
+    labels: Labels = {name: np.array(indices) for name, indices in data["labels"].items()}
+    seen_with = {
+        "hatColor": ("top", [*_HATS, "froBand"]),
+        "hairColor": ("top", [top for top in values["top"] if top not in _HATS]),
+        "accessoriesColor": ("accessories", [kind for kind in values["accessories"] if kind != "none"]),
+        "eyes": ("accessories", ["none"]),
+    }
+    for name, (other, with_) in seen_with.items():
+        shown = np.isin(labels[other], [values[other].index(value) for value in with_])
+        labels[name][~shown] = -1
+    return values, seen_with, labels
+
+
+def accuracy(classifier: AttributeClassifier, faces: NDArray[np.uint8], labels: Labels) -> dict[str, float]:
+    """The share of faces `(n, H, W, 3)` of which each attribute is told, among those where it is seen."""
+    right: dict[str, list[bool]] = {name: [] for name in labels}
+    for start in range(0, len(faces), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        found = probabilities(classifier, to_images(faces[rows]))
+        for name, scores in found.items():
+            known = labels[name][rows]
+            right[name] += (scores.argmax(dim=1).numpy() == known)[known >= 0].tolist()
+    return {name: float(np.mean(values)) for name, values in right.items()}
+
+
+def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> AttributeClassifier:
+    attributes = json.loads(metadata["resefa.attributes"])
+    seen_with = json.loads(metadata["resefa.seen_with"])
+    if not all(_is_texts(values) for values in attributes.values()):
+        raise EvaluationError("its attributes' values are not lists of text")
+    if sum(len(values) for values in attributes.values()) > _MAX_VALUES:
+        raise EvaluationError(f"it has more than {_MAX_VALUES} values of attributes")
+    for name, (other, with_) in seen_with.items():
+        if name not in attributes or not set(with_) <= set(attributes[other]) or not with_:
+            raise EvaluationError(f"it does not say with which values {name[:80]!r} is seen")
+    about = {key: text for key, text in metadata.items() if not key.startswith(("resefa.", "modelspec.hash"))}
+    classifier = AttributeClassifier(attributes, seen_with, about)
+    classifier.load_state_dict(tensors)
+    return classifier.eval().requires_grad_(False)
+
+
+def _is_texts(values: object) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(value, str) for value in values)
