@@ -6,6 +6,7 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from .errors import ParameterError
 from .generators.base import Generator
@@ -20,6 +21,7 @@ from .jacobian import (
 )
 from .latents import Latent
 
+_PREPARED_SIZE = 3  # times as large at most
 _Key = tuple[str, str, str, tuple[int, ...], str]
 
 
@@ -41,7 +43,7 @@ class JacobianCache:
             raise ParameterError(f"max_bytes {max_bytes} is out of range: expected 0 or more")
         self.max_bytes = max_bytes
         self._compute = compute
-        self._kept: OrderedDict[_Key, tuple[Jacobian, int]] = OrderedDict()
+        self._kept: OrderedDict[_Key, DenseJacobian | MatrixFreeJacobian] = OrderedDict()
         self._running: dict[_Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -52,7 +54,7 @@ class JacobianCache:
     def nbytes(self) -> int:
         """What the kept Jacobians take now."""
         with self._lock:
-            return sum(size for _, size in self._kept.values())
+            return self._size()
 
     def clear(self) -> None:
         """Drop everything."""
@@ -78,6 +80,7 @@ class JacobianCache:
         *,
         method: Method = "auto",
         memory_budget: int | None = None,
+        prepared: bool = False,
         progress: Progress | None = None,
     ) -> Jacobian:
         """The kept Jacobian, or a new one from `compute_jacobian`, which says what is raised.
@@ -85,6 +88,7 @@ class JacobianCache:
         Args:
             method: `auto` takes whatever kind is kept; a new one is dense only if it can be kept.
             memory_budget: bytes; what the device has by default.
+            prepared: also compute and keep what makes its regions cheap, where it is dense and that fits.
         """
         key = _key(generator, latent, space, layers)
         budget = memory_for(generator.device) if memory_budget is None else memory_budget
@@ -93,40 +97,56 @@ class JacobianCache:
         with running:
             try:
                 found = self._find(key)
-                if found is not None and _serves(found, method, budget):
-                    return _revived(found, generator)
-                made = self._compute(
-                    generator,
-                    latent,
-                    space,
-                    layers,
-                    method=method,
-                    memory_budget=min(budget, 3 * self.max_bytes // 2) if method == "auto" else budget,
-                    progress=progress,
-                )
-                self._keep(key, made)
-                return made
+                if found is None or not _serves(found, method, budget):
+                    made = self._compute(
+                        generator,
+                        latent,
+                        space,
+                        layers,
+                        method=method,
+                        memory_budget=min(budget, 3 * self.max_bytes // 2) if method == "auto" else budget,
+                        progress=progress,
+                    )
+                    if prepared:
+                        self._prepare(made, progress)
+                    self._keep(key, made)
+                    return made
+                if prepared:
+                    self._prepare(found, progress)
+                    self._shrink()
+                return _revived(found, generator)
             finally:
                 with self._lock:
                     self._running.pop(key, None)
 
-    def _find(self, key: _Key) -> Jacobian | None:
+    def _find(self, key: _Key) -> DenseJacobian | MatrixFreeJacobian | None:
         with self._lock:
             if key not in self._kept:
                 return None
             self._kept.move_to_end(key)
-            return self._kept[key][0]
+            return self._kept[key]
+
+    def _prepare(self, jacobian: Jacobian, progress: Progress | None) -> None:
+        if isinstance(jacobian, DenseJacobian) and _PREPARED_SIZE * jacobian.nbytes <= self.max_bytes:
+            total = jacobian.dimension
+            jacobian.prepare(None if progress is None else partial(progress, total, total))
 
     def _keep(self, key: _Key, jacobian: Jacobian) -> None:
         assert isinstance(jacobian, (DenseJacobian, MatrixFreeJacobian))
         kept = jacobian.to("cpu") if isinstance(jacobian, DenseJacobian) else jacobian.detached()
-        size = kept.nbytes
         with self._lock:
-            if size > self.max_bytes:
+            if kept.nbytes > self.max_bytes:
                 return
-            self._kept[key] = (kept, size)
+            self._kept[key] = kept
             self._kept.move_to_end(key)
-            while sum(each for _, each in self._kept.values()) > self.max_bytes:
+        self._shrink()
+
+    def _size(self) -> int:
+        return sum(each.nbytes for each in self._kept.values())
+
+    def _shrink(self) -> None:
+        with self._lock:
+            while self._size() > self.max_bytes:
                 self._kept.popitem(last=False)
 
 

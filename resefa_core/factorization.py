@@ -29,7 +29,7 @@ from .jacobian import (
 )
 from .regions import Region
 
-Solver = Literal["cholesky", "woodbury"]
+Solver = Literal["auto", "cholesky", "woodbury"]
 
 STEP_CHANGE = 0.1
 """Root-mean-square change inside the region, on the [-1, 1] scale, that one step makes to first order."""
@@ -42,6 +42,8 @@ _SINGULAR = (
 )
 _BLOCK_EXTRA = 4
 _SMALL = 256
+_SURELY_REGULAR = 1e-6
+_CONVERGED = 1e-6
 
 
 def factorize(
@@ -50,7 +52,7 @@ def factorize(
     num_directions: int = 8,
     regularization: float = 1e-3,
     *,
-    solver: Solver = "cholesky",
+    solver: Solver = "auto",
     max_passes: int | None = None,
     progress: Progress | None = None,
 ) -> Directions:
@@ -63,8 +65,9 @@ def factorize(
         num_directions: k, in [1, 512]; fewer are returned where d is smaller, or where only fewer
             change the region at all.
         regularization: λ >= 0, a fraction of tr(B).
-        solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12); they agree. Matrix-free Jacobians are
-            solved by conjugate gradients on blocks (LOBPCG) instead.
+        solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12), or for `auto` the former, unless there is one
+            Jacobian that was prepared: then in its spectrum, in less time. They agree. Matrix-free Jacobians
+            are solved by conjugate gradients on blocks (LOBPCG) instead.
         max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
             (those of its sketch included); by default a third of d, and at least 320. The sketch and
             the first block are computed in any case.
@@ -160,8 +163,8 @@ def check_options(num_directions: int, regularization: float, solver: str) -> No
         raise ParameterError(f"num_directions {num_directions} is out of range: expected 1 to 512")
     if not (math.isfinite(regularization) and regularization >= 0):
         raise ParameterError(f"regularization {regularization} is out of range: expected 0 or more")
-    if solver not in ("cholesky", "woodbury"):
-        raise ParameterError(f"solver {solver!r} is unknown: expected 'cholesky' or 'woodbury'")
+    if solver not in ("auto", "cholesky", "woodbury"):
+        raise ParameterError(f"solver {solver!r} is unknown: expected 'auto', 'cholesky' or 'woodbury'")
 
 
 def _check(jacobians: list[Jacobian]) -> None:
@@ -196,16 +199,22 @@ def _check_split(inside: float, outside: float, total: float) -> None:
 def _solve_dense(
     jacobians: list[DenseJacobian], mask: Tensor, count: int, regularization: float, solver: Solver
 ) -> _Solution:
-    pencil = _DensePencil(jacobians, mask)
+    alone = solver == "auto" and regularization >= _SURELY_REGULAR and len(jacobians) == 1
+    spectrum = jacobians[0].spectrum if alone else None
+    pencil = _DensePencil(jacobians if spectrum is None else [spectrum.rotated], mask)
     _check_split(pencil.trace_inside, pencil.trace_outside, float(len(jacobians)))
     damping = regularization * pencil.trace_outside
-    if solver == "cholesky":
-        vectors = _solve_cholesky(pencil, damping, count)
-    else:
+    if spectrum is not None:
+        vectors = _solve_in_spectrum(pencil, damping, count)
+    elif solver == "woodbury":
         vectors = _solve_woodbury(pencil, damping, count)
+    else:
+        vectors = _solve_cholesky(pencil, damping, count)
     vectors = vectors / vectors.norm(dim=0)
-    vectors = vectors * _signs(vectors)
     inside, outside = pencil.energies(vectors)
+    if spectrum is not None:
+        vectors = spectrum.basis @ vectors
+    vectors = vectors * _signs(vectors)
     weights = torch.tensor(pencil.weights, dtype=inside.dtype, device=inside.device)
     quotients = (weights @ inside) / (weights @ outside + damping)
     order = quotients.argsort(descending=True)
@@ -234,8 +243,8 @@ class _DensePencil:
             self.total = self.total + weight * total
         self.complement = int((mask > 0).sum()) > int((mask < 1).sum())
         side = 1.0 - mask if self.complement else mask
-        self._products = [_RowProduct(each, side) for each in jacobians]
-        own = sum(w * p.trace for w, p in zip(self.weights, self._products, strict=True))
+        self.products = [_RowProduct(each, side) for each in jacobians]
+        own = sum(w * p.trace for w, p in zip(self.weights, self.products, strict=True))
         both = sum(w * t for w, t in zip(self.weights, traces, strict=True))
         self.trace_inside = both - own if self.complement else own
         self.trace_outside = own if self.complement else both - own
@@ -243,13 +252,13 @@ class _DensePencil:
     def inside(self, block: Tensor) -> Tensor:
         """A times a block `(d, n)`."""
         product = torch.zeros_like(block)
-        for weight, rows in zip(self.weights, self._products, strict=True):
+        for weight, rows in zip(self.weights, self.products, strict=True):
             product.add_(rows.apply(block), alpha=weight)
         return self.total @ block - product if self.complement else product
 
     def energies(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Each image's nᵀA n and nᵀB n of each column, `(images, n)`."""
-        own = torch.stack([(vectors * rows.apply(vectors)).sum(dim=0) for rows in self._products])
+        own = torch.stack([(vectors * rows.apply(vectors)).sum(dim=0) for rows in self.products])
         both = torch.stack([(vectors * (total @ vectors)).sum(dim=0) for total in self.totals])
         other = (both - own).clamp_min(0.0)
         return (other, own) if self.complement else (own, other)
@@ -264,7 +273,7 @@ class _RowProduct:
         self._gram: Tensor | None = None
         if 8 * 3 * pixels * jacobian.dimension <= _ROW_BYTES:
             self._rows = wide(jacobian.rows(weights))
-            self.trace = float(self._rows.square().sum())
+            self.trace = float(torch.linalg.vector_norm(self._rows)) ** 2
         else:
             self._gram = jacobian.gram(weights)
             self.trace = float(self._gram.trace())
@@ -273,7 +282,15 @@ class _RowProduct:
         if self._gram is not None:
             return self._gram @ block
         assert self._rows is not None
-        return self._rows @ (self._rows.T @ block)
+        return ((block.T @ self._rows) @ self._rows.T).T
+
+    def scaled(self, scale: Tensor) -> Callable[[Tensor], Tensor]:
+        """The product with latent entries scaled, by `(d, 1)`, on both sides, as accurate as float32."""
+        if self._gram is not None:
+            return lambda block: scale * self.apply(scale * block)
+        assert self._rows is not None
+        rows = (self._rows * scale).float()
+        return lambda block: ((block.T.float() @ rows) @ rows.T).T.to(block)
 
 
 def _signs(vectors: Tensor) -> Tensor:
@@ -307,6 +324,20 @@ def _solve_cholesky(pencil: _DensePencil, damping: float, count: int) -> Tensor:
     return torch.linalg.solve_triangular(transposed, top, upper=True)
 
 
+def _solve_in_spectrum(pencil: _DensePencil, damping: float, count: int) -> Tensor:
+    """As `_solve_cholesky`, in coordinates where T is diagonal: `(T + aI)^(-1/2)` only scales the rows of J,
+    each by itself, so that what float32 keeps of them does."""
+    squares = pencil.total.diagonal()[:, None]
+    scale = (squares + damping).rsqrt()
+    own = pencil.products[0].scaled(scale * math.sqrt(pencil.weights[0]))
+    share = squares * scale.square()
+
+    def whitened(block: Tensor) -> Tensor:
+        return share * block - own(block) if pencil.complement else own(block)
+
+    return scale * _top_eigenvectors(whitened, pencil.total, count)[1]
+
+
 def _solve_woodbury(pencil: _DensePencil, damping: float, count: int) -> Tensor:
     """Eq. 12: `S = (I - V diag(1 - sqrt(a / (a + D²))) Vᵀ) / sqrt(a)` is the inverse root of `B + aI`,
     V and D the right singular vectors and values of `sqrt(1 - m) J`; eigenvectors of `S A S`, by S."""
@@ -327,8 +358,8 @@ def _top_eigenvectors(apply: Callable[[Tensor], Tensor], like: Tensor, count: in
     """The largest eigenvalues `(count,)` of a symmetric positive operator, and their vectors `(d, count)`.
 
     Small operators are formed and decomposed. For others a block Krylov space (Lanczos with full
-    orthogonalization) is grown until the residuals of the wanted pairs vanish; one that does not
-    get there is decomposed after all.
+    orthogonalization) is grown until the residuals of the wanted pairs vanish next to the width of the
+    spectrum; one that does not get there is decomposed after all.
     """
     size = like.shape[0]
     if size <= _SMALL or count > size // 8:
@@ -336,22 +367,24 @@ def _top_eigenvectors(apply: Callable[[Tensor], Tensor], like: Tensor, count: in
     noise = torch.Generator().manual_seed(0)
     width = count + _BLOCK_EXTRA
     block = torch.randn(size, width, generator=noise, dtype=torch.float64).to(like)
-    basis = torch.linalg.qr(block)[0]
-    images = apply(basis)
-    newest = images
+    newest = torch.linalg.qr(block)[0]
+    basis, images = newest[:, :0], newest[:, :0]
+    projected = newest.new_zeros(0, 0)
     while basis.shape[1] + width <= size // 2:
-        for _ in range(2):
-            newest = newest - basis @ (basis.T @ newest)
-            newest = torch.linalg.qr(newest)[0]
         image = apply(newest)
+        across, own = basis.T @ image, newest.T @ image
+        projected = torch.cat([torch.cat([projected, across], 1), torch.cat([across.T, own], 1)])
         basis, images = torch.cat([basis, newest], dim=1), torch.cat([images, image], dim=1)
-        newest = image
-        values, coordinates = torch.linalg.eigh(_symmetric(basis.T @ images))
+        values, coordinates = torch.linalg.eigh(_symmetric(projected))
         top = coordinates[:, -count:].flip(1)
         vectors = basis @ top
         residual = (images @ top - vectors * values[-count:].flip(0)).norm(dim=0)
-        if bool((residual <= 1e-9 * values[-1]).all()):
+        if bool((residual <= _CONVERGED * (values[-1] - values[0])).all()):
             return values[-count:].flip(0), vectors
+        newest = image
+        for _ in range(2):
+            newest = newest - basis @ (basis.T @ newest)
+            newest = torch.linalg.qr(newest)[0]
     return _eigenvectors_of(apply(torch.eye(size, dtype=like.dtype, device=like.device)), count)
 
 

@@ -82,6 +82,42 @@ def test_the_least_recently_used_goes_first_and_the_bound_holds() -> None:
     assert cache.analyse(generator, latents[1]) is not kept[1]
 
 
+def test_a_prepared_analysis_is_kept_so_within_the_bound() -> None:
+    generator = tiny_stylegan2(16)
+    latents = [generator.sample(seed) for seed in range(3)]
+    plain = resefa.compute_jacobian(generator, latents[0], method="dense")
+    cache = resefa.JacobianCache(4 * plain.nbytes)
+    kept = [cache.analyse(generator, latent) for latent in latents]
+    assert [each.spectrum for each in kept] == [None] * 3
+    assert len(cache) == 3
+    again = cache.analyse(generator, latents[2], prepared=True)
+    assert again is kept[2]
+    assert again.spectrum is not None
+    assert cache.nbytes <= cache.max_bytes
+    assert len(cache) < 3
+    assert cache.analyse(generator, latents[2]).spectrum is again.spectrum
+    assert cache.analyse(generator, generator.sample(5), prepared=True).spectrum is not None
+    small = resefa.JacobianCache(2 * plain.nbytes)
+    assert small.analyse(generator, latents[0], prepared=True).spectrum is None
+    assert len(small) == 1
+
+
+def test_preparing_stops_when_nobody_waits() -> None:
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Enough
+
+    generator = tiny_stylegan2(16)
+    cache = resefa.JacobianCache(1 << 24)
+    kept = cache.analyse(generator, generator.sample(0))
+    with pytest.raises(Enough):
+        cache.analyse(generator, generator.sample(0), prepared=True, progress=stop)
+    assert kept.spectrum is None
+    assert cache.analyse(generator, generator.sample(0)) is kept
+
+
 def test_what_could_not_be_kept_is_not_formed_unless_asked_for() -> None:
     generator = tiny_stylegan2(16)
     cache = resefa.JacobianCache(1 << 14)

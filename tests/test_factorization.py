@@ -10,6 +10,7 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core import factorization
+from resefa_core.jacobian import DenseJacobian
 
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
 LAMBDA = 1e-3
@@ -20,10 +21,12 @@ def dense(generator: resefa.Generator, latent: resefa.Latent, space: str | None 
 
 
 def assert_matches_reference(jacobian: resefa.Jacobian, reference: Tensor, region: resefa.Region) -> None:
+    assert isinstance(jacobian, DenseJacobian)
+    jacobian.prepare()
     a, b = reference_pencil(reference, region, LAMBDA)
     values, vectors = scipy.linalg.eigh(a, b)
     values, vectors = values[::-1], vectors[:, ::-1]
-    for solver in ("cholesky", "woodbury"):
+    for solver in ("auto", "cholesky", "woodbury"):
         found = resefa.factorize(jacobian, region, 8, LAMBDA, solver=solver)  # type: ignore[arg-type]
         quotients = found.eigenvalues.double().numpy()
         np.testing.assert_allclose(quotients, values[: len(found)], rtol=1e-4)
@@ -61,6 +64,45 @@ def test_directions_match_a_float64_reference_on_natural_faces() -> None:
     latent = generator.sample(FACE_SEED)
     reference = reference_jacobian(generator, latent, "z", (0,), 64)
     assert_matches_reference(dense(generator, latent), reference, resefa.Region.from_box(*MOUTH))
+
+
+@pytest.mark.parametrize("box", [(0.25, 0.25, 0.5, 0.375), (0.05, 0.05, 0.9, 0.85)])
+def test_a_prepared_jacobian_gives_the_same_directions(
+    box: tuple[float, float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = tiny_stylegan2(32, channels=24)
+    jacobian, region = dense(generator, generator.sample(0), "s"), resefa.Region.from_box(*box)
+    assert jacobian.spectrum is None
+    before = resefa.factorize(jacobian, region, 6)
+    jacobian.prepare()
+    assert jacobian.spectrum.rotated.dimension < jacobian.dimension, "some directions change nothing"
+    monkeypatch.setattr(factorization, "_solve_cholesky", None)
+    for row_bytes in (factorization._ROW_BYTES, 0):
+        monkeypatch.setattr(factorization, "_ROW_BYTES", row_bytes)
+        after = resefa.factorize(jacobian, region, 6)
+        torch.testing.assert_close(after.eigenvalues, before.eigenvalues, rtol=1e-5, atol=0.0)
+        torch.testing.assert_close(after.inside, before.inside, rtol=1e-4, atol=0.0)
+        torch.testing.assert_close(after.outside, before.outside, rtol=1e-4, atol=0.0)
+        torch.testing.assert_close(after.vectors, before.vectors, rtol=0.0, atol=1e-4)
+
+
+def test_a_prepared_jacobian_takes_its_share_of_memory_and_moves_with_it() -> None:
+    generator = tiny_stylegan2(16)
+    jacobian = dense(generator, generator.sample(0))
+    alone = jacobian.nbytes
+    beats: list[int] = []
+    jacobian.prepare(lambda: beats.append(1))
+    spectrum = jacobian.spectrum
+    assert (
+        jacobian.nbytes == alone + spectrum.basis.nbytes + spectrum.squares.nbytes + spectrum.rotated.nbytes
+    )
+    assert jacobian.nbytes <= 3 * alone
+    assert beats
+    expected = spectrum.basis.T @ jacobian.matrix.flatten(1).double()
+    torch.testing.assert_close(spectrum.rotated.matrix.flatten(1).double(), expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(spectrum.rotated.gram(), expected @ expected.T, rtol=1e-6, atol=1e-9)
+    elsewhere = jacobian.to("meta").spectrum
+    assert elsewhere.rotated.device == torch.device("meta")
 
 
 def test_soft_masks_weigh_pixels() -> None:
@@ -200,11 +242,12 @@ def test_a_region_that_does_not_respond_is_refused() -> None:
             resefa.factorize(jacobian, ~left)
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "woodbury"])
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "woodbury"])
 def test_without_regularization_a_singular_pencil_is_refused_and_another_is_solved(solver: str) -> None:
     generator = resefa.WrappedGenerator(_left_and_right, latent_dim=4)
     jacobian = dense(generator, generator.sample(0))
     left = resefa.Region.from_box(0.0, 0.0, 0.5, 1.0)
+    jacobian.prepare()
     with pytest.raises(resefa.RegionError, match="singular"):
         resefa.factorize(jacobian, left, regularization=0.0, solver=solver)  # type: ignore[arg-type]
     style = tiny_stylegan2(16)
