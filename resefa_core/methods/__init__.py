@@ -12,8 +12,12 @@ from ..jacobian import Progress
 from ..latents import Latent
 from ..regions import Region
 from .base import Analyse, Method, Parameter, Request, check_count
+from .ganspace import GANSPACE
+from .low_rank import LOW_RANK
 from .published import PUBLISHED, PUBLISHED_LARGE
 from .regional import PAPER, RESEFA
+from .sefa import SEFA
+from .stylespace import STYLESPACE
 
 __all__ = ["METHODS", "Method", "Parameter", "check_method", "find_directions"]
 
@@ -24,6 +28,10 @@ METHODS: dict[str, Method] = {
         PAPER,
         PUBLISHED,
         PUBLISHED_LARGE,
+        SEFA,
+        GANSPACE,
+        LOW_RANK,
+        STYLESPACE,
     )
 }
 """All methods by key."""
@@ -120,10 +128,10 @@ def check_method(
                 f"this {generator.architecture} has no space {space[:40]!r}: expected one of "
                 f"{', '.join(generator.spaces)}"
             )
-    if space is not None and space not in chosen.spaces:
+    known = chosen.spaces if generator is None else chosen.spaces_of(generator)
+    if space is not None and space not in known:
         raise ParameterError(
-            f"{chosen.title} isn't defined in the space {space[:40]!r}: expected one of "
-            f"{', '.join(chosen.spaces)}"
+            f"{chosen.title} isn't defined in the space {str(space)[:40]}: expected {' or '.join(known)}"
         )
     return chosen
 

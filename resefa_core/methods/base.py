@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +20,10 @@ from ..jacobian import (
     Progress,
     analysis_mode,
     compute_jacobian,
+    memory_for,
     wide,
 )
+from ..jacobian import Method as Kind
 from ..latents import Latent
 from ..regions import Region
 from ..spaces import vector_shape
@@ -29,6 +31,10 @@ from ..spaces import vector_shape
 Analyse = Callable[[Latent, str], Jacobian]
 """How to get the analysis of a latent in a space, on the layers that were asked for."""
 
+ONE_VECTOR = ("w", "z", "z+")
+"""Where one vector moves all layers; z+ for the BigGAN whose layers share out the noise."""
+
+_JOINT_BUDGETS = 2
 _BLOCK = 32
 _NEGLIGIBLE = 1e-9
 _NO_CHANGE_OUTSIDE = 1e-12
@@ -96,34 +102,50 @@ class Request:
     analyse: Analyse | None = None
     progress: Progress | None = None
 
-    def analyses(self, progress: Progress | None, latents: Sequence[Latent] | None = None) -> list[Jacobian]:
-        """The Jacobian of every latent, in the request's space and on its layers.
+    def analyses(
+        self,
+        progress: Progress | None,
+        latents: Sequence[Latent] | None = None,
+        kind: Kind = "auto",
+    ) -> Iterator[Jacobian]:
+        """The Jacobian of every latent, in the request's space and on its layers; dense or matrix-free as
+        asked for, unless `analyse` gives something else.
 
         Raises:
             JacobianError: `analyse` gave that of something else.
         """
         latents = self.latents if latents is None else latents
-        found: list[Jacobian] = []
+        budget = _JOINT_BUDGETS * memory_for(self.generator.device) // len(latents)
         for index, latent in enumerate(latents):
             own = stage(progress, index, len(latents))
-            if self.analyse is None:
-                kind = found[0].kind if found else "auto"
-                found.append(
-                    compute_jacobian(
-                        self.generator, latent, self.space, self.layers, method=kind, progress=own
-                    )
+            if self.analyse is not None:
+                jacobian = self.analyse(latent, self.space)
+                self._check(jacobian)
+                if own is not None:
+                    own(1, 1)
+            else:
+                jacobian = compute_jacobian(
+                    self.generator,
+                    latent,
+                    self.space,
+                    self.layers,
+                    method=kind,
+                    memory_budget=None if len(latents) == 1 else budget,
+                    progress=own,
                 )
-                continue
-            jacobian = self.analyse(latent, self.space)
-            if (jacobian.space, jacobian.layers) != (self.space, self.layers):
-                raise JacobianError(
-                    f"an analysis in {jacobian.space} on layers {list(jacobian.layers)} was given: expected "
-                    f"{self.space} on layers {list(self.layers)}"
-                )
-            found.append(jacobian)
-            if own is not None:
-                own(1, 1)
-        return found
+                kind = jacobian.kind
+            yield jacobian
+
+    def _check(self, jacobian: Jacobian) -> None:
+        if jacobian.described.get("fingerprint") != self.generator.fingerprint:
+            raise JacobianError(
+                f"an analysis of {jacobian.described.get('name')!r} was given, not of {self.generator.name!r}"
+            )
+        if (jacobian.space, jacobian.layers) != (self.space, self.layers):
+            raise JacobianError(
+                f"an analysis in {jacobian.space} on layers {list(jacobian.layers)} was given: expected "
+                f"{self.space} on layers {list(self.layers)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,6 +160,9 @@ class Method:
         spaces: the spaces that it is defined in; the default is the first that a generator has.
         uses_region: whether the region decides about its directions, or about their order alone.
         find: the work.
+        uses_analyses: whether it takes the analyses of the given latents, which can be kept for other
+            regions.
+        one_space: whether it is defined in no other space than its default.
         parameters: what it takes.
         refuses: why it isn't defined for a generator that has one of its spaces; empty where it is.
     """
@@ -149,12 +174,15 @@ class Method:
     spaces: tuple[str, ...]
     uses_region: bool
     find: Callable[[Request], Directions]
+    uses_analyses: bool = False
+    one_space: bool = False
     parameters: tuple[Parameter, ...] = ()
     refuses: Callable[[Generator], str] = lambda generator: ""
 
     def spaces_of(self, generator: Generator) -> tuple[str, ...]:
         """The spaces in which it finds directions of a generator, the default first."""
-        return tuple(space for space in self.spaces if space in generator.spaces)
+        found = tuple(space for space in self.spaces if space in generator.spaces)
+        return found[:1] if self.one_space else found
 
     def unavailable(self, generator: Generator) -> str:
         """Why it isn't defined for a generator; empty where it is."""
@@ -241,17 +269,30 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
     )
 
 
-def ranked(
-    request: Request, vectors: Tensor, candidates: int, progress: Progress | None = None
-) -> Directions:
-    """The most local of the first `candidates` vectors: those that change a pixel inside most, against a
-    pixel outside. With 0 candidates, the first vectors in the order in which they are given."""
+def candidates(what: str, published: str) -> Parameter:
+    """The parameter that `ranked` reads."""
+    return Parameter(
+        name="candidates",
+        default=32,
+        minimum=0,
+        maximum=512,
+        help=f"of how many of the first {what} the most local ones are taken; 0: the first, in their own "
+        "order",
+        published=published,
+        whole=True,
+    )
+
+
+def ranked(request: Request, vectors: Tensor, progress: Progress | None = None) -> Directions:
+    """Of a method's first `candidates` vectors those that change a pixel inside most for what they change
+    outside; with 0 candidates the first, in the order in which they are given."""
+    count = request.num_directions
+    candidates = int(request.parameters["candidates"])
     if candidates == 0:
-        return measured(request, vectors[: request.num_directions], progress)
-    found = measured(request, vectors[: max(candidates, request.num_directions)], progress)
+        return measured(request, vectors[:count], progress)
+    found = measured(request, vectors[: max(candidates, count)], progress)
     locality = found.inside.double() / found.outside.double().clamp_min(1e-30)
-    order = locality.argsort(descending=True, stable=True)[: request.num_directions]
-    return found[order.tolist()]
+    return found[locality.argsort(descending=True, stable=True)[:count].tolist()]
 
 
 def energies(request: Request, rows: Tensor, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
@@ -293,13 +334,26 @@ def applied(generator: Generator, latent: Latent, space: str, layers: tuple[int,
     )
 
 
-def columns(jacobian: Jacobian, progress: Progress | None = None) -> Tensor:
-    """A Jacobian's matrix, `(d, 3, h, w)`; computed where it was not formed."""
+def formed(jacobian: Jacobian) -> DenseJacobian:
+    """The Jacobian itself, or one with its matrix formed where that was only applied."""
     if isinstance(jacobian, DenseJacobian):
-        return jacobian.matrix
+        return jacobian
     with analysis_mode():
-        identity = torch.eye(jacobian.dimension, device=jacobian.device)
-        return jacobian.jvp(identity, progress)
+        return like(jacobian, jacobian.jvp(torch.eye(jacobian.dimension, device=jacobian.device)))
+
+
+def like(jacobian: Jacobian, matrix: Tensor) -> DenseJacobian:
+    """A matrix `(d, 3, h, w)` as a Jacobian of what another one is of."""
+    return DenseJacobian(
+        matrix,
+        space=jacobian.space,
+        layers=jacobian.layers,
+        shape=jacobian.shape,
+        latent=jacobian.latent,
+        described=jacobian.described,
+        image_size=(jacobian.height, jacobian.width),
+        layer_sizes=jacobian.layer_sizes,
+    )
 
 
 def check_count(num_directions: object) -> None:

@@ -25,7 +25,7 @@ from ..jacobian import (
 )
 from ..latents import Latent
 from ..spaces import identity_chunk, latent_space
-from .base import Method, Request, columns, measured, stage
+from .base import ONE_VECTOR, Method, Request, formed, measured, stage
 
 _CITATION = (
     "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022; "
@@ -64,7 +64,7 @@ def _jacobian(request: Request, latent: Latent, sum_channels: bool, progress: Pr
         (jacobian,) = request.analyses(progress, [latent])
     else:
         jacobian = compute_jacobian(generator, latent, request.space, method="dense", progress=progress)
-    matrix = columns(jacobian).cpu()
+    matrix = formed(jacobian).matrix.cpu()
     return matrix.sum(dim=1, keepdim=True) if sum_channels else matrix
 
 
@@ -147,7 +147,8 @@ PUBLISHED = Method(
     citation=_CITATION,
     summary="What the authors' program does for images up to 256 pixels: no regularization, in float32, at "
     "the untruncated code.",
-    spaces=("w", "z", "z+"),
+    spaces=ONE_VECTOR,
+    one_space=True,
     uses_region=True,
     find=find,
 )
@@ -158,7 +159,8 @@ PUBLISHED_LARGE = Method(
     citation=_CITATION,
     summary="What the authors' program does for images above 256 pixels: colour channels are summed, and the "
     "image is reduced to every n-th pixel.",
-    spaces=("w", "z", "z+"),
+    spaces=ONE_VECTOR,
+    one_space=True,
     uses_region=True,
     find=find_large,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..directions import Directions
 from ..factorization import factorize
-from .base import Method, Parameter, Request, stage
+from .base import ONE_VECTOR, Method, Parameter, Request, stage
 
 _CITATION = "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(
@@ -20,7 +20,7 @@ _REGULARIZATION = Parameter(
 
 def find(request: Request) -> Directions:
     """Maximise nᵀA n / nᵀ(B + aI) n, over all latents together (Eq. 7, 10, 11)."""
-    jacobians = request.analyses(stage(request.progress, 0, 2))
+    jacobians = list(request.analyses(stage(request.progress, 0, 2)))
     return factorize(
         jacobians,
         request.region,
@@ -39,6 +39,7 @@ RESEFA = Method(
     spaces=("w+", "z+", "w", "s", "z"),
     uses_region=True,
     find=find,
+    uses_analyses=True,
     parameters=(_REGULARIZATION,),
 )
 
@@ -47,8 +48,10 @@ PAPER = Method(
     title="ReSeFa, as in the paper",
     citation=_CITATION,
     summary="The same quotient as the paper has it: one vector for all layers.",
-    spaces=("w", "z", "z+"),
+    spaces=ONE_VECTOR,
+    one_space=True,
     uses_region=True,
     find=find,
+    uses_analyses=True,
     parameters=(_REGULARIZATION,),
 )

@@ -1,0 +1,133 @@
+"""LowRankGAN: the low-rank part of what a region responds to, where the rest does not respond."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..directions import Directions
+from ..errors import ParameterError, RegionError
+from ..jacobian import Progress
+from ..spaces import vector_shape
+from .base import Method, Parameter, Request, formed, like, measured, stage
+from .robust_pca import robust_pca
+
+_LARGEST = 2048
+_PUBLISHED_WEIGHT = math.sqrt(512.0) / 60.0
+_NEGLIGIBLE = 1e-6
+_NO_RESPONSE = 1e-9
+
+
+def find(request: Request) -> Directions:
+    """The principal space of the region, projected to the null space of the rest."""
+    size = math.prod(vector_shape(request.generator, request.space, request.layers))
+    if size > _LARGEST:
+        raise ParameterError(
+            f"LowRankGAN decomposes matrices of {size} x {size} here, hundreds of times: expected at most "
+            f"{_LARGEST}; take fewer layers, or a smaller space"
+        )
+    inside, outside = _grams(request, stage(request.progress, 0, 4))
+    weight = request.parameters["lambda"] / math.sqrt(size)
+    iterations = int(request.parameters["max_iterations"])
+    region, rest = (
+        robust_pca(gram, weight, iterations, stage(request.progress, part, 4))
+        for part, gram in ((1, inside), (2, outside))
+    )
+    vectors = projected(region.vectors, rest.vectors, int(request.parameters["relaxation"]))
+    if len(vectors) == 0:
+        raise RegionError(
+            "LowRankGAN found no low-rank part of this region outside the rest's: raise lambda, or relaxation"
+        )
+    return measured(request, vectors[: request.num_directions], stage(request.progress, 3, 4))
+
+
+def projected(region: Tensor, rest: Tensor, relaxation: int) -> Tensor:
+    """The region's principal directions within the null space of the rest.
+
+    Args:
+        region: orthonormal columns `(d, r)`, the region's principal space.
+        rest: the same for the rest; an orthogonal complement of its first `rank - relaxation` columns, of
+            which at least one and at most d - 1 are taken, is the null space.
+        relaxation: how many of the rest's weakest directions may change all the same.
+
+    Returns:
+        Unit vectors `(n, d)` in the region's order, without those that have nothing in the null space.
+    """
+    kept = min(max(1, rest.shape[1] - relaxation), len(rest) - 1)
+    basis = rest[:, :kept]
+    vectors = (region - basis @ (basis.T @ region)).T
+    norms = vectors.norm(dim=1)
+    left = norms > _NEGLIGIBLE
+    return vectors[left] / norms[left, None]
+
+
+def _grams(request: Request, progress: Progress | None) -> tuple[Tensor, Tensor]:
+    """Jᵀ diag(m) J and Jᵀ diag(1 - m) J, each over tr(JᵀJ), summed over images."""
+    parts = []
+    for jacobian in request.analyses(progress, kind="dense"):
+        mask = request.region.mask(jacobian.height, jacobian.width)
+        dense = formed(jacobian)
+        if request.parameters["fuse_channels"]:
+            dense = like(dense, dense.matrix.mean(dim=1, keepdim=True).expand_as(dense.matrix))
+        dense.check_response()
+        both = dense.gram().cpu()
+        inside = dense.gram(mask).cpu()
+        parts.append(torch.stack([inside, both - inside]) / both.trace())
+    inside, outside = torch.stack(parts).sum(dim=0)
+    for gram, where in ((inside, "inside"), (outside, "outside")):
+        if not float(gram.trace()) > _NO_RESPONSE * len(parts):
+            raise RegionError(f"the image does not respond {where} the region")
+    return inside, outside
+
+
+LOW_RANK = Method(
+    key="lowrankgan",
+    title="LowRankGAN",
+    citation="Zhu, Feng, Shen, Zhao, Zha, Zhou and Chen: Low-Rank Subspaces in GANs. NeurIPS 2021",
+    summary="The low-rank part of what changes the region, projected to where the rest's low-rank part is "
+    "blind.",
+    spaces=("w", "z", "z+", "w+", "s"),
+    uses_region=True,
+    find=find,
+    uses_analyses=True,
+    parameters=(
+        Parameter(
+            name="lambda",
+            default=_PUBLISHED_WEIGHT,
+            minimum=0.01,
+            maximum=100.0,
+            help="the price of the sparse part, times the root of the space's dimension: lower values leave "
+            "fewer directions, and a larger null space",
+            published="1/60 in 512 dimensions, which is 0.377 here",
+        ),
+        Parameter(
+            name="relaxation",
+            default=0,
+            minimum=0,
+            maximum=_LARGEST,
+            help="how many of the weakest directions of the rest's low-rank part may be moved along",
+            published="0",
+            whole=True,
+        ),
+        Parameter(
+            name="fuse_channels",
+            default=0,
+            minimum=0,
+            maximum=1,
+            help="1: analyse the mean of the colour channels, which is blind to hue",
+            published="1",
+            whole=True,
+        ),
+        Parameter(
+            name="max_iterations",
+            default=1000,
+            minimum=1,
+            maximum=10_000,
+            help="of the alternating directions; they mostly take a few hundred",
+            published="10,000",
+            whole=True,
+        ),
+    ),
+)
