@@ -100,7 +100,7 @@ class AttributeClassifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Features `(B, 128)`, for `frechet_distance` and `kernel_distance`."""
         if images.shape[2:] != (_SIDE, _SIDE):
-            images = F.interpolate(images, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
+            images = F.adaptive_avg_pool2d(images, _SIDE)
         return F.relu(self.hidden(self.stages(images).flatten(1)))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -166,36 +166,35 @@ class AttributeChanges:
     moved: Tensor
 
     @property
-    def target_changed(self) -> float:
-        """The share of edits that change any targeted attribute's value."""
+    def target_changed(self) -> Tensor:
+        """Whether an edit changes any targeted attribute's value, 1 or 0, `(n,)`; NaN where there is none, or
+        all are hidden. The mean of those that are numbers, `.nanmean()`, is the share of edits that do."""
         return self._of_targets(self.changed)
 
     @property
-    def target_moved(self) -> float:
-        """How much of the probability of the targeted attribute that moved most went over, on average."""
+    def target_moved(self) -> Tensor:
+        """How much of the probability of the targeted attribute that moved most went over, `(n,)`."""
         return self._of_targets(self.moved)
 
     @property
-    def others_changed(self) -> float:
-        """The share of other attributes that change their value, over all edits."""
+    def others_changed(self) -> Tensor:
+        """The share of the other attributes that change their value, `(n,)`."""
         return self._of_others(self.changed)
 
     @property
-    def others_moved(self) -> float:
-        """How much of the other attributes' probabilities went over, on average."""
+    def others_moved(self) -> Tensor:
+        """How much of the other attributes' probabilities went over, on average, `(n,)`."""
         return self._of_others(self.moved)
 
-    def _of_targets(self, values: Tensor) -> float:
-        """The mean over edits of the largest value; NaN without targets, or where all are hidden."""
-        if not self.targets:
-            return float("nan")
-        of_targets = values[:, [self.names.index(name) for name in self.targets]]
-        largest = of_targets.nan_to_num(nan=-1.0).amax(dim=1)
-        return float(largest[largest >= 0.0].mean())
+    def _of_targets(self, values: Tensor) -> Tensor:
+        columns = [self.names.index(name) for name in self.targets]
+        if not columns:
+            return values.new_full((len(values),), torch.nan)
+        largest = values[:, columns].nan_to_num(nan=-1.0).amax(dim=1)
+        return largest.masked_fill(largest < 0.0, torch.nan)
 
-    def _of_others(self, values: Tensor) -> float:
-        others = [index for index, name in enumerate(self.names) if name not in self.targets]
-        return float(values[:, others].nanmean())
+    def _of_others(self, values: Tensor) -> Tensor:
+        return values[:, [name not in self.targets for name in self.names]].nanmean(dim=1)
 
 
 def attribute_changes(
@@ -214,7 +213,7 @@ def attribute_changes(
         >>> classifier = AttributeClassifier.load("avatars")
         >>> face = torch.zeros(1, 3, 64, 64)
         >>> attribute_changes(classifier, face, face, "mouth").target_changed
-        0.0
+        tensor([0.])
     """
     if before.shape != after.shape or before.ndim != 4 or 0 in before.shape:
         raise ParameterError(
