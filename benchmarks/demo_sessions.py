@@ -115,13 +115,7 @@ class Session:
         Raises:
             Busy: the queue is full.
         """
-        body = {
-            "data": [None, *values] if event["inputs"] else [],
-            "fn_index": event["id"],
-            "session_hash": self.hash,
-            "trigger_id": event["targets"][0][0] if event["targets"] else None,
-        }
-        answer = self.http.post(f"{API}/queue/join{query}", json=body)
+        answer = self.http.post(f"{API}/queue/join{query}", json=self._body(event, values))
         if answer.status_code == 503:
             raise Busy(answer.text)
         answer.raise_for_status()
@@ -147,8 +141,20 @@ class Session:
                 return
 
     def take(self, event: dict[str, Any], *values: Any, query: str = "") -> list[dict[str, Any]]:
-        """A step from beginning to end."""
-        return list(self.updates(self.join(event, *values, query=query)))
+        """A step from beginning to end, also one that does not queue."""
+        if event["queue"]:
+            return list(self.updates(self.join(event, *values, query=query)))
+        answer = self.http.post(f"{API}/run/predict{query}", json=self._body(event, values))
+        answer.raise_for_status()
+        return [self._changed(event, answer.json()["data"])]
+
+    def _body(self, event: dict[str, Any], values: tuple[Any, ...]) -> dict[str, Any]:
+        return {
+            "data": [None, *values] if event["inputs"] else [],
+            "fn_index": event["id"],
+            "session_hash": self.hash,
+            "trigger_id": event["targets"][0][0] if event["targets"] else None,
+        }
 
     def close(self) -> None:
         """Leave."""

@@ -115,7 +115,7 @@ def _warm(studio: Studio) -> None:
     """Analyse the face that visitors see first."""
     face = studio.face(studio.names[0], FIRST_SEED, FIRST_TRUNCATION)
     for space in (studio.quick_space(face), None):
-        studio.analyse(face, space)
+        studio.analyse(face, space, prepared=True)
 
 
 def _has_mcp() -> bool:

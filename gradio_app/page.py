@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,20 @@ from typing import Any
 import gradio as gr
 
 from gradio_app import payloads
+from gradio_app.door import Door
 from gradio_app.endpoints import add_endpoints
 from gradio_app.sharing import add_sharing
 from gradio_app.studio import Studio
-from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION, LARGEST_JOINT, NUM_OTHERS, Steps, Visit, said
+from gradio_app.visit import (
+    FIRST_SEED,
+    FIRST_TRUNCATION,
+    LARGEST_JOINT,
+    NUM_OTHERS,
+    Steps,
+    Visit,
+    problem,
+    said,
+)
 from gradio_app.widgets import widget
 
 CSS = """
@@ -41,6 +51,7 @@ _NAMED_BY_THEIR_TEXT = """() => {
 _IDLE_SECONDS = 3600
 QUICK, FIND, LAYERS, JOINT, HUB = "quick", "find", "layers", "joint", "hub"
 _LANES = {QUICK: 4, FIND: 2, LAYERS: 1, JOINT: 1, HUB: 4}
+_AT_ONCE, _WAITING = 4, 16
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,10 @@ class Parts(dict[str, Any]):
     """The parts of the page by name, and how steps change them. Events are wired once all parts are there,
     since a step may change any of them."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._door = Door(inside=_AT_ONCE, waiting=_WAITING)
+
     def show(self, update: dict[str, Any]) -> dict[Any, Any]:
         """An update of the page, as Gradio wants it."""
         return {self[name]: _fit(name, value) for name, value in update.items()}
@@ -71,10 +86,16 @@ class Parts(dict[str, Any]):
         listen: Callable[..., Any],
         step: Callable[..., Iterator[dict[str, Any]]],
         *inputs: str,
+        changes: Sequence[str] = (),
         lane: str = QUICK,
         **options: Any,
     ) -> Any:
-        """Take a step on an event; `inputs` are the parts whose values it is given."""
+        """Take a step on an event.
+
+        Args:
+            inputs: the parts whose values the step is given.
+            changes: the parts that it may change; any for none. The fewer, the sooner they are shown.
+        """
 
         def handler(visit: Visit | None, *values: Any) -> Iterator[dict[Any, Any]]:
             is_new, visit = visit is None, visit or Visit()
@@ -89,11 +110,45 @@ class Parts(dict[str, Any]):
 
         return listen(
             handler,
-            inputs=[self["visit"], *(self[name] for name in inputs)],
-            outputs=list(self.values()),
+            inputs=self._of("visit", *inputs),
+            outputs=self._of("visit", *changes) if changes else list(self.values()),
             **self.options(lane),
             **options,
         )
+
+    def step_at_once(
+        self,
+        listen: Callable[..., Any],
+        step: Callable[..., Iterator[dict[str, Any]]],
+        *inputs: str,
+        changes: Sequence[str],
+    ) -> Any:
+        """Take a short step without queueing: that saves a way to the server and back. A few run at a time, a
+        few wait, and more are turned away."""
+
+        def handler(visit: Visit | None, *values: Any) -> dict[Any, Any]:
+            visit = visit or Visit()
+            update: dict[str, Any] = {}
+            with self._door.entered() as entered:
+                if entered:
+                    for each in step(visit, *values):
+                        update |= each
+                else:
+                    update = {"status": problem("many people are here at this moment: try that once more")}
+            return {self["visit"]: visit, **self.show(update)}
+
+        return listen(
+            handler,
+            inputs=self._of("visit", *inputs),
+            outputs=self._of("visit", *changes),
+            queue=False,
+            trigger_mode="always_last",
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    def _of(self, *names: str) -> list[Any]:
+        return [self[name] for name in names]
 
     @staticmethod
     def options(lane: str) -> dict[str, Any]:
@@ -283,12 +338,16 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint", lane=FIND))
     for event in (loaded, *drawn):
         parts.step(event.then, steps.analyse, lane=LAYERS)
-    parts.step(parts["picker"].release, steps.pick, "picker", **latest)
-    parts.step(parts["directions"].input, steps.slide, "directions", trigger_mode="always_last")
-    parts.step(parts["directions"].change, steps.others, "others_shown", trigger_mode="always_last")
-    parts.step(parts["others_shown"].input, steps.others, "others_shown", trigger_mode="always_last")
+    shown = ("status", "directions", "picker", "offer")
+    parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **latest)
+    parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
+    moved = (parts["directions"].release, parts["others_shown"].input)
+    for listen in moved:
+        parts.step(
+            listen, steps.others, "others_shown", changes=("others", "status"), trigger_mode="always_last"
+        )
     for listen in (parts["confine"].input, parts["feather"].release):
-        parts.step(listen, steps.confine, "confine", "feather", **latest)
+        parts.step(listen, steps.confine, "confine", "feather", changes=shown, **latest)
     parts.step(parts["offer"].click, steps.take_finer, lane=FIND)
     parts.step(generalize.click, steps.generalize, "joint", lane=JOINT)
     parts.step(parts["upload"].upload, steps.open_file, "upload")

@@ -162,7 +162,7 @@ def data_url(picture: Image.Image) -> str:
     if max(picture.size) <= _EXACT_SIDE:
         picture.save(buffer, "WEBP", lossless=True, method=0, quality=20)
     else:
-        picture.save(buffer, "WEBP", quality=92)
+        picture.save(buffer, "WEBP", quality=92, method=0)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ NUM_DIRECTIONS = 6
 SHOWN_DIRECTIONS = 12
 MAX_UPLOADED = 2
 _CELL_SIDE = 96
+_KEPT_PICTURE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Face:
     seed: int
     truncation: float
     _generator: weakref.ref[resefa.Generator]
+    _kept: list[Tensor] = field(default_factory=list)
 
     @property
     def generator(self) -> resefa.Generator:
@@ -47,8 +49,13 @@ class Face:
 
     @property
     def picture(self) -> Tensor:
-        """`(3, H, W)` in [-1, 1]."""
-        return self.generator.synthesize(self.latent)[0]
+        """`(3, H, W)` in [-1, 1]; small ones are drawn once."""
+        if self._kept:
+            return self._kept[0]
+        drawn = self.generator.synthesize(self.latent)[0]
+        if drawn.nbytes <= _KEPT_PICTURE_BYTES:
+            self._kept.append(drawn)
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -183,14 +190,22 @@ class Studio:
         return self._analyses.holds(face.generator, face.latent)
 
     def analyse(
-        self, face: Face, space: str | None = None, progress: Progress | None = None
+        self,
+        face: Face,
+        space: str | None = None,
+        *,
+        prepared: bool = False,
+        progress: Progress | None = None,
     ) -> resefa.Jacobian:
         """The Jacobian of a face, in the generator's default space for None.
 
         Args:
+            prepared: also compute what makes each of its regions cheap.
             progress: called with (done, total); the work stops if it raises.
         """
-        return self._analyses.analyse(face.generator, face.latent, space, progress=progress)
+        return self._analyses.analyse(
+            face.generator, face.latent, space, prepared=prepared, progress=progress
+        )
 
     @contextmanager
     def urgent(self) -> Iterator[None]:
@@ -226,7 +241,7 @@ class Studio:
         side = min(faces[0].generator.resolution, 256)
         region.mask(side, side)
         jacobians = [
-            self.analyse(face, space, _part(progress, i, len(faces))) for i, face in enumerate(faces)
+            self.analyse(face, space, progress=_part(progress, i, len(faces))) for i, face in enumerate(faces)
         ]
         directions = resefa.factorize(jacobians, region, count)
         return replace(

@@ -205,7 +205,7 @@ class Steps:
                     report(done, total)
                     self.studio.give_way()
 
-                return self.studio.analyse(face, progress=progress)
+                return self.studio.analyse(face, prepared=True, progress=progress)
 
             work = jobs.run(behind, lambda: visit.face is face)
             yield from progress(work, "Analysing every layer, for edits that stay in place", "background")
@@ -506,7 +506,7 @@ class Steps:
     def picture(self, visit: Visit) -> Image.Image:
         """The face as the sliders have it."""
         face = visit.needed_face
-        if visit.directions is None:
+        if visit.directions is None or not visit.strengths:
             return resefa.to_pil(face.picture)
         directions = self._prepared(visit)
         confine, feather = self._confinement(visit)

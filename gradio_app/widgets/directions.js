@@ -25,8 +25,8 @@ function row(item, index) {
   const tell = () => { output.textContent = (slider.value > 0 ? "+" : "") + Number(slider.value).toFixed(1); };
   tell();
   slider.addEventListener("input", () => { tell(); collect(); trigger("input"); });
-  slider.addEventListener("change", () => { collect(); trigger("change"); });
-  slider.addEventListener("dblclick", () => { slider.value = 0; tell(); collect(); trigger("input"); trigger("change"); });
+  slider.addEventListener("change", () => { collect(); trigger("release"); });
+  slider.addEventListener("dblclick", () => { slider.value = 0; tell(); collect(); trigger("input"); trigger("release"); });
   const name = make("input", { type: "text", value: item.name, maxLength: 80 });
   name.setAttribute("aria-label", "Name of direction " + index);
   name.addEventListener("input", collect);
@@ -52,7 +52,7 @@ element.querySelector(".reset").addEventListener("click", () => {
   }
   collect();
   trigger("input");
-  trigger("change");
+  trigger("release");
 });
 
 function update() {

@@ -135,6 +135,16 @@ class Stranger:
             ends += self._ends(session, pending)
         return ends
 
+    def direct(self, body: dict[str, Any]) -> int:
+        """Take a step without the queue; the answer's status. One that fails says nothing of why."""
+        self.count += 1
+        answer = self.http.post(f"{API}/run/predict", content=json.dumps(body).encode(), headers=JSON)
+        harmless(answer.text, json.dumps(body))
+        assert answer.status_code in (200, 400, 404, 422) or answer.json() == {"error": None}, answer.text[
+            :300
+        ]
+        return answer.status_code
+
     def _ends(self, session: str, pending: set[str]) -> list[dict[str, Any]]:
         ends = []
         while pending:
@@ -273,6 +283,29 @@ def test_events_with_anything_in_them(server: Server, page: Page, stranger: Stra
     stranger.events(visitor.hash, bodies[:half])
     stranger.events("nobody", bodies[half:])
     assert stranger.count > 200
+
+
+def test_steps_that_do_not_queue_with_anything_in_them(
+    server: Server, page: Page, stranger: Stranger
+) -> None:
+    rng = random.Random(SEED)
+    visitor = Session(server.url, page)
+    visitor.take(page.loaded(), query="?seed=5")
+    version = visitor.seen["directions"]["version"]
+    unqueued = [event for event in page.events if event["backend_fn"] and not event["queue"]]
+    assert page.event("directions", "input") in unqueued
+    answers = set()
+    for event in unqueued:
+        for _ in range(40):
+            value = rng.choice([junk, lambda r: near(r, version)])(rng)
+            body = {"fn_index": event["id"], "data": [junk(rng), value], "event_data": junk(rng)}
+            for session in (visitor.hash, "nobody"):
+                answers.add(stranger.direct({**body, "session_hash": session}))
+        for data in ([], [[]], None, "x", [None] * 9):
+            answers.add(stranger.direct({"fn_index": event["id"], "data": data, "session_hash": "nobody"}))
+    assert 200 in answers
+    shown = visitor.take(page.event("directions", "input"), {"version": version, "strengths": [2.0]})
+    assert shown[0]["picker"]["of"] == version
 
 
 def test_events_that_are_not_there(stranger: Stranger) -> None:
