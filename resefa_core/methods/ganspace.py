@@ -13,9 +13,11 @@ from ..generators.base import Generator
 from ..jacobian import Progress, analysis_mode, as_float32, wide
 from .base import ONE_VECTOR, Method, Parameter, Request, candidates, ranked, stage
 from .entry import entry_maps, unknown_layers
+from .memo import Memo
 
 _CHUNK = 1024
 _NEGLIGIBLE = 1e-12
+_known: Memo[Tensor] = Memo(8)
 
 
 def find(request: Request) -> Directions:
@@ -26,18 +28,23 @@ def find(request: Request) -> Directions:
             f"GANSpace's directions of this {generator.architecture} move layer 0, which layers "
             f"{str(list(request.layers))[:80]} leave out"
         )
-    with analysis_mode():
-        vectors = components(
-            as_float32(generator),
-            int(request.parameters["num_samples"]),
-            request.latents[0].label,
-            stage(request.progress, 0, 2),
-        )
+    count, label = int(request.parameters["num_samples"]), request.latents[0].label
+    vectors = _known.get(
+        (generator.fingerprint, count, None if label is None else int(label[0])),
+        lambda: _components(generator, count, label, stage(request.progress, 0, 2)),
+    )
     if request.space == "z+":
         whole = vectors.new_zeros(len(vectors), len(request.layers), generator.latent_dim)
         whole[:, 0] = vectors
         vectors = whole
     return ranked(request, vectors, stage(request.progress, 1, 2))
+
+
+def _components(
+    generator: Generator, num_samples: int, label: Tensor | None, progress: Progress | None
+) -> Tensor:
+    with analysis_mode():
+        return components(as_float32(generator), num_samples, label, progress)
 
 
 def components(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -12,12 +13,14 @@ from ..errors import ParameterError, RegionError
 from ..jacobian import Progress
 from ..spaces import vector_shape
 from .base import Method, Parameter, Request, formed, like, measured, stage
+from .memo import Memo
 from .robust_pca import robust_pca
 
 _LARGEST = 2048
 _PUBLISHED_WEIGHT = math.sqrt(512.0) / 60.0
 _NEGLIGIBLE = 1e-6
 _NO_RESPONSE = 1e-9
+_known: Memo[Tensor] = Memo(4)
 
 
 def find(request: Request) -> Directions:
@@ -32,10 +35,17 @@ def find(request: Request) -> Directions:
     weight = request.parameters["lambda"] / math.sqrt(size)
     iterations = int(request.parameters["max_iterations"])
     region, rest = (
-        robust_pca(gram, weight, iterations, stage(request.progress, part, 4))
+        _known.get(
+            (hashlib.sha256(gram.numpy().tobytes()).digest(), weight, iterations),
+            lambda gram=gram, part=part: (
+                robust_pca(  # type: ignore[misc]
+                    gram, weight, iterations, stage(request.progress, part, 4)
+                ).vectors
+            ),
+        )
         for part, gram in ((1, inside), (2, outside))
     )
-    vectors = projected(region.vectors, rest.vectors, int(request.parameters["relaxation"]))
+    vectors = projected(region, rest, int(request.parameters["relaxation"]))
     if len(vectors) == 0:
         raise RegionError(
             "LowRankGAN found no low-rank part of this region outside the rest's: raise lambda, or relaxation"
