@@ -35,13 +35,27 @@ from .errors import (
     ParameterError,
     ReSeFaError,
 )
+from .evaluation import tables
+from .evaluation.config import (
+    FID_FEATURES,
+    STUDY_SEEDS,
+    Study,
+    parse_seeds,
+    read_study,
+    shown_seeds,
+    study_of,
+)
+from .evaluation.equal_change import TARGET
+from .evaluation.pictures import study_sheet
+from .evaluation.study import evaluate
 from .factorization import check_options, factorize
 from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
+from .methods import METHODS
 from .regions import Region
 from .sheets import contact_sheet, save_png, strength_labels, to_pil
-from .tensorfile import read_header
+from .tensorfile import read_header, write_bytes
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -213,6 +227,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_npy(turn)
     turn.add_argument("--force", action="store_true", help="replace the output if it exists")
 
+    compare = _command(
+        commands,
+        "evaluate",
+        "compare methods: how local are their edits of a region, and what else do they change",
+        _evaluate,
+        "resefa evaluate --regions mouth eyes --methods resefa sefa --seeds 5000-5009 -o comparison",
+        "resefa evaluate -g mine.pkl --regions wheel=0.1,0.6,0.2,0.2 --spaces w w+ --samples 0 8 -o wheels",
+        "resefa evaluate study.json -o results",
+    )
+    _add_evaluate(compare)
+
     tell = _command(
         commands,
         "info",
@@ -322,6 +347,66 @@ def _add_directions(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "study",
+        nargs="?",
+        type=Path,
+        help="a JSON file that says what to measure; goes with --generator, --seeds and --device only",
+    )
+    parser.add_argument(
+        "-g", "--generator", help=f"a generator's file, or a bundled one: {', '.join(bundled_names())}"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
+    parser.add_argument(
+        "--seeds", type=_seeds, help=f"of the images that are edited (default: {shown_seeds(STUDY_SEEDS)})"
+    )
+    parser.add_argument(
+        "--regions",
+        nargs="+",
+        metavar="REGION",
+        help="presets, boxes or mask images as for factorize, or NAME=REGION",
+    )
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"default: all, {', '.join(METHODS)}")
+    parser.add_argument("--spaces", nargs="+", metavar="SPACE", help="default: each method's own")
+    parser.add_argument("--layers", nargs="+", help="layers to move, e.g. 4-7 coarse (default: all)")
+    parser.add_argument(
+        "--samples",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="0: directions found on the very image that is edited; n: found jointly on n others "
+        "(default: 0)",
+    )
+    parser.add_argument(
+        "--confine", nargs="+", type=float, help="0: everywhere, 1: in the region (default: 0)"
+    )
+    parser.add_argument("--truncation", type=float, help="1: as drawn, 0: the mean image (default: 0.7)")
+    parser.add_argument("--class", dest="label", help="the class, where the generator has classes")
+    parser.add_argument("-k", "--directions", type=int, help="directions measured of each (default: 4)")
+    parser.add_argument(
+        "--target", type=float, help=f"mean squared change inside to compare at (default: {TARGET})"
+    )
+    parser.add_argument("--sources", type=_seeds, help="seeds to find directions on, for --samples")
+    parser.add_argument("--sets", type=int, help="disjoint sets of sources to try (default: 2)")
+    parser.add_argument(
+        "--attributes", action="store_true", default=None, help="which attributes of a drawn face change"
+    )
+    parser.add_argument(
+        "--identity", dest="identity_model", metavar="FILE", help="a face recogniser (ONNX): same person?"
+    )
+    parser.add_argument("--fid", choices=FID_FEATURES[1:], help="FID and KID, in these features")
+    parser.add_argument("--sheet-seeds", type=int, help="seeds on the contact sheets (default: 2)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="for results.json, tables.md and sheets; a study that was stopped goes on from it",
+    )
+
+
 def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
     parser.add_argument("--force", action="store_true", help="replace files that exist")
@@ -329,16 +414,10 @@ def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _seeds(text: str) -> list[int]:
     """`7`, `0-15`, `1,4,9-12` as a list of whole numbers."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
-        if match is None:
-            raise argparse.ArgumentTypeError(f"{part!r} is not a whole number or a range like 0-15")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < first + 4096:
-            raise argparse.ArgumentTypeError(f"{part!r} is not an ascending range of at most 4096")
-        numbers.extend(range(first, last + 1))
-    return numbers
+    try:
+        return parse_seeds(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _numbers(text: str) -> list[float]:
@@ -617,6 +696,55 @@ def _face_for(options: argparse.Namespace, directions: Directions) -> tuple[Gene
     if note:
         print(_printable(f"resefa: {note}"), file=sys.stderr)
     return generator, _latent(options, generator)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    study = _study(options)
+    options.generator, options.label = study.generator, None
+    generator = _load(options)
+    with _progress("measuring") as report:
+        evaluation = evaluate(study, generator, options.output, progress=report)
+    text = tables.report(evaluation)
+    write_bytes(options.output / "tables.md", text.encode(), ReSeFaError, overwrite=True)
+    print(_printable(text))
+    for region in evaluation.areas:
+        picture = study_sheet(evaluation, region)
+        if picture is not None:
+            name = re.sub(r"\W+", "-", region).strip("-") or "region"
+            save_png(picture, options.output / f"sheet-{name}.png", overwrite=True)
+    print(f"wrote {options.output}")
+
+
+def _study(options: argparse.Namespace) -> Study:
+    """The study that a file or the flags describe."""
+    given = {key: value for key, value in vars(options).items() if value is not None}
+    for key in ("run", "device", "output"):
+        del given[key]
+    if options.study is not None:
+        changed = {key: given.pop(key) for key in ("generator", "seeds") if key in given}
+        del given["study"]
+        if given:
+            raise ParameterError(
+                f"--{next(iter(given)).replace('_', '-')} can't be combined with a study's file: "
+                "say it in the file"
+            )
+        if "seeds" in changed:
+            changed["seeds"] = tuple(changed["seeds"])
+        return replace(read_study(options.study), **changed)
+    if "regions" not in given:
+        raise ParameterError("say what to measure: --regions, or a study's file")
+    many = {name: given.pop(name) for name in ("spaces", "layers") if name in given}
+    each = {"space": many["spaces"]} if "spaces" in many else {}
+    each |= {"layers": many["layers"]} if "layers" in many else {}
+    given["rows"] = [{"method": method, **each} for method in given.pop("methods", METHODS)]
+    named = (re.fullmatch(r"(?:([^=]+)=)?(.+)", region) for region in given["regions"])
+    given["regions"] = {match[1] or match[2]: match[2] for match in named if match is not None}
+    transfer = {name: given.pop(name) for name in ("sources", "sets") if name in given}
+    if transfer:
+        given["transfer"] = transfer
+    if "label" in given:
+        given["class"] = given.pop("label")
+    return study_of(given)
 
 
 def _convert(options: argparse.Namespace) -> None:

@@ -47,8 +47,8 @@ def contact_sheet(
         cell: side of an image on the sheet, in pixels.
         title: above everything.
     """
-    title = _printable(title)
-    row_labels, column_labels = ([_printable(t) for t in texts] for texts in (row_labels, column_labels))
+    title = printable(title)
+    row_labels, column_labels = ([printable(t) for t in texts] for texts in (row_labels, column_labels))
     font = ImageFont.load_default(size=max(11, cell // 9))
     line = round(font.size * 1.25) if isinstance(font, ImageFont.FreeTypeFont) else 14
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -76,7 +76,7 @@ def contact_sheet(
     return sheet
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text in the letters that Pillow's own font has: accents are dropped, other signs become `?`."""
     plain = text.translate(_DASHES_AND_QUOTES)
     letters = (c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))

@@ -1,0 +1,150 @@
+"""Analyses that many rows share: one derivative of an image serves every space that follows from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from ..cache import JacobianCache
+from ..generators.base import Generator
+from ..jacobian import ANALYSIS_SIDE, DenseJacobian, Jacobian, Progress, analysis_mode, compute_jacobian
+from ..latents import Latent
+from ..spaces import vector_shape
+
+DENSE_BYTES = 1 << 30
+"""The largest Jacobian that is formed. Never a stopwatch, so that two runs agree."""
+
+_KEPT_BYTES = 4 << 30
+_LAYERED = ("s", "w+", "z+")
+_WIDEST_FIRST = (*_LAYERED, "w", "z")
+
+
+class Analyses:
+    """Jacobians of a generator's images, kept within a bound of bytes.
+
+    Where rows ask for several spaces, only the widest one is differentiated: a style is an affine function
+    of its layer's code, so that W+ follows from S by one matrix product for each layer, and W by summing the
+    layers; so do choices of layers.
+
+    Args:
+        spaces: what will be asked for.
+
+    Attributes:
+        seconds: how long each derivative took, by space.
+    """
+
+    def __init__(self, generator: Generator, spaces: Iterable[str]) -> None:
+        self.generator = generator
+        self.seconds: dict[str, list[float]] = {}
+        wanted = set(spaces)
+        every = generator.check_layers(None)
+        fitting = [s for s in _WIDEST_FIRST if s in wanted and self._dense_bytes(s, every) <= DENSE_BYTES]
+        self._base = fitting[0] if fitting else None
+        self._cache = JacobianCache(_KEPT_BYTES, self._made)
+
+    def prepare(self, latent: Latent, progress: Progress | None = None) -> None:
+        """Compute now what the latent's other analyses follow from.
+
+        Raises:
+            LatentError: the image does not respond to the latent at all.
+        """
+        if self._base is not None:
+            self(latent, self._base, None, progress)
+
+    def __call__(
+        self, latent: Latent, space: str, layers: Iterable[int] | None, progress: Progress | None = None
+    ) -> Jacobian:
+        """The analysis of a latent, from the cache, or from that of a wider space, or a new one.
+
+        Raises:
+            LatentError: the latent, the space or the layers do not fit the generator, or the image does not
+                respond to the latent at all.
+        """
+        chosen = self.generator.check_layers(layers)
+        dense = self._dense_bytes(space, chosen) <= DENSE_BYTES
+        return self._cache.analyse(
+            self.generator,
+            latent,
+            space,
+            chosen,
+            method="dense" if dense else "matrix-free",
+            progress=progress,
+        )
+
+    def _dense_bytes(self, space: str, layers: tuple[int, ...]) -> int:
+        size = vector_shape(self.generator, space, layers)
+        return 4 * torch.Size(size).numel() * 3 * min(self.generator.resolution, ANALYSIS_SIDE) ** 2
+
+    def _made(
+        self,
+        generator: Generator,
+        latent: Latent,
+        space: str,
+        layers: tuple[int, ...],
+        *,
+        method: str,
+        memory_budget: int,
+        progress: Progress | None,
+    ) -> Jacobian:
+        every = generator.check_layers(None)
+        base = self._base if self._base in _LAYERED else None
+        follows = (space, layers) != (base, every) and (space != "z" or not generator.has_mapping)
+        if base is not None and follows and self._cache.holds(generator, latent, base):
+            whole = self._cache.analyse(generator, latent, base, method="dense")
+            assert isinstance(whole, DenseJacobian)
+            return derived(generator, whole, space, layers)
+        started = time.perf_counter()
+        jacobian = compute_jacobian(
+            generator,
+            latent,
+            space,
+            layers,
+            method="dense" if method == "dense" else "matrix-free",
+            memory_budget=memory_budget,
+            progress=progress,
+        )
+        self.seconds.setdefault(space, []).append(time.perf_counter() - started)
+        return jacobian
+
+
+@analysis_mode()
+def derived(generator: Generator, whole: DenseJacobian, space: str, layers: tuple[int, ...]) -> DenseJacobian:
+    """The Jacobian in a space on some layers, from that in style channels, or in each layer's codes, on all.
+
+    Args:
+        whole: in `s`, `w+` or `z+`, on all layers.
+        space: the same, or one that is narrower.
+    """
+    sizes = (
+        list(generator.layer_sizes) if whole.space == "s" else [generator.latent_dim] * generator.num_layers
+    )
+
+    def through(rows: Tensor) -> Tensor:
+        """Rows `(d, n)` for entries of the wide space to those for entries of the narrow one."""
+        parts = rows.split(sizes)
+        chosen = [parts[layer] for layer in layers]
+        if whole.space == "s" and space != "s":
+            matrices = [generator.style_matrix(layer) for layer in layers]
+            chosen = [
+                part if matrix is None else matrix.to(part).T @ part
+                for matrix, part in zip(matrices, chosen, strict=True)
+            ]
+        return torch.cat(chosen) if space in _LAYERED else torch.stack(chosen).sum(dim=0)
+
+    shape = vector_shape(generator, space, layers)
+    narrow = DenseJacobian(
+        through(whole.matrix.flatten(1)).reshape(-1, *whole.matrix.shape[1:]),
+        space=space,
+        layers=layers,
+        shape=shape,
+        latent=whole.latent,
+        described=whole.described,
+        image_size=(whole.height, whole.width),
+        layer_sizes=generator.layer_sizes if space == "s" else (),
+    )
+    narrow._total = through(through(whole.gram()).T)
+    narrow.passes = narrow.dimension
+    return narrow

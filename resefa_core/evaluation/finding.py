@@ -1,0 +1,153 @@
+"""The directions of a study's rows: found once for all rows that differ in their edits alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..directions import Directions
+from ..errors import LatentError, ParameterError, RegionError
+from ..generators.base import Generator
+from ..jacobian import Jacobian
+from ..latents import Latent
+from ..methods import METHODS, check_method, find_directions
+from ..regions import Region
+from .analyses import Analyses
+from .config import Row
+from .results import Found
+from .variations import principal_angles
+
+_Key = tuple[str, str, tuple[int, ...], tuple[tuple[str, float], ...], str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Directions whose edits are to be measured.
+
+    Attributes:
+        row: its number.
+        drawn: what they were found for: the region's own name, or one of its variations.
+        sources: the seeds that they were found on; empty for the image that is edited.
+        found, angles: as in `Record`.
+        directions: None where there are none.
+    """
+
+    row: int
+    drawn: str
+    sources: tuple[int, ...]
+    found: Found
+    directions: Directions | None
+    angles: tuple[float, ...]
+
+
+def resolved(row: Row, generator: Generator) -> tuple[Row, tuple[int, ...], str]:
+    """A row with its space filled in, the layers it moves, and why it can't be measured, if so."""
+    layers: tuple[int, ...] = ()
+    spaces = METHODS[row.method].spaces_of(generator)
+    if row.space is None and spaces:
+        row = replace(row, space=spaces[0])
+    try:
+        check_method(row.method, generator, row.space, row.parameters)
+        layers = generator.check_layers(None) if row.layers is None else generator.choose_layers(row.layers)
+    except (LatentError, ParameterError) as error:
+        return row, layers, str(error)
+    if row.confine and not generator.can_confine:
+        return row, layers, f"this {generator.architecture} cannot confine an edit"
+    return row, layers, ""
+
+
+class Finder:
+    """Finds the directions of rows.
+
+    Args:
+        rows: resolved.
+        layers: those that each row moves.
+        num_directions: k, at least what is measured of any row.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        rows: Sequence[Row],
+        layers: Sequence[tuple[int, ...]],
+        num_directions: int,
+        analyses: Analyses,
+    ) -> None:
+        self.generator = generator
+        self.rows = rows
+        self.layers = layers
+        self.num_directions = num_directions
+        self.analyses = analyses
+
+    def entries(
+        self,
+        which: Sequence[int],
+        latents: Sequence[Latent],
+        region: str,
+        drawn: Mapping[str, Region],
+        sources: tuple[int, ...],
+    ) -> Iterator[Entry]:
+        """What rows find on latents, jointly, for a region and its variations.
+
+        Args:
+            which: the rows' numbers.
+            region: its name.
+            drawn: the region itself, by its name, and its variations.
+            sources: as in `Entry`.
+        """
+        known: dict[_Key, tuple[Directions | None, Found]] = {}
+        for name, area in drawn.items():
+            for row in which:
+                key = self._key(row, name)
+                if key not in known:
+                    known[key] = self._find(row, latents, area)
+        for row in which:
+            own, _ = known[self._key(row, region)]
+            for name in drawn:
+                directions, found = known[self._key(row, name)]
+                both = own is not None and directions is not None and name != region
+                angles = angles_between(own, directions) if both else ()  # type: ignore[arg-type]
+                yield Entry(row, name, sources, found, directions, angles)
+
+    def _key(self, row: int, drawn: str) -> _Key:
+        """What decides about directions."""
+        each = self.rows[row]
+        return each.method, str(each.space), self.layers[row], tuple(sorted(each.parameters.items())), drawn
+
+    def _find(self, row: int, latents: Sequence[Latent], region: Region) -> tuple[Directions | None, Found]:
+        each, layers = self.rows[row], self.layers[row]
+        waited, passes = 0.0, 0
+
+        def analysis(latent: Latent, space: str) -> Jacobian:
+            nonlocal waited, passes
+            began = time.perf_counter()
+            jacobian = self.analyses(latent, space, layers)
+            waited += time.perf_counter() - began
+            passes += jacobian.passes
+            return jacobian
+
+        started = time.perf_counter()
+        directions, problem = None, ""
+        try:
+            directions = find_directions(
+                self.generator,
+                latents,
+                region,
+                each.method,
+                num_directions=self.num_directions,
+                space=each.space,
+                layers=layers,
+                parameters=each.parameters,
+                jacobians=analysis,
+            )
+        except (RegionError, LatentError) as error:
+            problem = str(error)
+        seconds = time.perf_counter() - started - waited
+        return directions, Found(float(f"{seconds:.3g}"), passes, problem)
+
+
+def angles_between(own: Directions, other: Directions) -> tuple[float, ...]:
+    """The angle between the first directions, then the principal angles between all, in degrees."""
+    angles = (*principal_angles(own[:1], other[:1]), *principal_angles(own, other))
+    return tuple(round(float(angle), 3) for angle in angles)

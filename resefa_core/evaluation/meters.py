@@ -1,0 +1,65 @@
+"""What is measured of edits besides pixels: attributes, identity, and features for FID and KID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from .attributes import REGION_ATTRIBUTES, AttributeClassifier, Predictor, attribute_changes
+from .config import Study
+from .distances import Features, inception
+from .identity import Embedding, FaceRecogniser, identity_similarity
+from .results import Numbers, numbers
+
+_ATTRIBUTES = ("target_changed", "target_moved", "others_changed", "others_moved")
+
+
+@dataclass(frozen=True)
+class Meters:
+    """The networks that measure; None for what is not asked for."""
+
+    classifier: Predictor | None = None
+    embedding: Embedding | None = None
+    features: Features | None = None
+
+    def completed(self, study: Study) -> Meters:
+        """These, and those that a study asks for besides.
+
+        Raises:
+            EvaluationError: a model's file is damaged, or a package for it is missing.
+        """
+        classifier, embedding, features = self.classifier, self.embedding, self.features
+        if study.attributes and classifier is None:
+            classifier = AttributeClassifier.load()
+        if study.identity_model is not None and embedding is None:
+            embedding = FaceRecogniser(study.identity_model, crop=study.identity_crop)
+        if study.fid and features is None:
+            features = inception() if study.fid == "inception" else AttributeClassifier.load().features
+        return Meters(classifier, embedding, features)
+
+    @property
+    def names(self) -> list[str]:
+        """Which of them there are."""
+        return [name for name, meter in vars(self).items() if meter is not None]
+
+    def measures(self, before: Tensor, after: Tensor, region: str) -> dict[str, Numbers]:
+        """What each of n edits changes, by the measures of `Record`.
+
+        Args:
+            before, after: `(n, 3, H, W)` in [-1, 1].
+            region: its name, which tells the attributes that the edits were for.
+        """
+        found: dict[str, Numbers] = {}
+        if self.classifier is not None:
+            targets = [t for t in REGION_ATTRIBUTES.get(region, ()) if t in self.classifier.attributes]
+            changes = attribute_changes(self.classifier, before, after, *targets)
+            each = [
+                replace(changes, changed=changes.changed[row : row + 1], moved=changes.moved[row : row + 1])
+                for row in range(len(after))
+            ]
+            for name in _ATTRIBUTES:
+                found[name] = numbers([float(getattr(one, name)) for one in each])
+        if self.embedding is not None:
+            found["identity"] = numbers(identity_similarity(self.embedding, before, after))
+        return found

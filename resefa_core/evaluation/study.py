@@ -1,0 +1,422 @@
+"""Run a study: every row, for every region, on every seed, at equal change."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..checkpoints import load_generator
+from ..errors import EvaluationError, LatentError
+from ..generators.base import Generator
+from ..jacobian import Progress
+from ..latents import Latent
+from ..methods import METHODS
+from ..regions import Region
+from ..tensorfile import write_bytes
+from .analyses import Analyses
+from .attributes import Predictor
+from .config import Study, with_place
+from .distances import Features, features_of, frechet_distance, kernel_distance
+from .equal_change import Edits, edits_of, equal_change, images
+from .finding import Entry, Finder, resolved
+from .identity import Embedding
+from .meters import Meters
+from .results import SIGNS, Evaluation, Numbers, Record, numbers
+from .variations import varied
+
+RESULTS = "results.json"
+
+_DIRECTIONS, _PICTURES, _FEATURES = "directions", "pictures", "features"
+_BEFORE = "before"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def evaluate(
+    study: Study,
+    generator: Generator | None = None,
+    folder: str | PathLike[str] | None = None,
+    *,
+    classifier: Predictor | None = None,
+    embedding: Embedding | None = None,
+    features: Features | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure how local the edits of each row are, and what else they change.
+
+    For every seed, region and row, directions are found on the image itself, or were found on the study's
+    sources; each is followed backwards and forwards until the region has changed by the study's target (see
+    `equal_change`), and what changes outside is measured there. Rows that are not defined for the generator
+    are listed as unavailable.
+
+    Args:
+        generator: in place of the one that the study names.
+        folder: where results are kept, in `results.json`, after each seed: a study that was stopped goes on
+            from there. Also the directions that were found on sources, and the pictures for contact sheets.
+        classifier: of attributes, for other pictures than drawn faces.
+        embedding: a face recogniser, in place of the study's `identity_model`.
+        features: of images, for FID and KID.
+        progress: called with (steps done, steps); the study stops, and can go on later, if it raises.
+
+    Raises:
+        LatentError, RegionError: a class or region that the generator doesn't have.
+        EvaluationError: the folder holds a study with another set-up, or can't be written, or what is asked
+            for can't be measured here.
+
+    Example:
+        >>> study = Study(rows=(Row("resefa", "w"), Row("sefa")), regions={"mouth": "mouth"}, seeds=(5000,))
+        >>> evaluation = evaluate(study)
+        >>> len(evaluation.records)
+        2
+    """
+    generator = load_generator(study.generator) if generator is None else generator
+    meters = Meters(classifier, embedding, features).completed(study)
+    run = _Run(study, generator, meters, None if folder is None else Path(folder), progress)
+    return run.run()
+
+
+class _Run:
+    def __init__(
+        self,
+        study: Study,
+        generator: Generator,
+        meters: Meters,
+        folder: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        self.study, self.generator, self.meters, self.folder = study, generator, meters, folder
+        self.progress = progress
+        self.label = None if study.label is None else generator.find_class(study.label)
+        self.regions = {
+            name: with_place(f"regions: {name}", lambda each=each: self._region(each))  # type: ignore[misc]
+            for name, each in study.regions.items()
+        }
+        self.drawn = {
+            name: {name: region} | ({} if study.variations is None else varied(region, study.variations))
+            for name, region in self.regions.items()
+        }
+        rows, layers, reasons = zip(*(resolved(row, generator) for row in study.rows), strict=True)
+        side = generator.resolution
+        self.evaluation = Evaluation(
+            setup={},
+            rows=rows,
+            unavailable={index: reason for index, reason in enumerate(reasons) if reason},
+            regions=self.regions,
+            areas={name: float(region.mask(side, side).mean()) for name, region in self.regions.items()},
+            seeds=study.seeds,
+        )
+        self.evaluation.setup = self._setup()
+        available = [index for index, reason in enumerate(reasons) if not reason]
+        self.own = [index for index in available if not rows[index].samples]
+        self.joint = [index for index in available if rows[index].samples]
+        analysed = [rows[index] for index in available if METHODS[rows[index].method].uses_analyses]
+        analyses = Analyses(generator, {row.space for row in analysed})
+        most = max(study.directions, *(row.directions or 0 for row in rows))
+        self.finder = Finder(generator, rows, layers, most, analyses)
+        self.features: dict[int, Arrays] = {}
+        self.steps, self.steps_done = 0, 0
+
+    def _region(self, region: Region | str) -> Region:
+        read = Region.from_text(region, self.generator.name) if isinstance(region, str) else region
+        read.mask(self.generator.resolution, self.generator.resolution)
+        return read
+
+    def _setup(self) -> dict[str, Any]:
+        """What results must agree on to belong together: all but the seeds and what is shown."""
+        study = self.study
+        setup = {
+            "generator": self.generator.name,
+            "fingerprint": self.generator.fingerprint,
+            "rows": [asdict(replace(row, shown=True, label="")) for row in self.evaluation.rows],
+            "regions": {name: _told(region) for name, region in self.regions.items()},
+            "truncation": study.truncation,
+            "class": self.label,
+            "directions": study.directions,
+            "target": study.target,
+            "transfer": asdict(study.transfer) if any(row.samples for row in study.rows) else None,
+            "variations": None if study.variations is None else asdict(study.variations),
+            "measured": self.meters.names,
+        }
+        told: dict[str, Any] = json.loads(json.dumps(setup))
+        return told
+
+    def run(self) -> Evaluation:
+        self._take_up()
+        done = {record.seed for record in self.evaluation.records} | set(self.evaluation.skipped)
+        todo = [seed for seed in self.study.seeds if seed not in done or not self._has_arrays(seed)]
+        groups = sorted({group for row in self.joint for group in self.study.sets_of(self.study.rows[row])})
+        sources = sorted({seed for group in groups for seed in group}) if todo else []
+        self.steps = len(sources) + len(todo) * len(self.regions)
+        transferred = self._transferred(groups, sources) if todo else {}
+        for seed in todo:
+            self._redo(seed, transferred)
+            self._save()
+        self._compare_features()
+        self._save()
+        return self.evaluation
+
+    def _take_up(self) -> None:
+        """Go on from the folder's results, if it has any."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EvaluationError(f"{self.folder}: {error.strerror}") from error
+        file = self.folder / RESULTS
+        if file.exists():
+            known, setup = Evaluation.load(file), self.evaluation.setup
+            other = sorted(key for key in {*known.setup, *setup} if known.setup.get(key) != setup.get(key))
+            if other:
+                raise EvaluationError(
+                    f"{file} holds a study with another {', '.join(other)}: choose another folder"
+                )
+            self.evaluation.records, self.evaluation.skipped = known.records, known.skipped
+            self.finder.analyses.seconds = known.analysis_seconds
+
+    def _save(self) -> None:
+        seconds = self.finder.analyses.seconds
+        self.evaluation.analysis_seconds = {
+            space: [float(f"{s:.3g}") for s in each] for space, each in seconds.items()
+        }
+        if self.folder is not None:
+            self.evaluation.save(self.folder / RESULTS)
+
+    def _has_arrays(self, seed: int) -> bool:
+        """Read what a measured seed left beside its numbers; False if it isn't there."""
+        if self.folder is None or seed in self.evaluation.skipped:
+            return True
+        pictures = features = None
+        if self._is_shown(seed):
+            pictures = _load_arrays(self.folder / _PICTURES / f"{seed}.npz")
+            self.evaluation.pictures[seed] = pictures or {}
+        if self.meters.features is not None:
+            features = _load_arrays(self.folder / _FEATURES / f"{seed}.npz")
+            self.features[seed] = features or {}
+        needed = self._is_shown(seed), self.meters.features is not None
+        return (not needed[0] or pictures is not None) and (not needed[1] or features is not None)
+
+    def _is_shown(self, seed: int) -> bool:
+        return seed in self.study.seeds[: self.study.sheet_seeds]
+
+    def _step(self, count: int = 1) -> None:
+        self.steps_done += count
+        if self.progress is not None:
+            self.progress(self.steps_done, self.steps)
+
+    def _sample(self, seed: int) -> Latent:
+        return self.generator.sample(seed, self.study.truncation, self.label)
+
+    def _transferred(
+        self, groups: Sequence[tuple[int, ...]], sources: Sequence[int]
+    ) -> dict[str, list[Entry]]:
+        """What is found on the sources, by region."""
+        latents = {seed: self._sample(seed) for seed in sources}
+        for latent in latents.values():
+            self.finder.analyses.prepare(latent)
+            self._step()
+        entries: dict[str, list[Entry]] = {name: [] for name in self.regions}
+        for group in groups:
+            rows = [row for row in self.joint if group in self.study.sets_of(self.study.rows[row])]
+            for name, drawn in self.drawn.items():
+                jointly = [latents[seed] for seed in group]
+                entries[name] += self.finder.entries(rows, jointly, name, drawn, group)
+        if self.folder is not None:
+            self._keep_directions(self.folder / _DIRECTIONS, entries)
+        return entries
+
+    def _keep_directions(self, folder: Path, entries: dict[str, list[Entry]]) -> None:
+        """Write directions that hold for other images, as files to use elsewhere."""
+        for region, found in entries.items():
+            for entry in found:
+                if entry.directions is None or entry.drawn != region:
+                    continue
+                row = self.evaluation.rows[entry.row]
+                number = self.study.sets_of(row).index(entry.sources)
+                plain = re.sub(r"[^a-z0-9+.]+", "-", f"{row.title} {region}".lower()).strip("-")
+                folder.mkdir(exist_ok=True)
+                titled = replace(entry.directions, title=f"{region}: {row.title}"[:200])
+                titled.save(folder / f"{entry.row:02d}-{plain}-{number}.safetensors", overwrite=True)
+
+    def _redo(self, seed: int, transferred: dict[str, list[Entry]]) -> None:
+        """Measure a seed, whatever is there of it."""
+        self.evaluation.records = [each for each in self.evaluation.records if each.seed != seed]
+        latent = self._sample(seed)
+        try:
+            if self.own:
+                self.finder.analyses.prepare(latent)
+        except LatentError as error:
+            self.evaluation.skipped[seed] = str(error)
+            self._step(len(self.regions))
+            return
+        before = self.generator.synthesize(latent).clamp(-1.0, 1.0).cpu()
+        pictures: Arrays = {_BEFORE: _pixels(before)}
+        features: Arrays = {}
+        if self.meters.features is not None:
+            features[_BEFORE] = features_of(self.meters.features, [before]).numpy()
+        for name, drawn in self.drawn.items():
+            entries = [*self.finder.entries(self.own, [latent], name, drawn, ()), *transferred.get(name, ())]
+            for group in self._drawn_together(entries):
+                self._measure(seed, latent, before, name, group, pictures, features)
+            self.evaluation.records += [
+                self._unreached(seed, name, entry) for entry in entries if entry.directions is None
+            ]
+            self._step()
+        self._keep(seed, pictures, features)
+
+    def _keep(self, seed: int, pictures: Arrays, features: Arrays) -> None:
+        if self._is_shown(seed):
+            self.evaluation.pictures[seed] = pictures
+            if self.folder is not None:
+                _save_arrays(self.folder / _PICTURES / f"{seed}.npz", pictures)
+        if features:
+            self.features[seed] = features
+            if self.folder is not None:
+                _save_arrays(self.folder / _FEATURES / f"{seed}.npz", features)
+
+    def _drawn_together(self, entries: Sequence[Entry]) -> list[list[Entry]]:
+        """Entries with directions, those together whose edits are confined alike and to the same region."""
+        groups: dict[tuple[float, float, str], list[Entry]] = {}
+        for entry in entries:
+            row = self.evaluation.rows[entry.row]
+            key = (row.confine, row.feather, entry.drawn) if row.confine else (0.0, 0.0, "")
+            if entry.directions is not None:
+                groups.setdefault(key, []).append(entry)
+        return list(groups.values())
+
+    def _count(self, entry: Entry) -> int:
+        """How many directions of an entry are measured."""
+        most = self.evaluation.rows[entry.row].directions or self.study.directions
+        return most if entry.directions is None else min(most, len(entry.directions))
+
+    def _measure(
+        self,
+        seed: int,
+        latent: Latent,
+        before: Tensor,
+        region: str,
+        entries: Sequence[Entry],
+        pictures: Arrays,
+        features: Arrays,
+    ) -> None:
+        """Add a record for each entry, and what sheets and comparisons need of their first directions."""
+        row = self.evaluation.rows[entries[0].row]
+        edits = _joined(
+            [
+                edits_of(latent, each.directions[: self._count(each)], row.confine, row.feather)
+                for each in entries
+                if each.directions is not None
+            ]
+        )
+        change = equal_change(self.generator, edits, self.regions[region], self.study.target)
+        measures: dict[str, Numbers] = {
+            name: numbers(getattr(change, name)) for name in ("distance", "inside", "outside", "most")
+        }
+        after = before.repeat(len(edits), 1, 1, 1)
+        reached = change.reached.nonzero()[:, 0]
+        if len(reached) and (self.meters.names or self._is_shown(seed)):
+            after[reached] = images(self.generator, edits, change.distance[reached].float(), reached)
+            found = self.meters.measures(before.expand(len(reached), -1, -1, -1), after[reached], region)
+            for name, values in found.items():
+                measures[name] = [None] * len(edits)
+                for edit, value in zip(reached.tolist(), values, strict=True):
+                    measures[name][edit] = value
+        start = 0
+        for entry in entries:
+            stop = start + SIGNS * self._count(entry)
+            own = {name: values[start:stop] for name, values in measures.items()}
+            self.evaluation.records.append(self._record(seed, region, entry, own))
+            first = slice(start, start + SIGNS)
+            if entry.drawn == region:
+                key = f"{entry.row}|{region}"
+                pictures.setdefault(key, _pixels(after[first]))
+                if self.meters.features is not None and bool(change.reached[first].any()):
+                    seen = after[first][change.reached[first]]
+                    added = features_of(self.meters.features, [seen]).numpy()
+                    features[key] = np.concatenate([features[key], added]) if key in features else added
+            start = stop
+
+    def _record(self, seed: int, region: str, entry: Entry, measures: dict[str, Numbers]) -> Record:
+        return Record(
+            seed, region, entry.drawn, entry.row, entry.sources, entry.found, measures, entry.angles
+        )
+
+    def _unreached(self, seed: int, region: str, entry: Entry) -> Record:
+        """The record of an entry without directions: none of its edits gets anywhere."""
+        nothing: Numbers = [None] * (SIGNS * self._count(entry))
+        names = ("distance", "inside", "outside", "most")
+        return self._record(seed, region, entry, {name: list(nothing) for name in names})
+
+    def _compare_features(self) -> None:
+        """FID and KID of the images that each row's first direction edits, against those before."""
+        parts = [self.features[seed] for seed in self.study.seeds if self.features.get(seed)]
+        for key in sorted({key for part in parts for key in part} - {_BEFORE}):
+            before = torch.from_numpy(np.concatenate([part[_BEFORE] for part in parts]))
+            after = torch.from_numpy(np.concatenate([part[key] for part in parts if key in part]))
+            if min(len(before), len(after)) > 1:
+                self.evaluation.distances[key] = {
+                    "fid": frechet_distance(before, after),
+                    "kid": kernel_distance(before, after).mean,
+                }
+
+
+def _joined(parts: Sequence[Edits]) -> Edits:
+    """Edits of one latent along the directions of all parts, which are confined alike."""
+    first = parts[0]
+
+    def together(name: str) -> Tensor | None:
+        tensors = [getattr(part, name) for part in parts]
+        known = next((tensor for tensor in tensors if tensor is not None), None)
+        if known is None:
+            return None
+        return torch.cat(
+            [
+                known.new_zeros(part.shape[1], *known.shape[1:]) if tensor is None else tensor
+                for part, tensor in zip(parts, tensors, strict=True)
+            ]
+        )
+
+    return replace(first, codes=together("codes"), styles=together("styles"), noise=together("noise"))
+
+
+def _told(region: Region) -> object:
+    """A region as text or numbers that tell it from others."""
+    told = region.to_json()
+    if "mask" in told:
+        return hashlib.sha256(region.mask(256, 256, check=False).numpy().tobytes()).hexdigest()
+    return told
+
+
+def _pixels(pictures: Tensor) -> NDArray[np.uint8]:
+    """Images `(n, 3, H, W)` in [-1, 1] as `(n, H, W, 3)`."""
+    shown = ((pictures + 1.0) * 127.5).round().to(torch.uint8)
+    array: NDArray[np.uint8] = shown.permute(0, 2, 3, 1).numpy()
+    return array
+
+
+def _save_arrays(file: Path, arrays: Arrays) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    file.parent.mkdir(exist_ok=True)
+    write_bytes(file, buffer.getvalue(), EvaluationError, overwrite=True)
+
+
+def _load_arrays(file: Path) -> Arrays | None:
+    """What `_save_arrays` wrote; None if it isn't there, or isn't whole."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None

@@ -1,0 +1,264 @@
+"""A study's results as tables in Markdown."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .config import shown_seeds
+from .results import Evaluation, Numbers, Record
+
+_NOTHING = "–"
+
+
+class Summary(NamedTuple):
+    """Of edits: the median, tenth and ninetieth percentile of those that reach the target, the share that
+    does not, and how many were tried. NaN where none reaches it."""
+
+    median: float
+    tenth: float
+    ninetieth: float
+    unreachable: float
+    edits: int
+
+
+def summary(values: Numbers) -> Summary:
+    """Summarize edits' numbers, None where they are unreachable.
+
+    Example:
+        >>> summary([1.0, 2.0, 3.0, None])
+        Summary(median=2.0, tenth=1.2, ninetieth=2.8, unreachable=0.25, edits=4)
+    """
+    reached = [value for value in values if value is not None]
+    if not reached:
+        return Summary(float("nan"), float("nan"), float("nan"), float(bool(values)), len(values))
+    tenth, median, ninetieth = (float(value) for value in np.percentile(reached, [10, 50, 90]))
+    return Summary(median, tenth, ninetieth, 1.0 - len(reached) / len(values), len(values))
+
+
+def report(evaluation: Evaluation) -> str:
+    """All tables of a study, with what was measured and what could not be."""
+    parts = [preface(evaluation)]
+    for region in evaluation.areas:
+        parts.append(f"## {_escaped(region)}\n\n{ratio_table(evaluation, region)}")
+        if evaluation.setup.get("variations"):
+            parts.append(f"### Drawn otherwise\n\n{variation_table(evaluation, region)}")
+    parts += [part for part in (unavailable_list(evaluation), skipped_list(evaluation)) if part]
+    return "\n\n".join(parts) + "\n"
+
+
+def preface(evaluation: Evaluation) -> str:
+    """What was measured, in a paragraph."""
+    setup = evaluation.setup
+    target = setup["target"]
+    seconds = ", ".join(
+        f"{statistics.median(each):.2g} s in {space}" for space, each in evaluation.analysis_seconds.items()
+    )
+    return (
+        f"Generator `{setup['generator']}` ({setup['fingerprint'][:12]}), seeds "
+        f"{shown_seeds(evaluation.seeds)}, truncation {setup['truncation']:g}. Each direction is followed "
+        f"backwards and forwards until the region has changed by {target:g} (mean squared, on [−1, 1]); "
+        "the ratio is that change over the mean squared change outside. Medians, with the tenth and "
+        "ninetieth percentile in brackets; an edit that does not get there is unreachable and enters no "
+        "median. "
+        "Passes are forward-mode products for an image's analysis; seconds are for finding directions, the "
+        f"analysis aside{f' (which took {seconds})' if seconds else ''}."
+    )
+
+
+def ratio_table(evaluation: Evaluation, region: str, rows: Sequence[int] | None = None) -> str:
+    """How local each row's edits are in a region, and what else was measured of them.
+
+    Args:
+        rows: their numbers; all that could be measured for None.
+    """
+    chosen = [row for row in range(len(evaluation.rows)) if row not in evaluation.unavailable]
+    chosen = chosen if rows is None else [row for row in rows if row in chosen]
+    records = {row: list(evaluation.select(row, region, region)) for row in chosen}
+    every = [record for each in records.values() for record in each]
+    most = int(evaluation.setup["directions"])
+    names = {name for record in every for name in record.measures}
+    heads = ["", "ratio, first direction", f"ratio, first {most} pooled", "change inside", "unreachable"]
+    if most == 1:
+        heads.remove("ratio, first 1 pooled")
+    if "others_changed" in names:
+        heads += ["target attribute changes", "others change"]
+    if "identity" in names:
+        heads.append("same person")
+    if evaluation.distances:
+        heads += ["FID", "KID"]
+    heads += ["passes", "seconds"]
+    lines = []
+    for row, own in records.items():
+        first = summary(evaluation.values("ratio", own, 1))
+        cells = [_escaped(evaluation.rows[row].title), spread(first)]
+        if most > 1:
+            pooled = evaluation.rows[row].directions in (None, most)
+            cells.append(spread(summary(evaluation.values("ratio", own))) if pooled else _NOTHING)
+        cells.append(_percent(summary(evaluation.values("fraction", own, 1)).median))
+        cells.append(_percent(first.unreachable))
+        if "others_changed" in names:
+            cells += [_mean_percent(evaluation.values(f"{n}_changed", own, 1)) for n in ("target", "others")]
+        if "identity" in names:
+            cells.append(_fixed(summary(evaluation.values("identity", own, 1)).median))
+        if evaluation.distances:
+            distances = evaluation.distances.get(f"{row}|{region}", {})
+            cells += [_fixed(distances.get(name, float("nan"))) for name in ("fid", "kid")]
+        cells += [_whole(own), _seconds(own)]
+        lines.append(cells)
+    return table(heads, lines)
+
+
+def variation_table(evaluation: Evaluation, region: str) -> str:
+    """How the directions for a region drawn otherwise differ from its own, and how local they are in it."""
+    heads = ["", "drawn", "angle, first", f"angle, first {evaluation.setup['directions']}", "ratio", "kept"]
+    lines = []
+    for row in range(len(evaluation.rows)):
+        if row in evaluation.unavailable:
+            continue
+        for kind, change in variation_changes(evaluation, row, region).items():
+            lines.append(
+                [
+                    _escaped(evaluation.rows[row].title),
+                    kind,
+                    _degrees(change.first_angles),
+                    _degrees(change.mean_angles),
+                    spread(summary(change.ratios)),
+                    _percent(summary(list(change.kept)).median),
+                ]
+            )
+    return table(heads, lines)
+
+
+class VariationChange(NamedTuple):
+    """What drawing a region otherwise in one way does to a row, over seeds and drawings.
+
+    Attributes:
+        first_angles: between the first directions, in degrees.
+        mean_angles: the mean of the principal angles between all directions.
+        ratios: of the first direction's edits, in the region itself.
+        kept: each image's median ratio, as a share of what the region's own direction has there.
+    """
+
+    first_angles: list[float]
+    mean_angles: list[float]
+    ratios: Numbers
+    kept: list[float]
+
+
+def variation_changes(evaluation: Evaluation, row: int, region: str) -> dict[str, VariationChange]:
+    """By kind of variation, in the order of drawing; the region itself as `as it is`."""
+    own = {(each.seed, each.sources): each for each in evaluation.select(row, region, region)}
+    changes = {"as it is": VariationChange([], [], evaluation.values("ratio", own.values(), 1), [])}
+    for record in evaluation.select(row, region):
+        if record.drawn == region:
+            continue
+        change = changes.setdefault(kind_of(record.drawn), VariationChange([], [], [], []))
+        if record.angles:
+            change.first_angles.append(record.angles[0])
+            change.mean_angles.append(statistics.fmean(record.angles[1:]))
+        change.ratios.extend(evaluation.values("ratio", [record], 1))
+        before = _median(evaluation, own.get((record.seed, record.sources)))
+        after = _median(evaluation, record)
+        if before is not None and after is not None:
+            change.kept.append(after / before)
+    return changes
+
+
+def kind_of(drawn: str) -> str:
+    """What variations that differ by chance or side alone have in common.
+
+    Example:
+        >>> kind_of("shifted 25 % left"), kind_of("scribble 3"), kind_of("grown 10 %")
+        ('shifted 25 %', 'scribbles', 'grown 10 %')
+    """
+    return "scribbles" if drawn.startswith("scribble ") else re.sub(r" % [a-z]+$", " %", drawn)
+
+
+def unavailable_list(evaluation: Evaluation) -> str:
+    """The rows that are not defined for the generator, with reasons."""
+    lines = [
+        f"- {_escaped(evaluation.rows[row].title)}: {_escaped(reason)}"
+        for row, reason in evaluation.unavailable.items()
+    ]
+    return "\n".join(["Not available here:", "", *lines]) if lines else ""
+
+
+def skipped_list(evaluation: Evaluation) -> str:
+    """The seeds that were left out, and the rows that found no directions somewhere."""
+    lines = [f"- seed {seed}: {_escaped(reason)}" for seed, reason in evaluation.skipped.items()]
+    problems: dict[tuple[int, str], int] = {}
+    for record in evaluation.select():
+        if record.found.problem:
+            key = record.row, record.found.problem
+            problems[key] = problems.get(key, 0) + 1
+    lines += [
+        f"- {_escaped(evaluation.rows[row].title)}, {count} times: {_escaped(problem)}"
+        for (row, problem), count in problems.items()
+    ]
+    return "\n".join(["Left out, or counted as unreachable:", "", *lines]) if lines else ""
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, numbers to the right."""
+    rule = "|---|" + "---:|" * (len(heads) - 1)
+    return "\n".join([f"| {' | '.join(heads)} |", rule, *(f"| {' | '.join(cells)} |" for cells in lines)])
+
+
+def spread(of: Summary) -> str:
+    """`215 (97–480)`: the median, the tenth and ninetieth percentile."""
+    return (
+        _NOTHING
+        if of.median != of.median
+        else f"{amount(of.median)} ({amount(of.tenth)}–{amount(of.ninetieth)})"
+    )
+
+
+def amount(value: float) -> str:
+    """A ratio in as many digits as it is worth."""
+    if value >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _median(evaluation: Evaluation, record: Record | None) -> float | None:
+    """The median ratio of the first direction's edits."""
+    if record is None:
+        return None
+    reached = [value for value in evaluation.values("ratio", [record], 1) if value is not None]
+    return statistics.median(reached) if reached else None
+
+
+def _mean_percent(values: Numbers) -> str:
+    known = [value for value in values if value is not None]
+    return _percent(statistics.fmean(known)) if known else _NOTHING
+
+
+def _percent(share: float) -> str:
+    if share != share:
+        return _NOTHING
+    return f"{100 * share:.0f} %" if share == 0 or share >= 0.1 else f"{100 * share:.1f} %"
+
+
+def _fixed(value: float) -> str:
+    return _NOTHING if value != value else f"{value:.3g}"
+
+
+def _degrees(angles: Sequence[float]) -> str:
+    return f"{statistics.median(angles):.0f}°" if angles else _NOTHING
+
+
+def _whole(records: Sequence[Record]) -> str:
+    return f"{statistics.median(record.found.passes for record in records):,.0f}" if records else _NOTHING
+
+
+def _seconds(records: Sequence[Record]) -> str:
+    return f"{statistics.median(record.found.seconds for record in records):.2f}" if records else _NOTHING
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([|`*_<>\[\]\\])", r"\\\1", text)
