@@ -14,6 +14,7 @@ from .editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .errors import (
     CheckpointError,
     DirectionFileError,
+    EvaluationError,
     JacobianError,
     LatentError,
     ParameterError,
@@ -48,6 +49,7 @@ __all__ = [
     "CheckpointError",
     "DirectionFileError",
     "Directions",
+    "EvaluationError",
     "Generator",
     "Jacobian",
     "JacobianCache",

@@ -1,6 +1,6 @@
 """Train the classifier of the drawn faces' attributes, whose features the evaluation measures in.
 
-    python training/classifier.py DATA_DIR HELD_OUT_DIR OUTPUT.safetensors [--epochs 8]
+    python training/classifier.py DATA_DIR HELD_OUT_DIR OUTPUT.safetensors [--epochs 5]
 
 Both folders hold `faces.npy` and `labels.json` of `draw_faces.mjs`. The share of held-out faces of which each
 attribute is told, by the weights as they are stored, is printed and kept in the file.
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("held_out", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()

@@ -274,9 +274,12 @@ def read_labels(
     data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     values: dict[str, list[str]] = data["values"]
     labels: Labels = {name: np.array(indices) for name, indices in data["labels"].items()}
+    uncovered = [top for top in values["top"] if top != "hijab"]
     seen_with = {
-        "hatColor": ("top", [*_HATS, "froBand"]),
+        "hatColor": ("top", list(_HATS)),
         "hairColor": ("top", [top for top in values["top"] if top not in _HATS]),
+        "clothing": ("top", uncovered),
+        "clothesColor": ("top", uncovered),
         "accessoriesColor": ("accessories", [kind for kind in values["accessories"] if kind != "none"]),
         "eyes": ("accessories", ["none"]),
     }

@@ -28,9 +28,9 @@ Layout = Literal["nchw", "nhwc"]
 Box = tuple[float, float, float, float]
 
 WHERE_FROM = (
-    "w600k_r50.onnx in buffalo_l.zip at https://github.com/deepinsight/insightface/releases (for "
-    "non-commercial research only), or arcfaceresnet100 at https://github.com/onnx/models (mind the terms of "
-    "the photographs it was trained on)"
+    "w600k_r50.onnx in buffalo_l.zip at https://github.com/deepinsight/insightface/releases (ArcFace, for "
+    "non-commercial research only), or face_recognition_sface_2021dec.onnx at "
+    "https://huggingface.co/opencv/face_recognition_sface (SFace, Apache-2.0)"
 )
 """Where users find recognisers."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -93,7 +93,8 @@ class FaceRecogniser:
     """A face recogniser in an ONNX file, run by onnxruntime: images to embeddings `(B, d)`.
 
     What the file says of its input is read: size, layout, type, batch size, and whether the model begins by
-    subtracting and scaling, as the ONNX model zoo's does. The rest is for the caller to know.
+    subtracting and scaling, as some do. The rest is for the caller to know: ArcFace and SFace take RGB, and
+    expect an aligned face.
 
     Args:
         path: the file, at most 1 GB, with its weights inside.

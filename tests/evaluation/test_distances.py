@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core.errors import EvaluationError
+from resefa_core import EvaluationError
 from resefa_core.evaluation.attributes import AttributeClassifier
 from resefa_core.evaluation.distances import (
     features_of,

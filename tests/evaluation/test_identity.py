@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core.errors import EvaluationError
+from resefa_core import EvaluationError
 from resefa_core.evaluation.identity import (
     FFHQ_CROP,
     FaceRecogniser,
