@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from itertools import islice, product
 from os import PathLike
 from pathlib import Path
@@ -46,7 +46,7 @@ class Row:
         confine, feather: of the edits, as in `move`.
         parameters: the method's, by name; its defaults for the others.
         directions: how many are measured; as many as the study says for None.
-        label: for people; made of the rest if empty.
+        label: for people, in place of the method's name.
         shown: whether the contact sheet shows it.
     """
 
@@ -63,10 +63,8 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The label, or what sets the row apart in few words."""
-        if self.label:
-            return self.label
-        parts = [METHODS[self.method].title, (self.space or "").upper()]
+        """What sets the row apart, in few words."""
+        parts = [self.label or METHODS[self.method].title, (self.space or "").upper()]
         parts.append("" if self.layers is None else f"layers {self.layers}")
         parts += [f"{name} {value:g}" for name, value in self.parameters.items()]
         if self.confine:
@@ -372,10 +370,7 @@ def _row(value: object, common: Mapping[str, Any]) -> list[Row]:
         if name in given.values:
             read[name] = given.take(name, reader)
     given.finish()
-    rows = list(islice(expanded(read), _MAX_ROWS + 1))
-    if len(rows) > 1 and read.get("label"):
-        rows = [replace(row, label=f"{row.label}: {replace(row, label='').title}") for row in rows]
-    return rows
+    return list(islice(expanded(read), _MAX_ROWS + 1))
 
 
 def _parameters(value: object) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def summary(values: Numbers) -> Summary:
 def report(evaluation: Evaluation) -> str:
     """All tables of a study, with what was measured and what could not be."""
     parts = [preface(evaluation)]
+    if len(evaluation.areas) > 1:
+        parts.append(f"## All regions: the first direction's ratio\n\n{overview(evaluation)}")
     for region in evaluation.areas:
         parts.append(f"## {_escaped(region)}\n\n{ratio_table(evaluation, region)}")
         if evaluation.setup.get("variations"):
@@ -70,15 +72,41 @@ def preface(evaluation: Evaluation) -> str:
     )
 
 
+def overview(evaluation: Evaluation, rows: Sequence[int] | None = None, costs: bool = True) -> str:
+    """The first direction's ratio of each row in each region.
+
+    Args:
+        rows: their numbers; all that could be measured for None.
+        costs: whether to tell what is unreachable in all regions, and what rows cost.
+    """
+    heads = ["", *map(_escaped, evaluation.areas), *(["unreachable", "passes", "seconds"] if costs else [])]
+    lines = []
+    for row in measured_rows(evaluation, rows):
+        every = [each for region in evaluation.areas for each in evaluation.select(row, region, region)]
+        cells = [
+            spread(summary(evaluation.values("ratio", [each for each in every if each.region == region], 1)))
+            for region in evaluation.areas
+        ]
+        if costs:
+            unreachable = summary(evaluation.values("ratio", every, 1)).unreachable
+            cells += [_percent(unreachable), _whole(every), _seconds(every)]
+        lines.append([_escaped(evaluation.rows[row].title), *cells])
+    return table(heads, lines)
+
+
+def measured_rows(evaluation: Evaluation, rows: Sequence[int] | None = None) -> list[int]:
+    """Those of some rows, or of all, that could be measured."""
+    chosen = range(len(evaluation.rows)) if rows is None else rows
+    return [row for row in chosen if row not in evaluation.unavailable]
+
+
 def ratio_table(evaluation: Evaluation, region: str, rows: Sequence[int] | None = None) -> str:
     """How local each row's edits are in a region, and what else was measured of them.
 
     Args:
         rows: their numbers; all that could be measured for None.
     """
-    chosen = [row for row in range(len(evaluation.rows)) if row not in evaluation.unavailable]
-    chosen = chosen if rows is None else [row for row in rows if row in chosen]
-    records = {row: list(evaluation.select(row, region, region)) for row in chosen}
+    records = {row: list(evaluation.select(row, region, region)) for row in measured_rows(evaluation, rows)}
     every = [record for each in records.values() for record in each]
     most = int(evaluation.setup["directions"])
     names = {name for record in every for name in record.measures}
@@ -117,9 +145,7 @@ def variation_table(evaluation: Evaluation, region: str) -> str:
     """How the directions for a region drawn otherwise differ from its own, and how local they are in it."""
     heads = ["", "drawn", "angle, first", f"angle, first {evaluation.setup['directions']}", "ratio", "kept"]
     lines = []
-    for row in range(len(evaluation.rows)):
-        if row in evaluation.unavailable:
-            continue
+    for row in measured_rows(evaluation):
         for kind, change in variation_changes(evaluation, row, region).items():
             lines.append(
                 [

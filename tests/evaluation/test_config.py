@@ -68,7 +68,10 @@ def test_lists_in_rows_stand_for_all_combinations() -> None:
     assert middle[:3] == [("w", 0.0, 1e-3), ("w", 0.0, 1e-2), ("w", 1.0, 1e-3)]
     assert len(set(middle)) == 8
     assert rows[10:] == (Row("lowrankgan", samples=8, confine=0.5, label="theirs", shown=False),)
-    assert [row.title for row in rows[9:]] == ["ReSeFa, W+, regularization 0.01, confined", "theirs"]
+    assert [row.title for row in rows[9:]] == [
+        "ReSeFa, W+, regularization 0.01, confined",
+        "theirs, confined 0.5, from 8 others",
+    ]
 
 
 def test_what_is_not_said_has_defaults() -> None:

@@ -68,7 +68,7 @@ def test_the_table_shows_each_row_over_seeds_and_signs() -> None:
     )
     # of the whole change inside is r / (r + 9) where a tenth of the image is inside
     assert lines[2] == "| ReSeFa, W+ | 25 (13–37) | 10 (1.6–34) | 73 % | 0 % | 1,280 | 0.25 |"
-    assert lines[3] == "| a \\| b | 5.0 (5.0–5.0) | – | 36 % | 25 % | 1,280 | 0.25 |"
+    assert lines[3] == "| a \\| b, W | 5.0 (5.0–5.0) | – | 36 % | 25 % | 1,280 | 0.25 |"
     assert len(lines) == 4
 
 
