@@ -34,23 +34,20 @@ def find(request: Request) -> Directions:
     inside, outside = _grams(request, stage(request.progress, 0, 4))
     weight = request.parameters["lambda"] / math.sqrt(size)
     iterations = int(request.parameters["max_iterations"])
-    region, rest = (
-        _known.get(
-            (hashlib.sha256(gram.numpy().tobytes()).digest(), weight, iterations),
-            lambda gram=gram, part=part: (
-                robust_pca(  # type: ignore[misc]
-                    gram, weight, iterations, stage(request.progress, part, 4)
-                ).vectors
-            ),
-        )
-        for part, gram in ((1, inside), (2, outside))
-    )
+    region = _principal(inside, weight, iterations, stage(request.progress, 1, 4))
+    rest = _principal(outside, weight, iterations, stage(request.progress, 2, 4))
     vectors = projected(region, rest, int(request.parameters["relaxation"]))
     if len(vectors) == 0:
         raise RegionError(
             "LowRankGAN found no low-rank part of this region outside the rest's: raise lambda, or relaxation"
         )
     return measured(request, vectors[: request.num_directions], stage(request.progress, 3, 4))
+
+
+def _principal(gram: Tensor, weight: float, iterations: int, progress: Progress | None) -> Tensor:
+    """The vectors of a matrix's low-rank part, `(d, r)`."""
+    key = (hashlib.sha256(gram.numpy().tobytes()).digest(), weight, iterations)
+    return _known.get(key, lambda: robust_pca(gram, weight, iterations, progress).vectors)
 
 
 def projected(region: Tensor, rest: Tensor, relaxation: int) -> Tensor:

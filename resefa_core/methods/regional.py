@@ -21,13 +21,17 @@ _REGULARIZATION = Parameter(
 def find(request: Request) -> Directions:
     """Maximise nᵀA n / nᵀ(B + aI) n, over all latents together (Eq. 7, 10, 11)."""
     jacobians = list(request.analyses(stage(request.progress, 0, 2)))
-    return factorize(
+    solving = stage(request.progress, 1, 2)
+    directions = factorize(
         jacobians,
         request.region,
         request.num_directions,
         request.parameters["regularization"],
-        progress=stage(request.progress, 1, 2),
+        progress=solving,
     )
+    if solving is not None:
+        solving(1, 1)
+    return directions
 
 
 RESEFA = Method(
