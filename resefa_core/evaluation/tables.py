@@ -188,11 +188,40 @@ def variation_changes(evaluation: Evaluation, row: int, region: str) -> dict[str
             change.first_angles.append(record.angles[0])
             change.mean_angles.append(statistics.fmean(record.angles[1:]))
         change.ratios.extend(evaluation.values("ratio", [record], 1))
-        before = _median(evaluation, own.get((record.seed, record.sources)))
-        after = _median(evaluation, record)
+        itself = own.get((record.seed, record.sources))
+        before = _median(evaluation, [] if itself is None else [itself])
+        after = _median(evaluation, [record])
         if before is not None and after is not None:
             change.kept.append(after / before)
     return changes
+
+
+class Advantage(NamedTuple):
+    """How much more local one row is than another, image by image.
+
+    Attributes:
+        factor: the geometric mean over images of how many times higher its ratio is.
+        share: the share of images on which it is higher at all.
+    """
+
+    factor: float
+    share: float
+
+
+def advantage(evaluation: Evaluation, row: int, other: int, region: str) -> Advantage | None:
+    """Compare two rows on the images on which the first directions of both reach the target; None if there
+    are no such images. An image's ratio is the median over signs and sets of sources."""
+    ratios: list[dict[int, float]] = []
+    for each in (row, other):
+        by_seed: dict[int, list[Record]] = {}
+        for record in evaluation.select(each, region, region):
+            by_seed.setdefault(record.seed, []).append(record)
+        medians = {seed: _median(evaluation, records) for seed, records in by_seed.items()}
+        ratios.append({seed: median for seed, median in medians.items() if median is not None})
+    factors = [ratios[0][seed] / ratios[1][seed] for seed in ratios[0] if seed in ratios[1]]
+    if not factors:
+        return None
+    return Advantage(statistics.geometric_mean(factors), statistics.fmean(factor > 1 for factor in factors))
 
 
 def kind_of(drawn: str) -> str:
@@ -251,11 +280,9 @@ def amount(value: float) -> str:
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
-def _median(evaluation: Evaluation, record: Record | None) -> float | None:
-    """The median ratio of the first direction's edits."""
-    if record is None:
-        return None
-    reached = [value for value in evaluation.values("ratio", [record], 1) if value is not None]
+def _median(evaluation: Evaluation, records: Sequence[Record]) -> float | None:
+    """The median ratio of the first directions' edits."""
+    reached = [value for value in evaluation.values("ratio", records, 1) if value is not None]
     return statistics.median(reached) if reached else None
 
 

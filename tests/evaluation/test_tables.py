@@ -5,7 +5,9 @@ import pytest
 from resefa_core.evaluation.config import Row
 from resefa_core.evaluation.results import Evaluation, Found, Numbers, Record
 from resefa_core.evaluation.tables import (
+    advantage,
     kind_of,
+    overview,
     ratio_table,
     report,
     spread,
@@ -105,6 +107,30 @@ def test_variations_are_compared_with_the_region_itself_image_by_image() -> None
     table = variation_table(found, "mouth").split("\n")
     assert table[2] == "| ReSeFa, W+ | as it is | – | – | 65 (16–100) | – |"
     assert table[3] == "| ReSeFa, W+ | shifted 10 % | 20° | 5° | 20 (5.0–38) | 50 % |"
+
+
+def test_rows_are_compared_image_by_image() -> None:
+    found = evaluation(
+        record(1, 0, [10.0, 30.0]),
+        record(2, 0, [1.0, 1.0]),
+        record(1, 1, [10.0, None]),
+        record(2, 1, [8.0, 8.0]),
+        record(1, 2, [None, None]),
+    )
+    compared = advantage(found, 0, 1, "mouth")
+    assert compared is not None
+    assert compared.factor == pytest.approx((20.0 / 10.0 * 1.0 / 8.0) ** 0.5)
+    assert compared.share == 0.5
+    assert advantage(found, 0, 2, "mouth") is None
+
+
+def test_the_overview_has_a_column_for_each_region() -> None:
+    found = evaluation(record(1, 0, [10.0, None, 1.0, 1.0]), record(2, 0, [20.0, 30.0, 1.0, 1.0]))
+    found.areas["eyes"] = 0.2
+    lines = overview(found, [0]).split("\n")
+    assert lines[0] == "|  | mouth | eyes | unreachable | passes | seconds |"
+    assert lines[2] == "| ReSeFa, W+ | 20 (12–28) | – | 25 % | 1,280 | 0.25 |"
+    assert overview(found, [0], costs=False).split("\n")[2] == "| ReSeFa, W+ | 20 (12–28) | – |"
 
 
 @pytest.mark.parametrize(
