@@ -48,11 +48,11 @@ from .evaluation.config import (
 from .evaluation.equal_change import TARGET
 from .evaluation.pictures import study_sheet
 from .evaluation.study import evaluate
-from .factorization import check_options, factorize
+from .factorization import factorize
 from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
-from .methods import METHODS
+from .methods import METHODS, Method, check_count, check_method, find_directions
 from .regions import Region
 from .sheets import contact_sheet, save_png, strength_labels, to_pil
 from .tensorfile import read_header, write_bytes
@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "resefa factorize --seed 13 --region mouth -o mouth.safetensors --sheet mouth.png",
         "resefa factorize --region 0.3,0.55,0.4,0.2 --samples 6 -o smile.safetensors",
         "resefa factorize --region hat_mask.png --space w --layers 2-5 -o hat.safetensors",
+        "resefa factorize --region mouth --method stylespace --parameter num_samples=20 -o mouth.safetensors",
     )
     _add_generator(find)
     _add_latent(find)
@@ -146,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     find.add_argument(
         "--feather", type=float, default=0.0, help="soften the region's edge (fraction; default: 0)"
     )
-    find.add_argument("--space", choices=("w", "w+", "s", "z", "z+"), help="latent space (default: w+ or z)")
+    find.add_argument(
+        "--space", choices=("w", "w+", "s", "z", "z+"), help="latent space (default: the method's)"
+    )
     find.add_argument("--layers", type=_seeds, help="layers to move, e.g. 4-7 (default: all)")
     find.add_argument("-k", "--count", type=int, default=8, help="number of directions (default: 8)")
     find.add_argument(
@@ -156,14 +159,29 @@ def _parser() -> argparse.ArgumentParser:
         help="images to solve jointly: 1 for the image at hand, 6 or more for directions that hold "
         "on others, too (default: 1)",
     )
-    find.add_argument("--regularization", type=float, default=1e-3, help="lambda (default: 0.001)")
     find.add_argument(
         "--method",
+        choices=tuple(METHODS),
+        default="resefa",
+        help="how to find them: ours by default, or as others published it; docs/methods.md tells them apart",
+    )
+    find.add_argument(
+        "--parameter",
+        type=_parameter,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"of the method; repeat for more. {_parameters_of_methods()}",
+    )
+    find.add_argument(
+        "--regularization", type=float, metavar="LAMBDA", help="short for --parameter regularization=LAMBDA"
+    )
+    find.add_argument(
+        "--analysis",
         choices=("auto", "dense", "matrix-free"),
         default="auto",
-        help="how to analyse (default: by cost)",
+        help="how to analyse the image (default: by cost)",
     )
-    find.add_argument("--solver", choices=("cholesky", "woodbury"), default="cholesky")
     find.add_argument(
         "--jacobian", type=Path, metavar="FILE", help="keep the analysis there, or use it if there"
     )
@@ -438,6 +456,25 @@ def _movement(text: str) -> tuple[int | str, float]:
     return _which(name), strength
 
 
+def _parameter(text: str) -> tuple[str, float]:
+    name, separator, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        separator = ""
+    if not separator or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not like regularization=0.01")
+    return name.strip(), number
+
+
+def _parameters_of_methods() -> str:
+    """Which method takes which, in a line."""
+    names = {
+        key: ", ".join(parameter.name for parameter in method.parameters) for key, method in METHODS.items()
+    }
+    return "; ".join(f"{key}: {listed}" for key, listed in names.items() if listed)
+
+
 def _which(text: str) -> int | str:
     return int(text) if re.fullmatch(r"-?\d{1,9}", text.strip()) else text.strip()
 
@@ -524,30 +561,52 @@ def _factorize(options: argparse.Namespace) -> None:
     _refuse_existing(options, options.output, options.sheet)
     if options.output.suffix.lower() not in (".safetensors", ".npy"):
         raise DirectionFileError(f"{options.output}: expected a name that ends in .safetensors or .npy")
-    check_options(options.count, options.regularization, options.solver)
+    parameters = dict(options.parameter)
+    if options.regularization is not None:
+        parameters["regularization"] = options.regularization
+    method = check_method(options.method, None, options.space, parameters)
+    check_count(options.count)
+    if not method.uses_analyses and (options.jacobian is not None or options.analysis != "auto"):
+        able = ", ".join(key for key, other in METHODS.items() if other.uses_analyses)
+        raise ParameterError(
+            f"--jacobian and --analysis are for methods that can keep an analysis ({able}), not {method.key}"
+        )
     if options.jacobian is not None and not options.jacobian.parent.is_dir():
         raise ReSeFaError(f"{options.jacobian.parent} is not a folder: make it first")
+    if options.jacobian is not None and options.samples > 1:
+        raise ParameterError(
+            "--jacobian keeps the analysis of one image: it can't be combined with --samples"
+        )
     if options.samples < 1:
         raise ParameterError(f"--samples {options.samples} is out of range: expected 1 or more")
     if options.samples > 1 and options.latent is not None:
         raise ParameterError("--samples draws further seeds: it can't be combined with --latent")
     generator = _load(options)
+    check_method(options.method, generator, options.space, parameters)
     region = Region.from_text(options.region, generator.name).feather(options.feather)
     latent = _latent(options, generator)
-    jacobians = _analyse(options, generator, latent)
-    with _progress("solving") as report:
-        directions = factorize(
-            jacobians,
+    latents = [latent]
+    for seed in range(options.seed + 1, options.seed + options.samples):
+        latents.append(generator.sample(seed, options.truncation, options.label))
+    space = options.space or method.spaces_of(generator)[0]
+    kept = _analyses(options, generator, latents, space) if method.uses_analyses else {}
+    with _progress("solving" if method.uses_analyses else f"finding, {method.title}") as report:
+        directions = find_directions(
+            generator,
+            latents,
             region,
-            options.count,
-            options.regularization,
-            solver=options.solver,
+            method.key,
+            num_directions=options.count,
+            space=space,
+            layers=options.layers,
+            parameters=parameters,
+            jacobians=(lambda latent, _: kept[latent.digest]) if kept else None,
             progress=report,
         )
     label = options.region if re.fullmatch(r"[\w/]+", options.region) else "region"
     directions = replace(
         _numbered(directions, label),
-        title=options.title or f"{label} of {generator.name}",
+        title=options.title or _title(label, generator, method),
         author=options.author,
         description=options.description,
         license=options.license,
@@ -568,51 +627,55 @@ def _factorize(options: argparse.Namespace) -> None:
         print(f"wrote {options.sheet}")
 
 
-def _analyse(options: argparse.Namespace, generator: Generator, latent: Latent) -> list[Jacobian]:
+def _title(label: str, generator: Generator, method: Method) -> str:
+    whose = "" if method.key == "resefa" else f", {method.title}"
+    return f"{label} of {generator.name}{whose}"
+
+
+def _analyses(
+    options: argparse.Namespace, generator: Generator, latents: Sequence[Latent], space: str
+) -> dict[str, Jacobian]:
+    """The analysis of each latent, by its digest; from the file where the user keeps it."""
     kept: Path | None = options.jacobian
-    if kept is not None and options.samples > 1:
-        raise ParameterError(
-            "--jacobian keeps the analysis of one image: it can't be combined with --samples"
-        )
     if kept is not None and kept.is_file():
-        jacobian = load_jacobian(kept, generator)
-        same = jacobian.latent.codes.shape == latent.codes.shape and torch.allclose(
-            jacobian.latent.codes.cpu(), latent.codes.cpu(), atol=1e-4, rtol=1e-3
-        )
-        same = same and (jacobian.latent.truncation, _classes(jacobian.latent)) == (
-            latent.truncation,
-            _classes(latent),
-        )
-        space = options.space or generator.spaces[0]
-        layers = generator.check_layers(options.layers)
-        if not same or (jacobian.space, jacobian.layers) != (space, layers):
-            raise LatentError(
-                f"{kept}: an analysis of another latent, class, space or layers "
-                f"(seed {jacobian.latent.seed}, {jacobian.space}, layers {list(jacobian.layers)})"
-            )
-        return [jacobian]
-    latents = [latent]
-    for seed in range(options.seed + 1, options.seed + options.samples):
-        latents.append(generator.sample(seed, options.truncation, options.label))
-    jacobians: list[Jacobian] = []
-    for index, each in enumerate(latents):
+        return {latents[0].digest: _kept_analysis(options, generator, latents[0], space)}
+    found: dict[str, Jacobian] = {}
+    how = options.analysis
+    for index, latent in enumerate(latents):
         name = "analysing" if len(latents) == 1 else f"analysing {index + 1} of {len(latents)}"
         with _progress(name) as report:
-            jacobians.append(
-                compute_jacobian(
-                    generator,
-                    each,
-                    options.space,
-                    options.layers,
-                    method=jacobians[0].kind if jacobians else options.method,
-                    memory_budget=None if len(latents) == 1 else _JACOBIANS_LIMIT // len(latents),
-                    progress=report,
-                )
+            jacobian = compute_jacobian(
+                generator,
+                latent,
+                space,
+                options.layers,
+                method=how,
+                memory_budget=None if len(latents) == 1 else _JACOBIANS_LIMIT // len(latents),
+                progress=report,
             )
+        found[latent.digest] = jacobian
+        how = jacobian.kind
     if kept is not None:
-        jacobians[0].save(kept)
+        found[latents[0].digest].save(kept)
         print(f"wrote {kept}")
-    return jacobians
+    return found
+
+
+def _kept_analysis(options: argparse.Namespace, generator: Generator, latent: Latent, space: str) -> Jacobian:
+    jacobian = load_jacobian(options.jacobian, generator)
+    same = jacobian.latent.codes.shape == latent.codes.shape and torch.allclose(
+        jacobian.latent.codes.cpu(), latent.codes.cpu(), atol=1e-4, rtol=1e-3
+    )
+    same = same and (jacobian.latent.truncation, _classes(jacobian.latent)) == (
+        latent.truncation,
+        _classes(latent),
+    )
+    if not same or (jacobian.space, jacobian.layers) != (space, generator.check_layers(options.layers)):
+        raise LatentError(
+            f"{options.jacobian}: an analysis of another latent, class, space or layers "
+            f"(seed {jacobian.latent.seed}, {jacobian.space}, layers {list(jacobian.layers)})"
+        )
+    return jacobian
 
 
 def _classes(latent: Latent) -> list[int] | None:
@@ -865,6 +928,7 @@ def _describe(name: str) -> dict[str, Any]:
 def _describe_directions(directions: Directions) -> dict[str, Any]:
     described: dict[str, Any] = {
         "kind": "directions",
+        "method": METHODS[directions.method].title if directions.method in METHODS else directions.method,
         "title": directions.title,
         "author": directions.author,
         "description": directions.description,

@@ -14,6 +14,7 @@ import resefa_core as resefa
 from resefa_core.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
+FACTORIZE = ["factorize", "--region", "mouth", "-o", "x.safetensors"]
 
 
 def run(*arguments: str | Path) -> int:
@@ -100,6 +101,47 @@ def test_an_analysis_can_be_kept_for_the_next_region(
     assert "dense Jacobian" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("method", "more", "space"),
+    [
+        ("paper", ["--regularization", "0.01", "--analysis", "dense"], "w"),
+        ("published", ["--layers", "4-7"], "w"),
+        ("published-large", [], "w"),
+        ("sefa", ["--parameter", "candidates=0", "--samples", "2"], "w"),
+        ("ganspace", ["--parameter", "num_samples=200", "--parameter", "candidates=4"], "w"),
+        ("lowrankgan", ["--parameter", "relaxation=1", "--parameter", "lambda=0.4"], "w"),
+        ("stylespace", ["--parameter", "num_samples=1", "--parameter", "candidates=16"], "s"),
+    ],
+)
+def test_other_methods_can_be_chosen(
+    method: str, more: list[str], space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mouth.safetensors"
+    common = ("--seed", "2", "--region", "mouth", "-k", "2")
+    assert run("factorize", *common, "--method", method, *more, "-o", file) == 0
+    directions = resefa.Directions.load(file)
+    assert (directions.method, directions.space, len(directions)) == (method, space, 2)
+    assert directions.regularization == (0.01 if method == "paper" else 0.0)
+    assert directions.num_samples == (2 if method == "sefa" else 1)
+    assert directions.steps_confined is not None
+    title = resefa.METHODS[method].title
+    assert directions.title == f"mouth of avatars, {title}"
+    capsys.readouterr()
+    assert run("info", file, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["method"] == title
+
+
+def test_an_analysis_is_kept_for_every_method_that_takes_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "analysis.safetensors"
+    common = ("--seed", "2", "--region", "mouth", "--space", "w", "-k", "1", "--jacobian", kept)
+    for index, method in enumerate(("paper", "lowrankgan", "resefa")):
+        output = tmp_path / f"{method}.safetensors"
+        assert run("factorize", *common, "--method", method, "-o", output) == 0
+        assert (f"wrote {kept}" in capsys.readouterr().out) == (index == 0)
+
+
 def test_published_directions_convert_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = DATA / "official_directions" / "stylegan2_ffhq_lipstick.npy"
     if not published.is_file():
@@ -126,6 +168,17 @@ def test_published_directions_convert_and_back(tmp_path: Path, capsys: pytest.Ca
         (["factorize", "--region", "0.9,0.9,0.5,0.5", "-o", "x.safetensors"], "leaves the image"),
         (["factorize", "--region", "mouth", "-o", "x.txt"], ".safetensors"),
         (["factorize", "--region", "mouth", "--layers", "99", "-o", "x.safetensors"], "layers"),
+        ([*FACTORIZE, "--method", "magic"], None),
+        ([*FACTORIZE, "--parameter", "regularization"], None),
+        ([*FACTORIZE, "--parameter", "regularization=much"], None),
+        ([*FACTORIZE, "--parameter", "regularization=nan"], "regularization nan"),
+        ([*FACTORIZE, "--parameter", "speed=1"], "no parameter 'speed'"),
+        ([*FACTORIZE, "--method", "sefa", "--regularization", "1"], "no parameter 'regularization'"),
+        ([*FACTORIZE, "--method", "sefa", "--space", "w+"], "isn't defined in the space w+"),
+        ([*FACTORIZE, "--method", "sefa", "--jacobian", "a.safetensors"], "resefa, paper, lowrankgan"),
+        ([*FACTORIZE, "--method", "ganspace", "--analysis", "dense"], "not ganspace"),
+        ([*FACTORIZE, "--jacobian", "a.safetensors", "--samples", "2"], "--samples"),
+        ([*FACTORIZE, "-k", "0"], "num_directions 0"),
         (["sweep", "missing.safetensors", "-o", "x.png"], "can't be read"),
         (["edit", "missing.safetensors", "--move", "0=1", "-o", "no/such/folder/x.png"], "not a folder"),
         (["info", "missing.bin"], "no such file"),

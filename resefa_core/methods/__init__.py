@@ -19,7 +19,7 @@ from .regional import PAPER, RESEFA
 from .sefa import SEFA
 from .stylespace import STYLESPACE
 
-__all__ = ["METHODS", "Method", "Parameter", "check_method", "find_directions"]
+__all__ = ["METHODS", "Method", "Parameter", "check_count", "check_method", "find_directions"]
 
 METHODS: dict[str, Method] = {
     method.key: method
