@@ -79,7 +79,17 @@ class FactorizeRegion(io.ComfyNode):
                     max=1.0,
                     step=1e-6,
                     round=1e-6,
-                    tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001.",
+                    tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001. "
+                    "For the methods resefa and paper.",
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(resefa.METHODS),
+                    default="resefa",
+                    optional=True,
+                    tooltip="resefa is this pack's own. The others, to compare with, are as their authors "
+                    "published them; with space set to auto, each works in its own.",
                     advanced=True,
                 ),
             ],
@@ -105,6 +115,7 @@ class FactorizeRegion(io.ComfyNode):
         layers: str,
         layer_list: str,
         regularization: float,
+        method: str = "resefa",
     ) -> io.NodeOutput:
         gan = expect(gan, LoadedGAN, "Load GAN")
         latent = expect(latent, resefa.Latent, "Sample GAN Latent")
@@ -113,26 +124,40 @@ class FactorizeRegion(io.ComfyNode):
             generator = gan.ready(images=_ANALYSIS_IMAGES)
             generator.check_latent(latent)
             chosen = chosen_layers(generator, layers, layer_list)
+            named = None if space == _AUTO else space
+            finder = resefa.methods.check_method(method, generator, named)
             batch = [latent[i] for i in range(len(latent))]
             batch += [further_sample(generator, latent, i) for i in range(further_samples)]
-            progress = ProgressOfStages(len(batch) + 3)
+            analysed = batch if finder.uses_analyses else []
+            progress = ProgressOfStages(len(analysed) + 3)
             lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
             budget = analysis_budget(gan, len(batch))
-            jacobians: list[resefa.Jacobian] = []
-            for each in batch:
-                jacobians.append(
-                    ANALYSES.analyse(
-                        generator,
-                        each,
-                        None if space == _AUTO else space,
-                        chosen,
-                        method=jacobians[0].kind if jacobians else "auto",
-                        memory_budget=budget,
-                        progress=progress.stage(lit),
-                    )
+            kept: dict[str, resefa.Jacobian] = {}
+            kind = "auto"
+            for each in analysed:
+                jacobian = ANALYSES.analyse(
+                    generator,
+                    each,
+                    named or finder.spaces_of(generator)[0],
+                    chosen,
+                    method=kind,
+                    memory_budget=budget,
+                    progress=progress.stage(lit),
                 )
-            directions = resefa.factorize(
-                jacobians, region, num_directions, regularization, progress=progress.stage(lit)
+                kept[each.digest] = jacobian
+                kind = jacobian.kind
+            takes = {parameter.name for parameter in finder.parameters}
+            directions = resefa.find_directions(
+                generator,
+                batch,
+                region,
+                method,
+                num_directions=num_directions,
+                space=named,
+                layers=chosen,
+                parameters={"regularization": regularization} if "regularization" in takes else None,
+                jacobians=(lambda each, _: kept[each.digest]) if kept else None,
+                progress=progress.stage(lit),
             )
             if generator.can_confine:
                 directions = resefa.with_confined_steps(

@@ -159,6 +159,14 @@ def test_an_edit_changes_the_region_and_little_else(comfyui: ComfyUI) -> None:
     assert change[inside].mean() > 4 * change[~inside].mean()
 
 
+@pytest.mark.parametrize("method", ["paper", "published", "sefa", "ganspace", "lowrankgan", "stylespace"])
+def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> None:
+    before = comfyui.run(graph(apply={"strength": 0.0}))
+    after = comfyui.run(graph(factorize={"method": method, "num_directions": 1}, apply={"strength": 3.0}))
+    change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
+    assert 5 < change[38:50, 20:44].mean() < 80
+
+
 def test_strengths_chain_and_confine(comfyui: ComfyUI) -> None:
     twice = graph(apply={"strength": 2.0, "confine": 1.0})
     twice["again"] = copy.deepcopy(twice["apply"])
@@ -226,6 +234,8 @@ def test_masks_presets_and_combinations(comfyui: ComfyUI) -> None:
         ({"apply": {"direction": "9"}}, ["direction 9 is out of range", "0 to 2"]),
         ({"apply": {"direction": "smile"}}, ["no direction is named 'smile'"]),
         ({"factorize": {"space": "z+"}}, ["no space 'z+'", "w+, w, s, z"]),
+        ({"factorize": {"method": "sefa", "space": "w+"}}, ["isn't defined in the space w+: expected w"]),
+        ({"factorize": {"method": "magic"}}, ["magic"]),
         ({"factorize": {"layer_list": "2-30"}}, ["layers 0 to 9"]),
         ({"factorize": {"layer_list": "two"}}, ["a list like 0-3, 6"]),
         ({"apply": {"latent": ["load", 1]}}, ["mismatch"]),
