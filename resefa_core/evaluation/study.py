@@ -157,8 +157,9 @@ class _Run:
         done = {record.seed for record in self.evaluation.records} | set(self.evaluation.skipped)
         todo = [seed for seed in self.study.seeds if seed not in done or not self._has_arrays(seed)]
         groups = sorted({group for row in self.joint for group in self.study.sets_of(self.study.rows[row])})
-        sources = sorted({seed for group in groups for seed in group}) if todo else []
-        self.steps = len(sources) + len(todo) * len(self.regions)
+        sources = sorted({seed for group in groups for seed in group})
+        if todo:
+            self.steps = len(sources) + (len(groups) + len(todo)) * len(self.regions)
         transferred = self._transferred(groups, sources) if todo else {}
         for seed in todo:
             self._redo(seed, transferred)
@@ -233,6 +234,7 @@ class _Run:
             for name, drawn in self.drawn.items():
                 jointly = [latents[seed] for seed in group]
                 entries[name] += self.finder.entries(rows, jointly, name, drawn, group)
+                self._step()
         if self.folder is not None:
             self._keep_directions(self.folder / _DIRECTIONS, entries)
         return entries

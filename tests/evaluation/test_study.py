@@ -99,12 +99,12 @@ def stop_after(steps: int) -> Callable[[int, int], None]:
 def test_a_study_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     whole = evaluate(STUDY, tiny_stylegan2())
     with pytest.raises(StoppedError):
-        evaluate(STUDY, tiny_stylegan2(), tmp_path, progress=stop_after(4 + 2 + 1))
+        evaluate(STUDY, tiny_stylegan2(), tmp_path, progress=stop_after(4 + 2 * 2 + 2 + 1))
     kept = Evaluation.load(tmp_path / RESULTS)
     assert {record.seed for record in kept.records} == {5000}
     steps: list[tuple[int, int]] = []
     resumed = evaluate(STUDY, tiny_stylegan2(), tmp_path, progress=lambda *step: steps.append(step))
-    assert steps[-1] == (4 + 2 * 2, 4 + 2 * 2)
+    assert steps[-1] == (4 + 2 * 2 + 2 * 2, 4 + 2 * 2 + 2 * 2)
     assert told(resumed) == told(whole)
     assert told(Evaluation.load(tmp_path / RESULTS)) == told(whole)
     assert (resumed.pictures[5000]["before"] == whole.pictures[5000]["before"]).all()

@@ -1,0 +1,247 @@
+"""What the studies found, as figures (matplotlib); see `studies.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.studies_text import SPACES, find
+from resefa_core.evaluation.config import Row
+from resefa_core.evaluation.results import Evaluation
+from resefa_core.evaluation.tables import Summary, measured_rows, summary, variation_changes
+
+INK, FAINT, GRID = "#1c1e24", "#70747e", "#e0e2e7"
+OURS, THEIRS = "#0b7a75", "#b4562a"
+SPACE_COLOURS = {"w": "#7a8ca6", "w+": "#2f6db3", "s": "#0b7a75", "z": "#7a8ca6"}
+ROW_HEIGHT = 0.3
+FAMILIES = ("resefa", "paper")
+
+
+def canvas(columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+    """A figure with panels side by side that share their vertical axis."""
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0].tolist()
+    for panel in panels:
+        panel.grid(color=GRID, linewidth=0.8)
+        panel.set_axisbelow(True)
+        panel.tick_params(colors=FAINT, labelsize=8.5, length=0)
+        for side in panel.spines.values():
+            side.set_visible(False)
+    return figure, panels
+
+
+def ratios(evaluation: Evaluation, row: int, region: str) -> Summary:
+    return summary(evaluation.values("ratio", evaluation.select(row, region, region), 1))
+
+
+def peers(evaluation: Evaluation) -> Figure:
+    """A line for each method and space: on the image itself, confined, and found on other images."""
+    groups: dict[str, list[int]] = {}
+    for index in measured_rows(evaluation):
+        groups.setdefault(_name(evaluation.rows[index]), []).append(index)
+    names = list(groups)
+    figure, panels = canvas(len(evaluation.areas), 9.6, 1.2 + ROW_HEIGHT * 1.25 * len(names))
+    for panel, region in zip(panels, evaluation.areas, strict=True):
+        for at, name in enumerate(names):
+            for index in groups[name]:
+                row = evaluation.rows[index]
+                colour = OURS if row.method in FAMILIES else THEIRS
+                kind = "confined" if row.confine else "others" if row.samples else "itself"
+                offset = {"itself": 0.0, "confined": -0.24, "others": 0.24}[kind]
+                _range(panel, ratios(evaluation, index, region), at + offset, colour, kind)
+        panel.set_xscale("log")
+        panel.set_title(region, fontsize=11, color=INK, loc="left")
+        panel.set_xlabel("change inside / outside", fontsize=8.5, color=FAINT)
+        panel.set_yticks(range(len(names)), names, color=INK, fontsize=9)
+        panel.grid(axis="y", visible=False)
+    panels[0].invert_yaxis()
+    _kinds_legend(figure, {evaluation.rows[i].confine > 0 for i in measured_rows(evaluation)})
+    return figure
+
+
+def _name(row: Row) -> str:
+    """The method and its space."""
+    return Row(row.method, row.space, label=row.label).title
+
+
+_MARKERS = {"itself": ("o", True), "confined": ("s", True), "others": ("o", False)}
+
+
+def _range(panel: Any, found: Summary, at: float, colour: str, kind: str) -> None:
+    """The median, and a line from the tenth to the ninetieth percentile."""
+    if found.median != found.median:
+        return
+    marker, filled = _MARKERS[kind]
+    panel.plot([found.tenth, found.ninetieth], [at, at], color=colour, alpha=0.35, linewidth=2.2)
+    panel.plot(
+        found.median,
+        at,
+        marker,
+        color=colour,
+        markersize=5.5 if marker == "o" else 5,
+        markerfacecolor=colour if filled else "white",
+        markeredgewidth=1.3,
+    )
+
+
+def _kinds_legend(figure: Figure, confined: set[bool]) -> None:
+    labels = {
+        "confined": "confined to the region",
+        "itself": "found on the image itself",
+        "others": "found jointly on eight others",
+    }
+    handles = []
+    for kind, label in labels.items():
+        if kind == "confined" and True not in confined:
+            continue
+        marker, filled = _MARKERS[kind]
+        (handle,) = figure.axes[0].plot(
+            [], [], marker, color=INK, markerfacecolor=INK if filled else "white", label=label, markersize=5
+        )
+        handles.append(handle)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, labelcolor=INK
+    )
+
+
+def robustness(evaluation: Evaluation) -> Figure:
+    """How much of its locality in the region itself each method keeps, by how the region was drawn."""
+    rows = measured_rows(evaluation)
+    figure, panels = canvas(len(evaluation.areas), 9.6, 4.0)
+    for panel, region in zip(panels, evaluation.areas, strict=True):
+        for row in rows:
+            changes = variation_changes(evaluation, row, region)
+            medians = [summary(change.ratios).median for change in changes.values()]
+            style = _style_of(evaluation.rows[row])
+            panel.plot(range(len(medians)), medians, "o", markersize=4, **style)
+            for start, stop in _runs(list(changes)):
+                panel.plot(
+                    range(start, stop), medians[start:stop], linewidth=1.4, **(style | {"label": None})
+                )
+        kinds = list(variation_changes(evaluation, rows[0], region))
+        panel.set_yscale("log")
+        panel.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", color=INK, fontsize=8.5)
+        panel.set_title(region, fontsize=11, color=INK, loc="left")
+    panels[0].set_ylabel("change inside / outside, in the region itself", fontsize=8.5, color=FAINT)
+    _lines_legend(figure, panels[0], 4)
+    return figure
+
+
+def _style_of(row: Row) -> dict[str, Any]:
+    relaxation = row.parameters.get("relaxation")
+    if relaxation is None:
+        return {"color": SPACE_COLOURS[str(row.space)] if row.space != "w" else OURS, "label": row.title}
+    shade = 0.25 + 0.15 * len(str(int(relaxation))) + (0.1 if str(int(relaxation))[0] == "3" else 0.0)
+    return {"color": THEIRS, "alpha": min(shade, 1.0), "label": f"LowRankGAN, relaxation {relaxation:g}"}
+
+
+def _runs(kinds: Sequence[str]) -> list[tuple[int, int]]:
+    """Where drawings of one sort, by growing amounts, lie beside each other."""
+    runs: list[tuple[int, int]] = []
+    for index, kind in enumerate(kinds):
+        if runs and kinds[runs[-1][0]].split()[0] == kind.split()[0]:
+            runs[-1] = runs[-1][0], index + 1
+        else:
+            runs.append((index, index + 1))
+    return runs
+
+
+def samples(evaluation: Evaluation) -> Figure:
+    """Locality on other images by how many were solved jointly; dashed: the image's own directions."""
+    counts = sorted({row.samples for row in evaluation.rows} - {0})
+    figure, panels = canvas(len(evaluation.areas), 9.6, 3.4)
+    for panel, region in zip(panels, evaluation.areas, strict=True):
+        for space in SPACES:
+            rows = [find(evaluation, space=space, samples=count) for count in counts]
+            found = [
+                (c, ratios(evaluation, r, region)) for c, r in zip(counts, rows, strict=True) if r is not None
+            ]
+            _curve(panel, found, SPACE_COLOURS[space], space.upper())
+            own = find(evaluation, space=space, samples=0)
+            if own is not None:
+                level = ratios(evaluation, own, region).median
+                panel.axhline(level, color=SPACE_COLOURS[space], linewidth=1, linestyle=(0, (4, 3)))
+        panel.set_xscale("log", base=2)
+        panel.set_yscale("log")
+        panel.set_xticks(counts, [str(count) for count in counts])
+        panel.set_title(region, fontsize=11, color=INK, loc="left")
+        panel.set_xlabel("images solved jointly", fontsize=8.5, color=FAINT)
+    panels[0].set_ylabel("change inside / outside, on other images", fontsize=8.5, color=FAINT)
+    _lines_legend(figure, panels[0], 3)
+    return figure
+
+
+def regularization(evaluation: Evaluation) -> Figure:
+    """Locality by λ, in each space."""
+    values = sorted({row.parameters["regularization"] for row in evaluation.rows})
+    figure, panels = canvas(len(evaluation.areas), 9.6, 3.4)
+    for panel, region in zip(panels, evaluation.areas, strict=True):
+        for space in SPACES:
+            rows = [find(evaluation, space=space, regularization=value) for value in values]
+            found = [
+                (v, ratios(evaluation, r, region)) for v, r in zip(values, rows, strict=True) if r is not None
+            ]
+            _curve(panel, found, SPACE_COLOURS[space], space.upper())
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_title(region, fontsize=11, color=INK, loc="left")
+        panel.set_xlabel("λ", fontsize=9.5, color=FAINT)
+    panels[0].set_ylabel("change inside / outside", fontsize=8.5, color=FAINT)
+    _lines_legend(figure, panels[0], 3)
+    return figure
+
+
+def _curve(panel: Any, found: Sequence[tuple[float, Summary]], colour: str, label: str) -> None:
+    """Medians, in a band from the tenth to the ninetieth percentile."""
+    at = [position for position, _ in found]
+    panel.fill_between(
+        at, [s.tenth for _, s in found], [s.ninetieth for _, s in found], color=colour, alpha=0.1
+    )
+    panel.plot(
+        at, [s.median for _, s in found], "o-", color=colour, label=label, linewidth=1.6, markersize=4.5
+    )
+
+
+def spaces(evaluation: Evaluation) -> Figure:
+    """A line for each space and choice of layers: confined or not."""
+    rows = [index for index in measured_rows(evaluation) if not evaluation.rows[index].confine]
+    figure, panels = canvas(len(evaluation.areas), 9.6, 1.2 + ROW_HEIGHT * len(rows))
+    for panel, region in zip(panels, evaluation.areas, strict=True):
+        for at, index in enumerate(rows):
+            row = evaluation.rows[index]
+            colour = SPACE_COLOURS[str(row.space)] if row.method in FAMILIES else THEIRS
+            _range(panel, ratios(evaluation, index, region), at + 0.14, colour, "itself")
+            confined = find(evaluation, method=row.method, space=row.space, layers=row.layers, confine=1.0)
+            if confined is not None:
+                _range(panel, ratios(evaluation, confined, region), at - 0.14, colour, "confined")
+        panel.set_xscale("log")
+        panel.set_title(region, fontsize=11, color=INK, loc="left")
+        panel.set_xlabel("change inside / outside", fontsize=8.5, color=FAINT)
+        names = [evaluation.rows[index].title for index in rows]
+        panel.set_yticks(range(len(rows)), names, color=INK, fontsize=9)
+        panel.grid(axis="y", visible=False)
+    panels[0].invert_yaxis()
+    return figure
+
+
+def _lines_legend(figure: Figure, panel: Any, columns: int) -> None:
+    figure.legend(
+        handles=panel.get_legend_handles_labels()[0],
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+    )
+
+
+FIGURES: dict[str, Callable[[Evaluation], Figure]] = {
+    "peers": peers,
+    "natural": peers,
+    "robustness": robustness,
+    "samples": samples,
+    "regularization": regularization,
+    "spaces": spaces,
+}
