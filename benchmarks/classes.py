@@ -4,7 +4,7 @@
                                  [--region X,Y,W,H] [--truncation T] [--space SPACE]
 
 The top direction is found on the first image alone and applied to the others: other classes with the same
-noise where the generator has classes, other seeds where it has none. As in `locality.py` edits are compared
+noise where the generator has classes, other seeds where it has none. As in `studies.py` edits are compared
 at equal change, 0.02 mean squared change inside the region, for either sign; the measure is inside / outside.
 An edit that does not get there within 64 steps is counted and enters no median.
 
@@ -24,7 +24,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import resefa_core as resefa
-from benchmarks.locality import Record, edits_of, equal_change, synthesize
+from resefa_core.evaluation.equal_change import EqualChange, edits_of, equal_change
+from resefa_core.evaluation.tables import amount
 
 CLASSES = (207, 258, 281, 933, 980, 817)
 SEEDS = (5, 1, 2, 3, 4, 6)
@@ -42,15 +43,15 @@ def random_generator() -> resefa.Generator:
     return generator.eval()
 
 
-def cells(record: Record) -> list[str]:
+def contrast(generator: resefa.Generator, latent: resefa.Latent) -> float:
+    return float(generator.synthesize(latent).clamp(-1.0, 1.0).std())
+
+
+def cells(change: EqualChange) -> list[str]:
     """The median ratio of those that got there, and how many did."""
-    ratios = [
-        inside / outside
-        for inside, outside in zip(record["inside"], record["outside"], strict=True)
-        if inside is not None and outside
-    ]
-    median = f"{statistics.median(ratios):.1f}" if ratios else "–"
-    return [median, f"{len(ratios)} of {len(record['inside'])}"]
+    ratios = change.ratio[change.reached].tolist()
+    median = amount(statistics.median(ratios)) if ratios else "–"
+    return [median, f"{len(ratios)} of {len(change.distance)}"]
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
         latents = [generator.sample(SEED, options.truncation, label) for label in labels]
     else:
         drawn = {f"seed {seed}": generator.sample(seed, options.truncation) for seed in options.seeds}
-        kept = {n: each for n, each in drawn.items() if synthesize(generator, each).std() > LEAST_CONTRAST}
+        kept = {n: each for n, each in drawn.items() if contrast(generator, each) > LEAST_CONTRAST}
         names, latents = list(kept), list(kept.values())
     jacobian = resefa.compute_jacobian(generator, latents[0], options.space)
     directions = resefa.factorize(jacobian, region, 1)
