@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.studies_text import SPACES, find
 from resefa_core.evaluation.config import Row
@@ -32,6 +33,12 @@ def canvas(columns: int, width: float, height: float) -> tuple[Figure, list[Any]
     return figure, panels
 
 
+def plain_logarithms(axis: Any) -> None:
+    """Label a logarithmic axis by 1, 10, 100."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def ratios(evaluation: Evaluation, row: int, region: str) -> Summary:
     return summary(evaluation.values("ratio", evaluation.select(row, region, region), 1))
 
@@ -52,6 +59,7 @@ def peers(evaluation: Evaluation) -> Figure:
                 offset = {"itself": 0.0, "confined": -0.24, "others": 0.24}[kind]
                 _range(panel, ratios(evaluation, index, region), at + offset, colour, kind)
         panel.set_xscale("log")
+        plain_logarithms(panel.xaxis)
         panel.set_title(region, fontsize=11, color=INK, loc="left")
         panel.set_xlabel("change inside / outside", fontsize=8.5, color=FAINT)
         panel.set_yticks(range(len(names)), names, color=INK, fontsize=9)
@@ -122,6 +130,7 @@ def robustness(evaluation: Evaluation) -> Figure:
                 )
         kinds = list(variation_changes(evaluation, rows[0], region))
         panel.set_yscale("log")
+        plain_logarithms(panel.yaxis)
         panel.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right", color=INK, fontsize=8.5)
         panel.set_title(region, fontsize=11, color=INK, loc="left")
     panels[0].set_ylabel("change inside / outside, in the region itself", fontsize=8.5, color=FAINT)
@@ -165,7 +174,9 @@ def samples(evaluation: Evaluation) -> Figure:
                 panel.axhline(level, color=SPACE_COLOURS[space], linewidth=1, linestyle=(0, (4, 3)))
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")
+        plain_logarithms(panel.yaxis)
         panel.set_xticks(counts, [str(count) for count in counts])
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.set_title(region, fontsize=11, color=INK, loc="left")
         panel.set_xlabel("images solved jointly", fontsize=8.5, color=FAINT)
     panels[0].set_ylabel("change inside / outside, on other images", fontsize=8.5, color=FAINT)
@@ -186,6 +197,7 @@ def regularization(evaluation: Evaluation) -> Figure:
             _curve(panel, found, SPACE_COLOURS[space], space.upper())
         panel.set_xscale("log")
         panel.set_yscale("log")
+        plain_logarithms(panel.yaxis)
         panel.set_title(region, fontsize=11, color=INK, loc="left")
         panel.set_xlabel("λ", fontsize=9.5, color=FAINT)
     panels[0].set_ylabel("change inside / outside", fontsize=8.5, color=FAINT)
@@ -217,6 +229,7 @@ def spaces(evaluation: Evaluation) -> Figure:
             if confined is not None:
                 _range(panel, ratios(evaluation, confined, region), at - 0.14, colour, "confined")
         panel.set_xscale("log")
+        plain_logarithms(panel.xaxis)
         panel.set_title(region, fontsize=11, color=INK, loc="left")
         panel.set_xlabel("change inside / outside", fontsize=8.5, color=FAINT)
         names = [evaluation.rows[index].title for index in rows]

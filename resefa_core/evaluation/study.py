@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from os import PathLike
@@ -196,18 +197,19 @@ class _Run:
             self.evaluation.save(self.folder / RESULTS)
 
     def _has_arrays(self, seed: int) -> bool:
-        """Read what a measured seed left beside its numbers; False if it isn't there."""
+        """Read what a measured seed left beside its numbers; False if some of it isn't there."""
         if self.folder is None or seed in self.evaluation.skipped:
             return True
-        pictures = features = None
-        if self._is_shown(seed):
-            pictures = _load_arrays(self.folder / _PICTURES / f"{seed}.npz")
-            self.evaluation.pictures[seed] = pictures or {}
-        if self.meters.features is not None:
-            features = _load_arrays(self.folder / _FEATURES / f"{seed}.npz")
-            self.features[seed] = features or {}
-        needed = self._is_shown(seed), self.meters.features is not None
-        return (not needed[0] or pictures is not None) and (not needed[1] or features is not None)
+        for wanted, name, into in (
+            (self._is_shown(seed), _PICTURES, self.evaluation.pictures),
+            (self.meters.features is not None, _FEATURES, self.features),
+        ):
+            arrays = _load_arrays(self.folder / name / f"{seed}.npz") if wanted else {}
+            if arrays is None:
+                return False
+            if wanted:
+                into[seed] = arrays
+        return True
 
     def _is_shown(self, seed: int) -> bool:
         return seed in self.study.seeds[: self.study.sheet_seeds]
@@ -420,5 +422,5 @@ def _load_arrays(file: Path) -> Arrays | None:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

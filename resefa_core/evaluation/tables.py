@@ -252,7 +252,7 @@ def skipped_list(evaluation: Evaluation) -> str:
             key = record.row, record.found.problem
             problems[key] = problems.get(key, 0) + 1
     lines += [
-        f"- {_escaped(evaluation.rows[row].title)}, {count} times: {_escaped(problem)}"
+        f"- {_escaped(evaluation.rows[row].title)}, {count} ×: {_escaped(problem)}"
         for (row, problem), count in problems.items()
     ]
     return "\n".join(["Left out, or counted as unreachable:", "", *lines]) if lines else ""

@@ -112,6 +112,23 @@ def test_a_study_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> N
     assert not list(tmp_path.glob("**/*.tmp*"))
 
 
+@pytest.mark.parametrize("damage", [b"", b"PK nothing", None])
+def test_a_seed_whose_pictures_are_gone_or_damaged_is_measured_again(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    study = replace(STUDY, rows=ROWS[3:4], seeds=(5000, 5001))
+    whole = evaluate(study, tiny_stylegan2(), tmp_path)
+    file = tmp_path / "pictures" / "5000.npz"
+    file.unlink()
+    if damage is not None:
+        file.write_bytes(damage)
+    steps: list[int] = []
+    again = evaluate(study, tiny_stylegan2(), tmp_path, progress=lambda done, _: steps.append(done))
+    assert steps == [1, 2]
+    assert told(again) == told(whole)
+    assert (again.pictures[5000]["0|left"] == whole.pictures[5000]["0|left"]).all()
+
+
 def test_more_seeds_can_be_measured_later_and_fewer_shown(tmp_path: Path) -> None:
     few = replace(STUDY, rows=ROWS[3:4], seeds=(5000,))
     evaluate(few, tiny_stylegan2(), tmp_path)

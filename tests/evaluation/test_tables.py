@@ -155,5 +155,5 @@ def test_the_report_tells_what_was_measured_and_what_was_not() -> None:
     assert "which took 4 s in w+" in text
     assert "- StyleSpace, S: it needs one of the spaces s" in text
     assert "- seed 2: a collapsed \\<b\\>sample\\</b\\>" in text
-    assert "- ReSeFa, W+, 1 times: the image does not respond here" in text
+    assert "- ReSeFa, W+, 1 ×: the image does not respond here" in text
     assert "| ReSeFa, W+ | – | – | – | 100 % |" in text
