@@ -15,7 +15,7 @@ from PIL import Image
 import resefa_core as resefa
 from gradio_app import payloads
 from gradio_app.files import fresh_folder, named
-from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, Face, Studio
+from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, OURS, Face, Studio
 from gradio_app.visit import describe, fit
 
 Outcome = Any
@@ -68,6 +68,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         count: float = NUM_DIRECTIONS,
         generator: str = "",
         class_name: str = "",
+        method: str = OURS,
     ) -> tuple[str, dict[str, Any]]:
         """Find directions that change a region of an image and leave the rest alone.
 
@@ -75,10 +76,13 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
             region: a preset's name, or a box "x,y,width,height" in fractions of the image.
-            layered: analyse every layer by itself, which is slower and keeps edits closer in place.
+            layered: analyse every layer by itself, which is slower and keeps edits closer in place; of the
+                methods, resefa alone has the choice.
             count: how many directions, from 1 to 32.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.
+            method: resefa, or one to compare it with: paper, published, published-large, sefa, ganspace,
+                lowrankgan or stylespace, where the generator has it.
 
         Returns:
             A direction file (safetensors), and what each direction does: its name, and the mean squared
@@ -89,8 +93,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         asked: dict[str, Any] = payloads.read_link({"box": named}).get("region") or {"preset": named}
         chosen = payloads.read_region(asked, studio.presets(shown.generator))
         number = int(payloads.read_number(count, 1, 32, "count"))
-        space = None if layered else studio.quick_space(shown)
-        directions = studio.find([shown], chosen, space, number)
+        space = None if layered or method != OURS else studio.quick_space(shown)
+        directions = studio.find([shown], chosen, space, number, str(method))
         file = fresh_folder(folder) / "directions.safetensors"
         directions.save(file)
         squares = (
@@ -101,7 +105,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             {"name": name, "inside": float(inside), "outside": float(outside)}
             for name, inside, outside in zip(directions.names, *squares, strict=True)
         ]
-        return str(file), {"space": directions.space, "directions": table}
+        return str(file), {"space": directions.space, "method": directions.method, "directions": table}
 
     @_plainly
     def apply_directions(
@@ -193,7 +197,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         count = number("count", NUM_DIRECTIONS)
         add(
             find_directions,
-            [seed, truncation, region, layered, count, generator, class_name],
+            [seed, truncation, region, layered, count, generator, class_name, text("method", OURS)],
             [made, table],
             "layers",
         )

@@ -13,8 +13,9 @@ import gradio as gr
 from gradio_app import payloads
 from gradio_app.door import Door
 from gradio_app.endpoints import add_endpoints
+from gradio_app.methods import about_method, title_of
 from gradio_app.sharing import add_sharing
-from gradio_app.studio import Studio
+from gradio_app.studio import OURS, Studio
 from gradio_app.visit import (
     FIRST_SEED,
     FIRST_TRUNCATION,
@@ -28,15 +29,26 @@ from gradio_app.visit import (
 from gradio_app.widgets import widget
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
-#status, #background { min-height: 0; padding: 0; }
-#background { margin-top: calc(-1 * var(--layout-gap)); }
-#random, #generalize { align-self: center; }
+#picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
+#others .html-container { padding: 0; }
+#status, #background { min-height: 0; }
+#background { margin-top: calc(4px - var(--layout-gap)); }
+#background:has([data-empty="true"]) { display: none; }
+#random, #search, #generalize { align-self: end; }
+#left .form, #advanced, .tabitem .form { border-radius: 12px; overflow: hidden; }
+#work:has(#confine input:not(:checked)) #feather { display: none; }
 .dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
 [data-testid="upload-text"] { color: var(--body-text-color) !important; }
 footer .divider { display: none !important; }
+@media (max-width: 640px) {
+  #directions, #directions .html-container { overflow: visible !important; }
+  #work { flex-direction: column; }
+  #left, #right { display: contents; }
+  #left > :not(#picker, #face) { order: 1; }
+}
 """
 
 _NAMED_BY_THEIR_TEXT = """() => {
@@ -164,6 +176,7 @@ class Parts(dict[str, Any]):
 def theme() -> gr.themes.Base:
     """Fonts that are there without a network, and colors that can be read in light and dark."""
     return gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        body_background_fill="*neutral_50",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",
@@ -202,12 +215,13 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             "# ReSeFa\nPoint at a part of the picture. Get sliders that change it and leave the rest alone.",
             elem_id="title",
         )
-        with gr.Row():
-            with gr.Column(scale=9, min_width=320):
+        with gr.Row(elem_id="work"):
+            with gr.Column(scale=9, min_width=320, elem_id="left"):
                 parts["picker"] = widget("picker", elem_id="picker")
                 _face_controls(parts, studio, settings)
                 _confine_controls(parts)
-            with gr.Column(scale=14, min_width=320):
+                _advanced(parts, studio)
+            with gr.Column(scale=14, min_width=320, elem_id="right"):
                 parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
                 parts["background"] = widget("status", said(""), elem_id="background")
                 parts["offer"] = gr.Button("Use the new directions", visible=False, size="sm")
@@ -220,6 +234,9 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                     info=f"The next {NUM_OTHERS} seeds, with the same edit",
                 )
                 parts["others"] = widget("pictures", {"images": []}, elem_id="others")
+                gr.Markdown(
+                    "What is found on one face may not suit others; what is found on several together does."
+                )
                 with gr.Row():
                     parts["joint"] = gr.Slider(
                         2,
@@ -227,9 +244,11 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                         4,
                         step=1,
                         label="Faces",
-                        info="More faces: slower, carries over better",
+                        info="This one and the next. More of them take longer, and carry over better",
                     )
-                    generalize = gr.Button("Generalize over these faces", elem_id="generalize")
+                    generalize = gr.Button(
+                        "Generalize over these faces", elem_id="generalize", min_width=310, scale=0
+                    )
             with gr.Tab("Save"):
                 save = _save(parts)
             with gr.Tab("Open"):
@@ -260,7 +279,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
 
 
 def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
-    with gr.Row():
+    with gr.Row(elem_id="face"):
         parts["seed"] = gr.Number(
             FIRST_SEED,
             label="Seed",
@@ -276,8 +295,8 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
         1.0,
         FIRST_TRUNCATION,
         step=0.05,
-        label="Truncation",
-        info="0: the average face. 1: the most varied.",
+        label="Variety",
+        info="The truncation. 0: the average face. 1: the most varied",
     )
     parts["generator"] = gr.Dropdown(
         studio.names,
@@ -292,13 +311,29 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
 
 
 def _confine_controls(parts: Parts) -> None:
-    with gr.Row():
+    with gr.Group():
         parts["confine"] = gr.Checkbox(
-            False, label="Confine", info="Leave the rest even more alone", min_width=140
+            False,
+            label="Confine edits to the region",
+            info="The rest changes even less, for less of an effect",
+            elem_id="confine",
         )
         parts["feather"] = gr.Slider(
-            0.0, 0.2, 0.03, step=0.01, label="Feather", info="Softness of the region's edge", min_width=140
+            0.0, 0.2, 0.03, step=0.01, label="Soft edge", info="Of the region", elem_id="feather"
         )
+
+
+def _advanced(parts: Parts, studio: Studio) -> None:
+    first = studio.generator(studio.names[0])
+    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        parts["method"] = gr.Dropdown(
+            [(title_of(key), key) for key in studio.methods(first)],
+            value=OURS,
+            label="Method",
+            info="How directions are found: ours, or those of others to compare with",
+            elem_id="method",
+        )
+        parts["about_method"] = widget("details", about_method(OURS), elem_id="about-method")
 
 
 def _save(parts: Parts) -> gr.Button:
@@ -322,6 +357,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
     loaded = page.load(arrive, outputs=list(parts.values()), **parts.options(FIND))
     face = ("generator", "seed", "truncation", "class")
+    shown = ("status", "directions", "picker", "offer")
     latest: dict[str, Any] = {"lane": FIND, "trigger_mode": "always_last"}
     drawn = [
         parts.step(listen, steps.draw, *face, **latest)
@@ -336,9 +372,11 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     drawn.append(parts.step(parts["random"].click, steps.draw_random, *face, **latest))
     if "checkpoint" in parts:
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint", lane=FIND))
-    for event in (loaded, *drawn):
+    method = parts.step(
+        parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown), **latest
+    )
+    for event in (loaded, *drawn, method):
         parts.step(event.then, steps.analyse, lane=LAYERS)
-    shown = ("status", "directions", "picker", "offer")
     parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **latest)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
     moved = (parts["directions"].release, parts["others_shown"].input)
@@ -364,7 +402,7 @@ def _fit(name: str, value: Any) -> Any:
         return gr.update(visible=value["visible"], placeholder=value["hint"])
     if name == "files":
         return gr.update(value=value, visible=True)
-    if name == "generator" and isinstance(value, dict):
+    if name == "method" or (name == "generator" and isinstance(value, dict)):
         return gr.update(choices=value["choices"], value=value["value"])
     if name == "found":
         return gr.update(choices=value, value=value[0][1] if value else None)

@@ -117,6 +117,13 @@ def read_number(value: object, low: float, high: float, what: str) -> float:
     return float(value)
 
 
+def read_turn(payload: object, before: int) -> int:
+    """The count of the regions that a browser has sent, to tell it later which one an answer is to; the one
+    before if it is none."""
+    sent = payload.get("turn") if isinstance(payload, Mapping) else None
+    return sent if type(sent) is int and 0 <= sent <= LARGEST_SEED else before
+
+
 def read_link(query: Mapping[str, str]) -> dict[str, Any]:
     """What a link asks for; whatever makes no sense in it is left out.
 
@@ -136,7 +143,7 @@ def read_link(query: Mapping[str, str]) -> dict[str, Any]:
         asked["region"] = {"box": numbers}
     elif query.get("region"):
         asked["region"] = {"preset": query["region"][:40]}
-    for key in ("generator", "class"):
+    for key in ("generator", "class", "method"):
         if query.get(key):
             asked[key] = query[key][:100]
     return asked

@@ -96,12 +96,16 @@ def add_sharing(parts: Parts, on_space: bool) -> Sharing:
     """Lay out the tabs."""
     with gr.Tab("Browse the Hub"):
         with gr.Row():
-            parts["query"] = gr.Textbox("", label="Search", max_length=100, placeholder="mouth, ffhq, …")
-            search = gr.Button("Search", min_width=100)
+            parts["query"] = gr.Textbox("", label="Words", max_length=100, placeholder="mouth, ffhq, …")
+            search = gr.Button("Search", min_width=120, scale=0, elem_id="search")
         parts["found"] = gr.Dropdown(
-            [], label="Direction sets", info="Or type author/name", allow_custom_value=True, interactive=True
+            [],
+            label="Direction sets",
+            info="Search first, or type author/name",
+            allow_custom_value=True,
+            interactive=True,
         )
-        get = gr.Button("Look into it")
+        get = gr.Button("Look at it")
     with gr.Tab("Publish"):
         if on_space and _has_sign_in():
             gr.LoginButton()

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from resefa_core.jacobian import Progress
 
 Strengths = Mapping[int, float] | Mapping[int | str, float]
 
+OURS = "resefa"
 STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 LARGEST_STRENGTH = 6.0
 NUM_DIRECTIONS = 6
@@ -84,8 +86,8 @@ _EFFECTS = ((0.25, "strong"), (0.12, "clear"), (0.0, "faint"))
 _LEAKS = (
     (300.0, "the rest stays"),
     (60.0, "the rest hardly moves"),
-    (15.0, "some change elsewhere"),
-    (0.0, "much else changes too"),
+    (15.0, "some elsewhere too"),
+    (0.0, "much elsewhere too"),
 )
 
 
@@ -179,6 +181,10 @@ class Studio:
             family = "ffhq"
         return {} if family is None else {n: resefa.Region.preset(n, family) for n in resefa.PRESETS[family]}
 
+    def methods(self, generator: resefa.Generator) -> list[str]:
+        """The ways of finding directions that are defined for a generator, by their keys; ours first."""
+        return [key for key, method in resefa.METHODS.items() if not method.unavailable(generator)]
+
     def quick_space(self, face: Face) -> str:
         """A space that is analysed in a moment: all layers moved alike."""
         return next(
@@ -230,26 +236,40 @@ class Studio:
         region: resefa.Region,
         space: str | None = None,
         count: int = NUM_DIRECTIONS,
+        method: str = OURS,
         progress: Progress | None = None,
     ) -> resefa.Directions:
         """Directions of a region: of one face, or of several jointly.
 
         Args:
-            space: the generator's default for None.
-            progress: of the analyses, as for `analyse`.
+            space: the method's default for None.
+            method: a key of `METHODS`.
+            progress: called with (done, total); the work stops if it raises.
+
+        Raises:
+            ParameterError: the method is unknown, or isn't defined for the generator.
         """
-        side = min(faces[0].generator.resolution, 256)
+        generator = faces[0].generator
+        side = min(generator.resolution, 256)
         region.mask(side, side)
-        jacobians = [
-            self.analyse(face, space, progress=_part(progress, i, len(faces))) for i, face in enumerate(faces)
-        ]
-        directions = resefa.factorize(jacobians, region, count)
-        return replace(
-            directions,
-            strength_range=(-LARGEST_STRENGTH, LARGEST_STRENGTH),
-            seeds=tuple(face.seed for face in faces),
-            truncation=faces[0].truncation,
-        )
+        if method == OURS:
+            jacobians = [
+                self.analyse(face, space, progress=_part(progress, i, len(faces)))
+                for i, face in enumerate(faces)
+            ]
+            directions = resefa.factorize(jacobians, region, count)
+        else:
+            directions = resefa.find_directions(
+                generator,
+                [face.latent for face in faces],
+                region,
+                method,
+                num_directions=count,
+                space=space,
+                jacobians=partial(self._analyses.analyse, generator),
+                progress=progress,
+            )
+        return replace(directions, strength_range=(-LARGEST_STRENGTH, LARGEST_STRENGTH))
 
     def strips(
         self, face: Face, directions: resefa.Directions, confine: float = 0.0, feather: float = 0.0

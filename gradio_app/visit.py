@@ -22,8 +22,10 @@ from PIL import Image
 import resefa_core as resefa
 from gradio_app import jobs, payloads
 from gradio_app.files import fresh_folder, named
-from gradio_app.studio import LARGEST_STRENGTH, Face, Studio
+from gradio_app.methods import about_method, title_of
+from gradio_app.studio import LARGEST_STRENGTH, OURS, Face, Studio
 from resefa_core.jacobian import Progress
+from resefa_core.methods import check_method
 
 Update = dict[str, Any]
 Updates = Iterator[Update]
@@ -44,6 +46,8 @@ class Visit:
     """What the server remembers of a visitor: small, whatever the generator's size.
 
     Attributes:
+        turn: the browser's count of the regions that it sent, of the one that was taken last.
+        method: how directions are found, a key of `METHODS`.
         version: counts the direction sets shown; what a browser sends of an older one is ignored.
         confined: the directions with steps for confined edits, once they were measured, and their feather.
         opened: a direction set that was loaded and is not in use yet.
@@ -55,6 +59,8 @@ class Visit:
     class_name: str = ""
     region: resefa.Region | None = None
     drawn: dict[str, Any] | None = None
+    turn: int = 0
+    method: str = OURS
     directions: resefa.Directions | None = None
     version: int = 0
     strengths: dict[int, float] = field(default_factory=dict)
@@ -131,6 +137,8 @@ class Steps:
         except resefa.LatentError:
             face = self.studio.face(name, seed, truncation)
         self._enter(visit, face, name, asked.get("class", ""))
+        if asked.get("method") in self.studio.methods(face.generator):
+            visit.method = asked["method"]
         drawn = asked.get("region")
         try:
             self._choose(visit, drawn)
@@ -141,6 +149,7 @@ class Steps:
             "truncation": truncation,
             "generator": name,
             "class": self._class_field(face),
+            "method": self._method_field(visit),
             "picker": self._picture(visit),
         }
         yield from self._find(visit)
@@ -164,9 +173,13 @@ class Steps:
         face = self.studio.face(str(name), seed, truncation, str(class_name or ""))
         known = before is not None and visit.generator_name == str(name)
         self._enter(visit, face, str(name), str(class_name or ""))
+        fields = {}
         if not known:
             self._choose(visit, None)
-        yield {"picker": self._picture(visit), "class": self._class_field(face)}
+            if visit.method not in self.studio.methods(face.generator):
+                visit.method = OURS
+            fields = {"class": self._class_field(face), "method": self._method_field(visit)}
+        yield {"picker": self._picture(visit), **fields}
         yield from self._find(visit)
 
     def draw_random(
@@ -197,6 +210,9 @@ class Steps:
         face = visit.face
         if face is None:
             return
+        if visit.method != OURS:
+            yield {"background": said("")}
+            return
         space = face.generator.spaces[0]
         if not self.studio.is_analysed(face):
 
@@ -212,10 +228,15 @@ class Steps:
         if visit.face is not face:
             return
         directions = visit.directions
-        if visit.region is None or directions is None or directions.space == space:
+        if (
+            visit.region is None
+            or directions is None
+            or (directions.space, directions.method) == (space, OURS)
+        ):
             yield {"background": said("")}
             return
-        if directions.num_samples > 1 or not directions.seeds or directions.region is not visit.region:
+        alone = directions.num_samples == 1 and directions.seeds and directions.region is visit.region
+        if directions.method != OURS or not alone:
             yield {
                 "background": said("Every layer is analysed: the next region's edits stay closer in place.")
             }
@@ -248,7 +269,18 @@ class Steps:
         region = payload.get("region") if isinstance(payload, Mapping) else None
         visit.needed_face  # noqa: B018
         self._choose(visit, region if isinstance(region, Mapping) else {})
+        visit.turn = payloads.read_turn(payload, visit.turn)
         yield from self._find(visit)
+
+    @told
+    def choose_method(self, visit: Visit, key: object) -> Updates:
+        """Find directions in another way."""
+        face = visit.needed_face
+        check_method(str(key), face.generator)
+        visit.method = str(key)
+        yield {"about_method": about_method(visit.method)}
+        if visit.region is not None:
+            yield from self._find(visit)
 
     @told
     def slide(self, visit: Visit, payload: object) -> Updates:
@@ -301,7 +333,7 @@ class Steps:
         faces = [face, *self._more(visit, seeds[1:])]
         space = alone.space if alone.space in face.generator.spaces else None
         work = jobs.run(
-            lambda progress: self.studio.find(faces, region, space, progress=progress),
+            lambda report: self.studio.find(faces, region, space, method=alone.method, progress=report),
             lambda: visit.face is face,
         )
         joint = yield from progress(work, f"Solving over {count} faces together")
@@ -424,21 +456,22 @@ class Steps:
 
     def _find(self, visit: Visit) -> Updates:
         """Directions of the chosen region, thorough if the face is analysed, else quick."""
-        face, region = visit.needed_face, visit.region
+        face, region, method = visit.needed_face, visit.region, visit.method
         assert region is not None
-        space = None if self.studio.is_analysed(face) else self.studio.quick_space(face)
-        if space is None:
+        analysed = method == OURS and self.studio.is_analysed(face)
+        if analysed:
             found = self.studio.find([face], region)
         else:
-            wanted = functools.partial(_same, visit, face, region)
+            space = self.studio.quick_space(face) if method == OURS else None
 
             def quick(report: Progress) -> resefa.Directions:
                 with self.studio.urgent():
-                    return self.studio.find([face], region, space, progress=report)
+                    return self.studio.find([face], region, space, method=method, progress=report)
 
-            work = jobs.run(quick, wanted)
-            found = yield from progress(work, "Looking at the picture")
-        if _same(visit, face, region):
+            work = jobs.run(quick, lambda: visit.method == method and _same(visit, face, region))
+            doing = "Looking at the picture" if method == OURS else f"Trying {title_of(method)}"
+            found = yield from progress(work, doing)
+        if visit.method == method and _same(visit, face, region):
             yield from self._show(visit, found)
 
     def _show(self, visit: Visit, directions: resefa.Directions, keep: bool = False) -> Updates:
@@ -473,6 +506,7 @@ class Steps:
                 "image": self._edited(visit),
                 "of": version,
                 "region": payloads.show_region(visit.region),
+                "turn": visit.turn,
                 "link": self._link(visit),
             },
             "offer": False,
@@ -523,6 +557,7 @@ class Steps:
             "before": picture,
             "image": picture,
             "region": payloads.show_region(visit.region),
+            "turn": visit.turn,
             "presets": {name: payloads.show_region(region) for name, region in presets.items()},
             "alt": f"A face that {visit.generator_name} drew from seed {face.seed}",
             "link": self._link(visit),
@@ -534,12 +569,18 @@ class Steps:
         others = {"class": visit.class_name} if face.generator.num_classes else {}
         if visit.generator_name in self.studio.names[1:]:
             others["generator"] = visit.generator_name
+        if visit.method != OURS:
+            others["method"] = visit.method
         return payloads.write_link(face.seed, face.truncation, visit.drawn, **others)
 
     def _class_field(self, face: Face) -> Update:
         generator = face.generator
         hint = f"one of {generator.num_classes}: a name or a number" if generator.num_classes else ""
         return {"visible": bool(generator.num_classes), "hint": hint}
+
+    def _method_field(self, visit: Visit) -> Update:
+        keys = self.studio.methods(visit.needed_face.generator)
+        return {"choices": [(title_of(key), key) for key in keys], "value": visit.method}
 
     def _more(self, visit: Visit, seeds: Sequence[int]) -> list[Face]:
         face = visit.needed_face
@@ -571,6 +612,7 @@ def describe(directions: resefa.Directions, note: str, fits: bool, source: str =
         ("About", directions.description[:500]),
         ("Made for", made_for),
         ("Directions", f"{len(directions)}: {', '.join(directions.names[:12])}"),
+        ("Method", title_of(directions.method)),
         ("Found on", f"{directions.num_samples} face{'s' if directions.num_samples > 1 else ''}"),
         ("From", source),
         ("Fits", "yes" if fits else "no"),
@@ -607,6 +649,8 @@ def _same(visit: Visit, face: Face, region: resefa.Region) -> bool:
 
 def _found(directions: resefa.Directions) -> str:
     layers = "layer by layer" if directions.space in ("w+", "z+") else f"in {directions.space}"
+    if directions.method not in (OURS, "imported"):
+        layers += f", by {title_of(directions.method)}"
     many = f", {directions.num_samples} faces together" if directions.num_samples > 1 else ""
     return f"{len(directions)} directions, {layers}{many}. Move a slider."
 

@@ -30,8 +30,9 @@ function row(item, index) {
   const name = make("input", { type: "text", value: item.name, maxLength: 80 });
   name.setAttribute("aria-label", "Name of direction " + index);
   name.addEventListener("input", collect);
-  const kept = make("input", { type: "checkbox", checked: true, title: "Keep in the file" });
+  const kept = make("input", { type: "checkbox", checked: true });
   kept.setAttribute("aria-label", "Keep direction " + index + " in the file");
+  const keep = make("label", { title: "Keep it in files, under this name" }, kept, "Keep as");
   kept.addEventListener("change", collect);
   const strip = make("img", { className: "strip", src: item.strip, alt: "Direction " + index + ": " + item.words });
   const marks = make("div", { className: "marks" });
@@ -42,7 +43,7 @@ function row(item, index) {
     make("div", {}, strip, marks),
     make("div", { className: "side" }, words,
       make("div", { className: "slider" }, slider, output),
-      make("div", { className: "keep" }, kept, name)));
+      make("div", { className: "keep" }, keep, name)));
 }
 
 element.querySelector(".reset").addEventListener("click", () => {
@@ -54,6 +55,11 @@ element.querySelector(".reset").addEventListener("click", () => {
   trigger("input");
   trigger("release");
 });
+
+const now = element.querySelector(".now");
+const drawn = document.querySelector("#picker .after");
+if (drawn && drawn.src) now.src = drawn.src;
+document.addEventListener("resefa-picture", (event) => { now.src = event.detail; });
 
 function update() {
   const value = props.value;

@@ -3,7 +3,7 @@ const stage = find(".stage"), canvas = find(".overlay"), pen = canvas.getContext
 const SIDE = canvas.width, PAINTED_SIDE = 128, SMALLEST = 0.02, STEP = 0.02;
 const paint = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
 const brush = paint.getContext("2d", { willReadFrequently: true });
-let tool = "box", box = null, painted = false, gesture = null, timer = 0;
+let tool = "box", box = null, painted = false, gesture = null, timer = 0, turn = 0;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -37,11 +37,11 @@ function usePaint(picture) {
 
 let shown = 0;
 function show(region) {
-  const turn = ++shown;
+  const mine = ++shown, drawn = turn;
   if (region && region.mask) {
     const picture = new Image();
     picture.onload = () => {
-      if (turn !== shown || gesture) return;
+      if (mine !== shown || drawn !== turn || gesture) return;
       box = null;
       usePaint(picture);
       draw();
@@ -64,7 +64,9 @@ function choose(name) {
 
 function send(region) {
   clearTimeout(timer);
-  props.value = { region };
+  timer = 0;
+  turn += 1;
+  props.value = { region, turn };
   trigger("release");
 }
 
@@ -201,10 +203,14 @@ function update() {
   if (value.before) find(".before").src = value.before;
   const current = (value.of || 0) >= version;
   if (current) version = value.of || 0;
-  if (value.image && current) find(".after").src = value.image;
+  if (value.image && current) {
+    find(".after").src = value.image;
+    document.dispatchEvent(new CustomEvent("resefa-picture", { detail: value.image }));
+  }
   if (value.alt) find(".after").alt = value.alt;
   if (value.presets) showPresets(value.presets);
-  if ("region" in value && !gesture && current) show(value.region);
+  const mine = gesture || timer || (value.turn || 0) < turn; // drawn since, and not answered yet
+  if ("region" in value && current && !mine) show(value.region);
   if (value.link) history.replaceState(history.state, "", value.link + location.hash);
   if (value.image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
 }

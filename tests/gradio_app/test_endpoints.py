@@ -19,7 +19,16 @@ from benchmarks.demo_sessions import Server  # noqa: E402
 
 ENDPOINTS = {
     "/draw_face": ["seed", "truncation", "generator", "class_name"],
-    "/find_directions": ["seed", "truncation", "region", "layered", "count", "generator", "class_name"],
+    "/find_directions": [
+        "seed",
+        "truncation",
+        "region",
+        "layered",
+        "count",
+        "generator",
+        "class_name",
+        "method",
+    ],
     "/apply_directions": [
         "file",
         "strengths",
@@ -94,6 +103,13 @@ def test_finding(found: tuple[str, dict[str, Any]]) -> None:
     assert all(each["inside"] > each["outside"] > 0 for each in told["directions"])
 
 
+def test_finding_by_another_method(client: Any) -> None:
+    file, told = client.predict(seed=13, region="mouth", count=2, method="sefa", api_name="/find_directions")
+    assert (told["method"], told["space"]) == ("sefa", "w")
+    assert resefa.Directions.load(file).method == "sefa"
+    assert len(told["directions"]) == 2
+
+
 def test_finding_in_a_box(client: Any) -> None:
     file, _ = client.predict(
         seed=13, region="0.25,0.5,0.5,0.25", layered=False, count=1, api_name="/find_directions"
@@ -137,6 +153,7 @@ def test_describing(client: Any, found: tuple[str, dict[str, Any]]) -> None:
         ("/draw_face", {"generator": "none"}, "there is no generator 'none' here"),
         ("/find_directions", {"region": "ear"}, "there is no preset 'ear'"),
         ("/find_directions", {"count": 99}, "count 99: expected a number from 1 to 32"),
+        ("/find_directions", {"method": "magic"}, "method 'magic' is unknown"),
         ("/apply_directions", {"strengths": "seven"}, "expected a JSON list"),
         ("/apply_directions", {"strengths": "[9]"}, "strength 9: expected a number from -6 to 6"),
         ("/apply_directions", {"strengths": "[1, 1, 1, 1]"}, "direction 3 is out of range"),

@@ -281,7 +281,7 @@ def test_confined_edits_hold_the_rest_still_more_firmly(demo: Demo) -> None:
     before, box = demo.pixels(), demo.box
     assert box is not None
     free = changes(before, demo.after(lambda: demo.slide(0, 4)), box, margin=8)
-    confine = demo.page.get_by_label("Confine")
+    confine = demo.page.get_by_label("Confine edits to the region")
     demo.settle(confine.check)
     assert demo.slider().input_value() == "4"
     inside, outside = changes(before, demo.pixels(), box, margin=8)
@@ -306,6 +306,81 @@ def test_a_painted_mask_gives_directions(demo: Demo) -> None:
     demo.page.get_by_role("button", name="Erase").click()
     demo.settle(lambda: demo.drag((0.5, 0.65, 0.2, 0.05)))
     assert 0 < _orange(demo.page) < painted
+
+
+def test_strokes_during_answers_stay(demo: Demo) -> None:
+    """The first stroke's answer comes when there are two, and the second's when there are three."""
+    held: list[Any] = []
+    demo.page.route("**/queue/join**", lambda route: held.append(route))
+    demo.page.get_by_role("button", name="Brush").click()
+    spots = [(0.2, 0.3), (0.5, 0.3), (0.8, 0.3)]
+
+    def paint(spot: tuple[float, float]) -> None:
+        x, y = demo.place(*spot)
+        demo.page.mouse.move(x, y)
+        demo.page.mouse.down()
+        demo.page.mouse.move(x + 8, y + 8)
+        demo.page.mouse.up()
+
+    def asked(count: int) -> None:
+        for _ in range(600):
+            if len(held) >= count:
+                return
+            demo.page.wait_for_timeout(100)
+        raise AssertionError(f"{len(held)} requests came, not {count}")
+
+    def answer() -> None:
+        held[-1].continue_()
+
+    paint(spots[0])
+    asked(1)
+    paint(spots[1])
+    answer()
+    asked(2)
+    assert [_is_painted(demo.page, spot) for spot in spots] == [True, True, False]
+    paint(spots[2])
+    answer()
+    asked(3)
+    assert [_is_painted(demo.page, spot) for spot in spots] == [True, True, True]
+    demo.settle(answer)
+    demo.page.unroute("**/queue/join**")
+    demo.page.wait_for_timeout(300)
+    assert [_is_painted(demo.page, spot) for spot in spots] == [True, True, True]
+    before = demo.pixels()
+    moved = demo.after(lambda: demo.slide(0, 5))
+    assert np.abs(moved - before).max() > 3
+
+
+def test_a_box_that_is_being_moved_by_keys_stays(visit: Callable[..., Demo]) -> None:
+    demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
+    demo.thorough()
+    overlay = "(c) => c.toDataURL()"
+    version = demo.version
+    demo.page.get_by_label("Confine edits to the region").check()
+    demo.page.locator(".stage").focus()
+    moved = ""
+    for _ in range(100):
+        answered = demo.version > version and demo.page.locator(READY).count() == 6
+        assert demo.page.eval_on_selector(".overlay", overlay) == moved or not moved
+        if answered:
+            break
+        demo.page.keyboard.press("ArrowRight")
+        moved = demo.page.eval_on_selector(".overlay", overlay)
+        demo.page.wait_for_timeout(200)
+    assert answered
+
+
+def _is_painted(page: Page, spot: tuple[float, float]) -> bool:
+    return bool(
+        page.eval_on_selector(
+            ".overlay",
+            """(c, [x, y]) => {
+              const [left, top] = [x * c.width, y * c.height].map((place) => Math.round(place) + 4);
+              return c.getContext("2d").getImageData(left, top, 1, 1).data[3] > 60;
+            }""",
+            list(spot),
+        )
+    )
 
 
 def test_erasing_everything_is_said_in_words(demo: Demo) -> None:
@@ -398,7 +473,7 @@ def test_a_random_face_and_another_truncation(demo: Demo) -> None:
     assert np.abs(second - first).mean() > 3
     demo.settle(lambda: _type_seed(demo, "11"))
     third = demo.pixels()
-    slider = demo.page.get_by_role("slider", name="Truncation")
+    slider = demo.page.get_by_role("slider", name="Variety")
     slider.focus()
 
     def average() -> None:
@@ -574,7 +649,7 @@ def test_texts_of_strangers_are_shown_and_do_not_run(
 def test_a_link_restores_the_state_and_the_address_follows(visit: Callable[..., Demo]) -> None:
     first = visit("?seed=42&truncation=0.5&box=0.2,0.3,0.4,0.25")
     assert first.page.locator("#seed input").input_value() == "42"
-    assert first.page.get_by_role("spinbutton", name="Truncation").input_value() == "0.5"
+    assert first.page.get_by_role("spinbutton", name="Variety").input_value() == "0.5"
     assert first.query == {"seed": "42", "truncation": "0.5", "box": "0.2,0.3,0.4,0.25"}
     first.settle(lambda: first.drag((0.3, 0.6, 0.4, 0.2)))
     first.settle(lambda: _type_seed(first, "43"))
@@ -589,6 +664,63 @@ def test_nonsense_in_a_link_is_left_out(visit: Callable[..., Demo], query: str) 
     demo = visit(query)
     assert demo.query["seed"] == str(FIRST_SEED)
     assert len(demo.strips()) == 6
+
+
+def test_no_empty_line_stands_above_the_strips(visit: Callable[..., Demo]) -> None:
+    demo = visit()
+    demo.thorough()
+    _type_seed(demo, "1003")
+    demo.wait("() => document.querySelector('#background .text').textContent.startsWith('Analysing')")
+    assert demo.page.locator("#background").bounding_box()["height"] >= 18
+    demo.wait("() => document.querySelector('#background .text').textContent.includes('stay closer')")
+    other = visit()
+    other.thorough()
+    assert other.background == ""
+    assert other.page.locator("#background").bounding_box() is None
+    status = other.page.locator("#status .line").bounding_box()
+    head = other.page.locator("#directions .hint").bounding_box()
+    assert 0 < head["y"] - (status["y"] + status["height"]) < 40
+
+
+def test_other_methods_are_a_choice_and_say_what_they_are(visit: Callable[..., Demo]) -> None:
+    demo = visit(f"?seed={FIRST_SEED}&region=mouth")
+    demo.thorough()
+    strips = demo.strips()
+    panel = demo.page.locator("#method input")
+    assert not panel.is_visible()
+    demo.page.get_by_role("button", name="Advanced").click()
+    panel.click()
+    names = demo.page.get_by_role("option").all_inner_texts()
+    titles = [method.title for method in resefa.METHODS.values()]
+    assert [name.replace("✓", "").strip() for name in names] == titles
+    demo.settle(lambda: demo.page.get_by_role("option", name="SeFa", exact=True).click())
+    demo.said("by SeFa")
+    assert demo.strips() != strips
+    assert "Closed-Form Factorization" in demo.page.locator("#about-method").inner_text()
+    assert demo.query["method"] == "sefa"
+    demo.settle(lambda: demo.page.get_by_role("button", name="eyes", exact=True).click())
+    assert "by SeFa" in demo.status
+    again = visit("?" + urlsplit(demo.page.url).query)
+    assert "by SeFa" in again.status
+    panel.click()
+    demo.settle(lambda: demo.page.get_by_role("option", name="ReSeFa", exact=True).click())
+    demo.thorough()
+    assert "method" not in demo.query
+
+
+def test_on_a_phone_the_picture_stays_in_sight_while_sliders_move(visit: Callable[..., Demo]) -> None:
+    demo = visit(**PHONE)
+    demo.thorough()
+    demo.slider(4).scroll_into_view_if_needed()
+    demo.page.mouse.wheel(0, 200)
+    demo.page.wait_for_timeout(300)
+    assert demo.page.locator(".stage").bounding_box()["y"] < -200
+    small = demo.page.locator(".now").bounding_box()
+    assert 0 <= small["y"] < 60
+    before = demo.pixels(".now")
+    after = demo.after(lambda: demo.slide(4, 5))
+    assert np.array_equal(demo.pixels(".now"), after)
+    assert np.abs(after - before).mean() > 0.5
 
 
 def test_quick_directions_first_and_finer_ones_in_their_place(visit: Callable[..., Demo]) -> None:

@@ -434,10 +434,10 @@ def test_in_a_browser_a_set_is_published_and_another_visitor_gets_it(
 
         page = visitor()
         page.get_by_role("tab", name="Browse the Hub").click()
-        page.get_by_label("Search").fill("browser")
+        page.get_by_label("Words").fill("browser")
         page.get_by_role("button", name="Search").click()
         page.get_by_text("One direction file found.").wait_for()
-        page.get_by_role("button", name="Look into it").click()
+        page.get_by_role("button", name="Look at it").click()
         page.get_by_text("ada/in-a-browser", exact=True).wait_for()
         page.get_by_role("button", name="Use these directions").click()
         page.get_by_text("directions of the file.").wait_for()

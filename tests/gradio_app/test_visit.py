@@ -102,6 +102,7 @@ def test_strips_come_as_they_are_drawn(steps: Steps, visit: Visit) -> None:
     [
         {"seed": "12", "truncation": "0.4", "region": "eyes"},
         {"seed": "4294967295", "truncation": "1", "box": "0.1,0.2,0.3,0.4"},
+        {"seed": "12", "truncation": "0.4", "region": "eyes", "method": "sefa"},
     ],
 )
 def test_links_come_back(steps: Steps, query: dict[str, str]) -> None:
@@ -118,6 +119,7 @@ def test_links_come_back(steps: Steps, query: dict[str, str]) -> None:
         {"box": "nan,inf,1e400,-1"},
         {"region": "\ud800", "class": "\ud800", "generator": "\0"},
         {"class": "x" * 10_000},
+        {"method": "magic"},
     ],
 )
 def test_links_that_make_no_sense_show_the_first_face(steps: Steps, query: dict[str, str]) -> None:
@@ -300,6 +302,65 @@ def test_an_offer_is_gone_with_the_face(steps: Steps) -> None:
     assert visit.finer is None
     list(steps.take_finer(visit))
     assert visit.directions is directions
+
+
+@pytest.mark.parametrize("key", [key for key in resefa.METHODS if key != "resefa"])
+def test_other_methods(steps: Steps, key: str) -> None:
+    visit = arrived(steps, 903)
+    shown = list(steps.choose_method(visit, key))
+    title = resefa.METHODS[key].title
+    assert last(shown, "about_method")["rows"][1] == ["From", resefa.METHODS[key].citation]
+    assert last(shown, "about_method")["rows"][0][1] != resefa.METHODS[key].summary
+    assert f", by {title}" in last(shown, "status")["text"]
+    assert visit.directions is not None
+    assert (visit.directions.method, len(visit.directions)) == (key, 6)
+    assert visit.directions.seeds is not None
+    assert visit.directions.seeds[0] == 903
+    items = last(shown, "directions")["items"]
+    assert len({item["strip"] for item in items}) == 6
+    assert dict(parse_qsl(last(shown, "picker")["link"][1:]))["method"] == key
+    assert list(steps.analyse(visit)) == [{"background": {"text": "", "kind": "done"}}]
+    version = visit.version
+    moved = list(steps.slide(visit, {"version": version, "strengths": [3.0]}))
+    assert picture(moved[0]["picker"]["image"]).size == (64, 64)
+    assert list(steps.pick(visit, {"region": {"preset": "nose"}}))
+    assert visit.directions.method == key
+    back = list(steps.choose_method(visit, "resefa"))
+    assert visit.directions.method == "resefa"
+    assert "method" not in dict(parse_qsl(last(back, "picker")["link"][1:]))
+
+
+def test_methods_are_offered_where_they_are_defined(avatars: resefa.Generator) -> None:
+    wrapped = resefa.WrappedGenerator(lambda z: z[:, :3, None, None].expand(-1, 3, 4, 4) * 1.0, latent_dim=4)
+    steps = Steps(Studio({"avatars": avatars, "other": wrapped}))
+    visit = arrived(steps, 904)
+    list(steps.choose_method(visit, "stylespace"))
+    shown = list(steps.draw(visit, "other", 1, 0.7))
+    field = last(shown, "method")
+    assert field["value"] == visit.method == "resefa"
+    assert {"stylespace", "sefa"}.isdisjoint(key for _, key in field["choices"])
+    assert field["choices"][0] == ("ReSeFa", "resefa")
+    assert "can't be used here" in problem_of(list(steps.choose_method(visit, "stylespace")))
+    assert visit.method == "resefa"
+
+
+@pytest.mark.parametrize("key", ["magic", None, 3, ["sefa"], "x" * 10_000])
+def test_methods_that_there_are_not(steps: Steps, visit: Visit, key: object) -> None:
+    before = visit.directions
+    assert "is unknown" in problem_of(list(steps.choose_method(visit, key)))
+    assert (visit.method, visit.directions) == ("resefa", before)
+
+
+def test_answers_tell_which_region_they_are_to(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.pick(visit, {"region": {"preset": "eyes"}, "turn": 7}))
+    assert last(shown, "picker")["turn"] == 7
+    shown = list(steps.draw(visit, "avatars", 905, 0.7))
+    assert last(shown, "picker")["turn"] == 7
+    assert problem_of(list(steps.pick(visit, {"region": {"preset": "none"}, "turn": 8})))
+    assert visit.turn == 7
+    for turn in (-1, "9", 9.0, True, 2**40, None, [9]):
+        list(steps.pick(visit, {"region": {"preset": "nose"}, "turn": turn}))
+        assert visit.turn == 7
 
 
 def test_analysing_before_there_is_a_face(steps: Steps) -> None:
