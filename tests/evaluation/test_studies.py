@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +11,12 @@ from models import tiny_stylegan2
 import resefa_core as resefa
 from benchmarks.studies import STUDIES
 from benchmarks.studies_text import FRAGMENTS, readme, replace_fragment
-from resefa_core.evaluation.config import Study, Variations, read_study
+from resefa_core.evaluation.config import Study, Variations, read_study, study_of
 from resefa_core.evaluation.results import Evaluation
 from resefa_core.evaluation.study import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 BOXES = {
     "mouth": resefa.Region.from_box(0.25, 0.5, 0.5, 0.375),
     "eyes": resefa.Region.from_box(0.125, 0.125, 0.625, 0.25),
@@ -47,9 +50,15 @@ def evaluations() -> dict[str, Evaluation]:
 
 def test_every_file_is_a_study_that_is_documented() -> None:
     assert {file.stem for file in STUDIES.glob("*.json")} == set(FRAGMENTS)
-    document = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     for name in FRAGMENTS:
-        assert document.count(f"<!-- {name} -->") == document.count(f"<!-- end of {name} -->") == 1
+        assert DOCUMENT.count(f"<!-- {name} -->") == DOCUMENT.count(f"<!-- end of {name} -->") == 1
+
+
+def test_the_example_of_a_file_is_a_study() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL)
+    study = study_of(json.loads(example))
+    assert len(study.rows) == 2 + 8 + 4
+    assert study.rows[-1].title == "ours, S, regularization 0.01, confined"
 
 
 def test_every_row_can_be_measured_and_has_its_line(evaluations: dict[str, Evaluation]) -> None:
