@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -117,12 +118,14 @@ def _kinds_legend(figure: Figure, confined: set[bool]) -> None:
 def robustness(evaluation: Evaluation) -> Figure:
     """How much of its locality in the region itself each method keeps, by how the region was drawn."""
     rows = measured_rows(evaluation)
+    every = [evaluation.rows[row].parameters.get("relaxation") for row in rows]
+    relaxations = sorted(value for value in every if value is not None)
     figure, panels = canvas(len(evaluation.areas), 9.6, 4.0)
     for panel, region in zip(panels, evaluation.areas, strict=True):
         for row in rows:
             changes = variation_changes(evaluation, row, region)
             medians = [summary(change.ratios).median for change in changes.values()]
-            style = _style_of(evaluation.rows[row])
+            style = _style_of(evaluation.rows[row], relaxations)
             panel.plot(range(len(medians)), medians, "o", markersize=4, **style)
             for start, stop in _runs(list(changes)):
                 panel.plot(
@@ -138,12 +141,18 @@ def robustness(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def _style_of(row: Row) -> dict[str, Any]:
+def _style_of(row: Row, relaxations: Sequence[float]) -> dict[str, Any]:
+    """LowRankGAN darker the more it is relaxed."""
     relaxation = row.parameters.get("relaxation")
     if relaxation is None:
-        return {"color": SPACE_COLOURS[str(row.space)] if row.space != "w" else OURS, "label": row.title}
-    shade = 0.25 + 0.15 * len(str(int(relaxation))) + (0.1 if str(int(relaxation))[0] == "3" else 0.0)
-    return {"color": THEIRS, "alpha": min(shade, 1.0), "label": f"LowRankGAN, relaxation {relaxation:g}"}
+        return {"color": OURS if row.space == "w" else SPACE_COLOURS[str(row.space)], "label": row.title}
+    shade = (relaxations.index(relaxation) + 1) / len(relaxations)
+    return {"color": _mixed(THEIRS, 0.2 + 0.8 * shade), "label": f"LowRankGAN, relaxation {relaxation:g}"}
+
+
+def _mixed(colour: str, amount: float) -> tuple[float, ...]:
+    """A colour on white."""
+    return tuple(1.0 - amount * (1.0 - part) for part in to_rgb(colour))
 
 
 def _runs(kinds: Sequence[str]) -> list[tuple[int, int]]:
