@@ -115,7 +115,7 @@ def check_method(
             the parameters.
         LatentError: the generator has no such space.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ParameterError(f"method {str(method)[:40]!r} is unknown: expected one of {', '.join(METHODS)}")
     chosen = METHODS[method]
     chosen.check_parameters(parameters)
@@ -125,7 +125,7 @@ def check_method(
             raise ParameterError(f"{chosen.title} can't be used here: {reason}")
         if space is not None and space not in generator.spaces:
             raise LatentError(
-                f"this {generator.architecture} has no space {space[:40]!r}: expected one of "
+                f"this {generator.architecture} has no space {str(space)[:40]!r}: expected one of "
                 f"{', '.join(generator.spaces)}"
             )
     known = chosen.spaces if generator is None else chosen.spaces_of(generator)

@@ -286,11 +286,10 @@ def candidates(what: str, published: str) -> Parameter:
 def ranked(request: Request, vectors: Tensor, progress: Progress | None = None) -> Directions:
     """Of a method's first `candidates` vectors those that change a pixel inside most for what they change
     outside; with 0 candidates the first, in the order in which they are given."""
-    count = request.num_directions
-    candidates = int(request.parameters["candidates"])
-    if candidates == 0:
+    count, considered = request.num_directions, int(request.parameters["candidates"])
+    if considered == 0:
         return measured(request, vectors[:count], progress)
-    found = measured(request, vectors[: max(candidates, count)], progress)
+    found = measured(request, vectors[: max(considered, count)], progress)
     locality = found.inside.double() / found.outside.double().clamp_min(1e-30)
     return found[locality.argsort(descending=True, stable=True)[:count].tolist()]
 

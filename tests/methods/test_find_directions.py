@@ -252,6 +252,9 @@ def test_every_parameter_takes_its_default_and_its_bounds(method: str) -> None:
     ("given", "error", "reason"),
     [
         ({"method": "magic"}, ParameterError, "'magic' is unknown: expected one of resefa, paper"),
+        ({"method": ["sefa"]}, ParameterError, "is unknown"),
+        ({"method": None}, ParameterError, "'None' is unknown"),
+        ({"space": 5}, LatentError, "no space '5'"),
         ({"parameters": {"speed": 1}}, ParameterError, "no parameter 'speed': expected regularization"),
         ({"method": "published", "parameters": {"x": 1}}, ParameterError, "expected none"),
         ({"num_directions": 0}, ParameterError, "num_directions 0"),
