@@ -66,7 +66,8 @@ def peers(evaluation: Evaluation) -> Figure:
         panel.set_yticks(range(len(names)), names, color=INK, fontsize=9)
         panel.grid(axis="y", visible=False)
     panels[0].invert_yaxis()
-    _kinds_legend(figure, {evaluation.rows[i].confine > 0 for i in measured_rows(evaluation)})
+    confined = any(evaluation.rows[index].confine for index in measured_rows(evaluation))
+    _kinds_legend(figure, list(_KINDS) if confined else ["itself", "others"])
     return figure
 
 
@@ -75,6 +76,11 @@ def _name(row: Row) -> str:
     return Row(row.method, row.space, label=row.label).title
 
 
+_KINDS = {
+    "confined": "confined to the region",
+    "itself": "found on the image itself",
+    "others": "found jointly on eight others",
+}
 _MARKERS = {"itself": ("o", True), "confined": ("s", True), "others": ("o", False)}
 
 
@@ -95,19 +101,18 @@ def _range(panel: Any, found: Summary, at: float, colour: str, kind: str) -> Non
     )
 
 
-def _kinds_legend(figure: Figure, confined: set[bool]) -> None:
-    labels = {
-        "confined": "confined to the region",
-        "itself": "found on the image itself",
-        "others": "found jointly on eight others",
-    }
+def _kinds_legend(figure: Figure, kinds: Sequence[str]) -> None:
     handles = []
-    for kind, label in labels.items():
-        if kind == "confined" and True not in confined:
-            continue
+    for kind in kinds:
         marker, filled = _MARKERS[kind]
         (handle,) = figure.axes[0].plot(
-            [], [], marker, color=INK, markerfacecolor=INK if filled else "white", label=label, markersize=5
+            [],
+            [],
+            marker,
+            color=INK,
+            markerfacecolor=INK if filled else "white",
+            label=_KINDS[kind],
+            markersize=5,
         )
         handles.append(handle)
     figure.legend(
@@ -194,17 +199,21 @@ def samples(evaluation: Evaluation) -> Figure:
 
 
 def regularization(evaluation: Evaluation) -> Figure:
-    """Locality by λ, in each space."""
+    """Locality by λ, in each space: on the image itself, and dashed, found on others."""
     values = sorted({row.parameters["regularization"] for row in evaluation.rows})
-    figure, panels = canvas(len(evaluation.areas), 9.6, 3.4)
+    figure, panels = canvas(len(evaluation.areas), 9.6, 3.6)
     for panel, region in zip(panels, evaluation.areas, strict=True):
         for space in SPACES:
-            rows = [find(evaluation, space=space, regularization=value) for value in values]
-            found = [
-                (v, ratios(evaluation, r, region)) for v, r in zip(values, rows, strict=True) if r is not None
-            ]
-            _curve(panel, found, SPACE_COLOURS[space], space.upper())
+            for samples_, dashed in ((0, False), (8, True)):
+                found = []
+                for value in values:
+                    row = find(evaluation, space=space, regularization=value, samples=samples_)
+                    if row is not None:
+                        found.append((value, ratios(evaluation, row, region)))
+                label = f"{space.upper()}, {_KINDS['others' if dashed else 'itself']}"
+                _curve(panel, found, SPACE_COLOURS[space], label, dashed)
         panel.set_xscale("log")
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.set_yscale("log")
         plain_logarithms(panel.yaxis)
         panel.set_title(region, fontsize=11, color=INK, loc="left")
@@ -214,15 +223,18 @@ def regularization(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def _curve(panel: Any, found: Sequence[tuple[float, Summary]], colour: str, label: str) -> None:
-    """Medians, in a band from the tenth to the ninetieth percentile."""
+def _curve(
+    panel: Any, found: Sequence[tuple[float, Summary]], colour: str, label: str, dashed: bool = False
+) -> None:
+    """Medians; solid ones in a band from the tenth to the ninetieth percentile."""
     at = [position for position, _ in found]
-    panel.fill_between(
-        at, [s.tenth for _, s in found], [s.ninetieth for _, s in found], color=colour, alpha=0.1
-    )
-    panel.plot(
-        at, [s.median for _, s in found], "o-", color=colour, label=label, linewidth=1.6, markersize=4.5
-    )
+    medians = [each.median for _, each in found]
+    if dashed:
+        panel.plot(at, medians, "o--", color=colour, label=label, linewidth=1.2, markersize=4, mfc="white")
+        return
+    low, high = ([each[index] for _, each in found] for index in (1, 2))
+    panel.fill_between(at, low, high, color=colour, alpha=0.1)
+    panel.plot(at, medians, "o-", color=colour, label=label, linewidth=1.6, markersize=4.5)
 
 
 def spaces(evaluation: Evaluation) -> Figure:
@@ -245,6 +257,7 @@ def spaces(evaluation: Evaluation) -> Figure:
         panel.set_yticks(range(len(rows)), names, color=INK, fontsize=9)
         panel.grid(axis="y", visible=False)
     panels[0].invert_yaxis()
+    _kinds_legend(figure, ["confined", "itself"])
     return figure
 
 

@@ -183,19 +183,27 @@ def _by_space(evaluation: Evaluation) -> list[str]:
 
 def regularization(evaluation: Evaluation) -> str:
     values = sorted({row.parameters["regularization"] for row in evaluation.rows})
-    parts = [_counted(evaluation)]
-    for title, count in (("First direction", 1), (f"First {evaluation.setup['directions']}, pooled", None)):
+
+    def block(measure: str, samples: int, count: int | None) -> str:
         lines = []
         for value in values:
             cells = [f"{value:g}"]
             for region in evaluation.areas:
                 for space in SPACES:
-                    row = find(evaluation, space=space, regularization=value)
+                    row = find(evaluation, space=space, regularization=value, samples=samples)
                     records = () if row is None else evaluation.select(row, region, region)
-                    cells.append(spread(summary(evaluation.values("ratio", records, count))))
+                    cells.append(spread(summary(evaluation.values(measure, records, count))))
             lines.append(cells)
-        parts.append(f"**{title}**\n\n{table(['λ', *_by_space(evaluation)], lines)}")
-    return "\n\n".join(parts)
+        return table(["λ", *_by_space(evaluation)], lines)
+
+    pooled = f"First {evaluation.setup['directions']}, pooled"
+    blocks = {
+        "First direction": block("ratio", 0, 1),
+        pooled: block("ratio", 0, None),
+        "First direction, found jointly on eight other images": block("ratio", 8, 1),
+        "First direction: the distance moved, in the space": block("distance", 0, 1),
+    }
+    return "\n\n".join([_counted(evaluation), *(f"**{title}**\n\n{text}" for title, text in blocks.items())])
 
 
 def spaces(evaluation: Evaluation) -> str:
