@@ -1,6 +1,6 @@
 """Go on from what `paired.py` trained, against a discriminator: drawings' edges instead of averages.
 
-    python training/adversarial.py DATA_DIR START.safetensors RUN_DIR [--images 160000] [--device cuda]
+    python training/adversarial.py DATA_DIR START.safetensors RUN_DIR [--images 104000] [--device cuda]
 
 DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs`; START is the `generator.safetensors` of a
 run of `paired.py`. The synthesis network is trained with the non-saturating logistic loss, lazy R1
@@ -268,8 +268,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="the folder of draw_faces.mjs")
     parser.add_argument("start", type=Path, help="the generator of a run of paired.py")
     parser.add_argument("folder", type=Path, help="the run; an existing one goes on")
-    parser.add_argument("--images", type=int, default=160_000, help="images shown in all (%(default)s)")
-    parser.add_argument("--decay-from", type=int, default=100_000, help="the learning rates fall from here")
+    parser.add_argument("--images", type=int, default=104_000, help="images shown in all (%(default)s)")
+    parser.add_argument("--decay-from", type=int, default=72_000, help="the learning rates fall from here")
     parser.add_argument(
         "--discriminator-width",
         type=float,

@@ -1,6 +1,6 @@
 """Train the bundled generator on pairs: each drawing, and noise that stands for it.
 
-    python training/paired.py DATA_DIR RUN_DIR [--images 200000] [--precision bfloat16]
+    python training/paired.py DATA_DIR RUN_DIR [--images 140000] [--precision bfloat16]
 
 DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs`. What was drawn is known, so that noise can
 be chosen to say it (`layout.py`), and the generator learns to draw it from there: by the difference of the
@@ -195,7 +195,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path, help="the run; an existing one goes on")
-    parser.add_argument("--images", type=int, default=200_000, help="images shown in all (%(default)s)")
+    parser.add_argument("--images", type=int, default=140_000, help="images shown in all (%(default)s)")
     parser.add_argument("--grow-at", type=int, default=80_000, help="images at half the side (%(default)s)")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2.5e-3, help="falls by a cosine after growing")
