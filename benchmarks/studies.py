@@ -1,11 +1,14 @@
 """Which method, on which region? The studies of `benchmarks/studies/`, and what docs say of them.
 
-    python benchmarks/studies.py [STUDY ...] [--dcgan FILE] [--output-dir DIR] [--seeds N] [--documents]
+    python benchmarks/studies.py [STUDY ...] [--dcgan FILE] [--ordinary FILE] [--output-dir DIR] [--seeds N]
+                                 [--documents]
 
 A study compares methods at equal change, as `resefa evaluate` does with its file:
 
 * `peers`: ours, the paper's form, the published code, LowRankGAN, SeFa, GANSpace and StyleSpace, on the
   bundled generator; each in the space where it is at home, on the very image and on others, confined or not;
+* `ordinary`: the same on a StyleGAN2 of drawn faces whose mapping network was learned, given by `--ordinary`:
+  the generator that was bundled first, which this repository's history holds;
 * `natural`: the same on a DCGAN of photographs, given by `--dcgan`: generator.safetensors of five transposed
   convolutions without biases, with activations cut off at 15/16, from Azzam-Alhussain/QDCGAN-PYNQ;
 * `robustness`: the region shifted, grown, shrunk and scribbled, against LowRankGAN with its relaxation from 0
@@ -71,6 +74,17 @@ def load_dcgan(file: Path) -> resefa.Generator:
     return generator.eval()
 
 
+def load(name: str, study: Study, arguments: argparse.Namespace) -> resefa.Generator:
+    """The generator that a study is made on."""
+    if name == "natural":
+        return load_dcgan(arguments.dcgan)
+    if name == "ordinary":
+        generator = resefa.load_generator(arguments.ordinary)
+        generator.name = study.generator
+        return generator
+    return resefa.load_generator(study.generator)
+
+
 def run(name: str, study: Study, generator: resefa.Generator, folder: Path) -> Evaluation:
     """Measure what is missing of a study, and write its tables and sheets beside its results."""
     started = time.perf_counter()
@@ -128,6 +142,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dcgan", type=Path, help="the file that `natural` needs; without it, it is left out"
     )
+    parser.add_argument(
+        "--ordinary", type=Path, help="the file that `ordinary` needs; without it, it is left out"
+    )
     parser.add_argument("--output-dir", type=Path, default=ROOT / "benchmarks" / "results" / "studies")
     parser.add_argument("--seeds", type=int, help="only so many images of each study: a trial")
     parser.add_argument("--documents", action="store_true", help="rewrite what docs/ and the README say")
@@ -143,16 +160,17 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     names = arguments.studies or list(FRAGMENTS)
-    if arguments.dcgan is None and "natural" in names:
-        print("natural: left out, it needs --dcgan FILE")
-        names = [name for name in names if name != "natural"]
+    files = {"natural": ("--dcgan", arguments.dcgan), "ordinary": ("--ordinary", arguments.ordinary)}
+    for name, (option, file) in files.items():
+        if file is None and name in names:
+            print(f"{name}: left out, it needs {option} FILE")
+            names.remove(name)
     try:
         for name in names:
             study = read_study(STUDIES / f"{name}.json")
             if arguments.seeds is not None:
                 study = replace(study, seeds=study.seeds[: arguments.seeds])
-            natural = name == "natural"
-            generator = load_dcgan(arguments.dcgan) if natural else resefa.load_generator(study.generator)
+            generator = load(name, study, arguments)
             folder: Path = arguments.output_dir / name
             folder.parent.mkdir(parents=True, exist_ok=True)
             evaluation = run(name, study, generator, folder)

@@ -274,6 +274,7 @@ def _lines_legend(figure: Figure, panel: Any, columns: int) -> None:
 
 FIGURES: dict[str, Callable[[Evaluation], Figure]] = {
     "peers": peers,
+    "ordinary": peers,
     "natural": peers,
     "robustness": robustness,
     "samples": samples,

@@ -225,6 +225,7 @@ def spaces(evaluation: Evaluation) -> str:
 
 FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
     "peers": peers,
+    "ordinary": peers,
     "natural": peers,
     "robustness": robustness,
     "samples": samples,
