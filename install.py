@@ -59,7 +59,7 @@ def demo() -> int:
 
 def test() -> int:
     """Install, then check format, style and types, and run the tests."""
-    python = environment("torch", "demo", "dev")
+    python = environment("torch", "demo", "mcp", "dev")
     checks = (
         ("-m", "ruff", "format", "--check", "."),
         ("-m", "ruff", "check", "."),
