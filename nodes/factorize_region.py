@@ -74,13 +74,13 @@ class FactorizeRegion(io.ComfyNode):
                 *layers_inputs(),
                 io.Float.Input(
                     "regularization",
-                    default=1e-3,
+                    default=1e-4,
                     min=1e-6,
                     max=1.0,
                     step=1e-6,
                     round=1e-6,
                     tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001. "
-                    "For the methods resefa and paper.",
+                    "For the method resefa.",
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -146,7 +146,6 @@ class FactorizeRegion(io.ComfyNode):
                 )
                 kept[each.digest] = jacobian
                 kind = jacobian.kind
-            takes = {parameter.name for parameter in finder.parameters}
             directions = resefa.find_directions(
                 generator,
                 batch,
@@ -155,7 +154,7 @@ class FactorizeRegion(io.ComfyNode):
                 num_directions=num_directions,
                 space=named,
                 layers=chosen,
-                parameters={"regularization": regularization} if "regularization" in takes else None,
+                parameters={"regularization": regularization} if method == "resefa" else None,
                 jacobians=(lambda each, _: kept[each.digest]) if kept else None,
                 progress=progress.stage(lit),
             )

@@ -13,7 +13,7 @@ from resefa_core import factorization
 from resefa_core.jacobian import DenseJacobian
 
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
-LAMBDA = 1e-3
+LAMBDA = 1e-4
 
 
 def dense(generator: resefa.Generator, latent: resefa.Latent, space: str | None = None, layers=None):  # type: ignore[no-untyped-def]

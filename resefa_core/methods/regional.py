@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..directions import Directions
-from ..factorization import factorize
+from ..factorization import REGULARIZATION, factorize
 from .base import ONE_VECTOR, Method, Parameter, Request, stage
 
 _CITATION = "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(
     name="regularization",
-    default=1e-3,
+    default=REGULARIZATION,
     minimum=0.0,
     maximum=1e3,
     help="what is added to B, in traces of B: higher values favour larger changes inside at the price of "
@@ -57,5 +59,5 @@ PAPER = Method(
     uses_region=True,
     find=find,
     uses_analyses=True,
-    parameters=(_REGULARIZATION,),
+    parameters=(replace(_REGULARIZATION, default=1e-3),),
 )

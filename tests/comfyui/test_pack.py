@@ -60,7 +60,7 @@ def graph(**changes: dict[str, Any]) -> Prompt:
             space="auto",
             layers="list",
             layer_list="2-3",
-            regularization=1e-3,
+            regularization=1e-4,
         ),
         "apply": node(
             "ApplyDirection",
@@ -162,9 +162,9 @@ def test_an_edit_changes_the_region_and_little_else(comfyui: ComfyUI) -> None:
 @pytest.mark.parametrize("method", ["paper", "published", "sefa", "ganspace", "lowrankgan", "stylespace"])
 def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> None:
     before = comfyui.run(graph(apply={"strength": 0.0}))
-    after = comfyui.run(graph(factorize={"method": method, "num_directions": 1}, apply={"strength": 3.0}))
+    after = comfyui.run(graph(factorize={"method": method, "num_directions": 1}, apply={"strength": 1.0}))
     change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
-    assert 5 < change[38:50, 20:44].mean() < 80
+    assert 2 < change[38:50, 20:44].mean() < 25
 
 
 def test_strengths_chain_and_confine(comfyui: ComfyUI) -> None:
