@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,19 @@ def test_the_method_is_chosen_by_memory_and_can_be_overridden() -> None:
     assert (roomy.kind, tight.kind) == ("dense", "matrix-free")
     with pytest.raises(resefa.ParameterError, match="unknown"):
         resefa.compute_jacobian(generator, latent, method="sparse")  # type: ignore[arg-type]
+
+
+def test_what_else_the_machine_does_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = tiny_stylegan2(16)
+    push = module._Operator.push_styles
+
+    def late(operator: module._Operator, tangents: dict[int, torch.Tensor]) -> torch.Tensor:
+        time.sleep(0.2)
+        return push(operator, tangents)
+
+    monkeypatch.setattr(module._Operator, "push_styles", late)
+    cost = resefa.estimate(generator, generator.sample(0))
+    assert cost.dense_seconds < 0.2 * cost.dimension / 4
 
 
 def test_running_out_of_device_memory_halves_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
