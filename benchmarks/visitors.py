@@ -205,8 +205,10 @@ class Slow(threading.Thread):
         self.session.close()
 
 
-def measure(clients: int, seconds: float, faces: int, options: list[str]) -> tuple[Findings, list[float]]:
-    """All visitors together; what they saw, and the server's memory over time, MB."""
+def measure(
+    clients: int, seconds: float, faces: int, options: list[str]
+) -> tuple[Findings, list[tuple[float, float]]]:
+    """All visitors together; what they saw, and the server's memory over time, in seconds and MB."""
     findings = Findings()
     with Server(*options) as server:
         page = Page(server.url)
@@ -214,12 +216,13 @@ def measure(clients: int, seconds: float, faces: int, options: list[str]) -> tup
         visitors: list[threading.Thread] = [Visitor(i, server, page, findings, until) for i in range(clients)]
         if faces:
             visitors.append(Slow(server, page, findings, until, faces))
-        memory, start, worked = [server.memory()], time.monotonic(), server.work()
+        start, worked = time.monotonic(), server.work()
+        memory = [(0.0, server.memory())]
         for visitor in visitors:
             visitor.start()
         while time.monotonic() < until + 4 * LEAVING and any(visitor.is_alive() for visitor in visitors):
             time.sleep(min(2.0, seconds / 20))
-            memory.append(server.memory())
+            memory.append((time.monotonic() - start, server.memory()))
         findings.processors = (server.work() - worked) / (time.monotonic() - start)
         if any(visitor.is_alive() for visitor in visitors):
             findings.wrong.append(f"{sum(visitor.is_alive() for visitor in visitors)} visitors got no answer")
@@ -231,14 +234,17 @@ def measure(clients: int, seconds: float, faces: int, options: list[str]) -> tup
     return findings, memory
 
 
-def report(findings: Findings, memory: list[float]) -> None:
+def report(findings: Findings, memory: list[tuple[float, float]]) -> None:
     """Print it all as tables."""
     print("| step | taken | median, s | 95 of 100 within, s | longest, s |\n|---|---:|---:|---:|---:|")
     for step, times in sorted(findings.times.items()):
         within = sorted(times)[min(len(times) - 1, int(0.95 * len(times)))]
         print(f"| {step} | {len(times)} | {statistics.median(times):.2f} | {within:.2f} | {max(times):.2f} |")
-    quarters = ", ".join(f"{memory[int(part * (len(memory) - 1))]:.0f}" for part in (0, 0.25, 0.5, 0.75, 1))
-    print(f"\nmemory at the start, after each quarter and at the end, MB: {quarters}")
+    parts = defaultdict(list)
+    for at, held in memory:
+        parts[int(at // 30.0)].append(held)
+    told = ", ".join(f"{statistics.mean(part):.0f} (at most {max(part):.0f})" for part in parts.values())
+    print(f"\nmemory at the start {memory[0][1]:.0f} MB; on average in each half minute: {told}")
     print(f"processors that the server had, on average: {findings.processors:.2f}")
     print(f"refused politely: {findings.busy}; slides of directions that were just replaced: {findings.late}")
     for wrong in findings.wrong:

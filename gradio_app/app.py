@@ -24,6 +24,7 @@ import torch  # noqa: E402  isort: skip
 from starlette.middleware import Middleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
+from gradio_app import memory  # noqa: E402
 from gradio_app.guard import Guard  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
@@ -36,14 +37,15 @@ MAX_CHECKPOINT_UPLOAD = "2gb"
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the options, load the generators, serve the page."""
+    memory.keep_returning()
     options = _options(arguments)
     on_space = bool(os.environ.get("SPACE_ID"))
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")  # events between sums over all of them
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
     device = accelerator.resident_device()
+    if device == "cpu":
+        torch.set_num_threads(1)
     try:
         loaded = [resefa.load_generator(name, device) for name in options.generator]
     except resefa.ReSeFaError as error:

@@ -194,6 +194,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_hover_dark="*primary_700",
+        button_secondary_background_fill_hover_dark="*neutral_700",
         checkbox_border_color="*neutral_400",
         checkbox_border_color_dark="*neutral_500",
         color_accent="*primary_600",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from serving import Server
@@ -35,8 +37,19 @@ _ARGUMENTS = (
 
 def find_chromium() -> str | None:
     """The browser: that of RESEFA_CHROMIUM, or one on the path."""
-    found = (shutil.which(name) for name in ("chromium", "google-chrome"))
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = (shutil.which(name) for name in names)
     return os.environ.get("RESEFA_CHROMIUM") or next((path for path in found if path), None)
+
+
+def find_axe() -> Path | None:
+    """The script with the rules of axe-core: that of RESEFA_AXE, or of `axe-playwright-python`."""
+    if "RESEFA_AXE" in os.environ:
+        return Path(os.environ["RESEFA_AXE"])
+    package = importlib.util.find_spec("axe_playwright_python")
+    if package is None or package.origin is None:
+        return None
+    return Path(package.origin).with_name("axe.min.js")
 
 
 @contextmanager

@@ -82,10 +82,14 @@ def serving(root: Path = ROOT, **variables: str) -> Iterator[str]:
     Yields:
         Its address.
     """
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"} | variables
-    with Server(environment=environment, root=root) as server:
+    with Server(environment={**inherited(), **variables}, root=root) as server:
         yield server.url
+
+
+def inherited() -> dict[str, str]:
+    """The few environment variables that a demo gets from here."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return kept | {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"}
 
 
 def free_port() -> int:

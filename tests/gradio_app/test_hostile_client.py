@@ -586,7 +586,7 @@ def test_arguments_that_make_no_sense(
 )
 def test_names_on_the_hub_with_tricks(page: Page, stranger: Stranger, name: str) -> None:
     search, get, publish = (
-        page.event("Search", "click"),
+        page.event("search", "click"),
         page.event("Look at it", "click"),
         page.event("Publish", "click"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
-from serving import ROOT, serving
+from serving import ROOT, Server, inherited, serving
+
+import resefa_core as resefa
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 gradio_client = pytest.importorskip("gradio_client")
@@ -91,6 +95,44 @@ def test_the_demo_starts_from_it_as_a_space_does(space: Path, system: str) -> No
     for picture in (drawn, edited):
         with Image.open(picture) as face:
             assert face.size == (64, 64)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork, as ZeroGPU has")
+@pytest.mark.parametrize("fails", ["", "1"])
+def test_on_zerogpu_images_are_analysed_where_a_gpu_is_lent(
+    space: Path, avatars: resefa.Generator, fails: str
+) -> None:
+    zero = {
+        "PYTHONPATH": str(ROOT / "tests" / "gradio_app" / "zero_gpu"),
+        "SPACES_ZERO_GPU": "1",
+        "SPACE_ID": "ada/resefa",
+        "LENT_FAILS": fails,
+    }
+    spaces = ("w",) if fails else ("w", "w+")
+    with Server(environment={**inherited(), **zero}, root=space) as server:
+        client = gradio_client.Client(server.url, verbose=False)
+        found = [
+            client.predict(seed=13, region="mouth", layered=each == "w+", api_name="/find_directions")[0]
+            for each in spaces
+        ]
+        log = server.log.read_text(encoding="utf-8")
+    latent = avatars.sample(13, 0.7)
+    for file, lent_space in zip(found, spaces, strict=True):
+        expected = resefa.factorize(
+            resefa.compute_jacobian(avatars, latent, lent_space), resefa.Region.preset("mouth"), 6
+        )
+        directions = resefa.Directions.load(file)
+        torch.testing.assert_close(directions.eigenvalues, expected.eigenvalues, rtol=1e-3, atol=0.0)
+        torch.testing.assert_close(directions.vectors[0], expected.vectors[0], rtol=0.0, atol=1e-3)
+    lent = set(re.findall(r"lent for 15 s: process (\d+) of (\d+)", log))
+    if fails:
+        assert not lent
+        assert "no GPU was lent, so the CPU is used: you have exceeded your GPU quota" in log
+    else:
+        assert len(lent) == 1, "one process is lent again and again"
+        assert all(worker != main for worker, main in lent)
+        assert "no GPU was lent" not in log
+    assert "Traceback" not in log
 
 
 def run_the_example_of_the_readme(url: str) -> str:
