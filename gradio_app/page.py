@@ -316,7 +316,7 @@ def _confine_controls(parts: Parts) -> None:
         parts["confine"] = gr.Checkbox(
             False,
             label="Confine edits to the region",
-            info="The rest changes even less, for less of an effect",
+            info="For edits that spill over: elsewhere, the code stays as it is",
             elem_id="confine",
         )
         parts["feather"] = gr.Slider(
