@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import gradio as gr
 from PIL import Image
@@ -20,6 +21,7 @@ from gradio_app.visit import describe, fit
 
 Outcome = Any
 
+_SERVED = "/gradio_api/file="
 _log = logging.getLogger("resefa.demo")
 
 
@@ -37,6 +39,32 @@ def _plainly(endpoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
             raise gr.Error("that did not work; the server's log says why", print_exception=False) from None
 
     return plainly
+
+
+class _DirectionFile(gr.File):
+    """A file, also by the address at which this demo serves one of its own: agents pass on addresses, and
+    Gradio fetches none from private networks, which a demo on one's own machine is in."""
+
+    is_template = True  # for the page it is a File
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(label="file", type="filepath", file_types=[".safetensors"])
+        self._folder = folder.resolve()
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        own = None if url_or_file_path is None else self._own(str(url_or_file_path))
+        return await super().async_move_resource_to_block_cache(own or url_or_file_path)
+
+    def _own(self, address: str) -> str | None:
+        """The path of a file in the folder, which anyone may fetch by its address."""
+        if not address.startswith(("http://", "https://")) or _SERVED not in address:
+            return None
+        path = Path(unquote(address.split(_SERVED, 1)[1]))
+        try:
+            path = path.resolve(strict=True)
+        except (OSError, ValueError):
+            return None
+        return str(path) if path.is_relative_to(self._folder) and path.is_file() else None
 
 
 def add_endpoints(studio: Studio, folder: Path) -> None:
@@ -76,17 +104,14 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
             region: a preset's name, or a box "x,y,width,height" in fractions of the image.
-            layered: analyse every layer by itself, which is slower and keeps edits closer in place; of the
-                methods, resefa alone has the choice.
+            layered: let resefa analyse every layer by itself: slower, and edits stay closer in place.
             count: how many directions, from 1 to 32.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.
-            method: resefa, or one to compare it with: paper, published, published-large, sefa, ganspace,
-                lowrankgan or stylespace, where the generator has it.
+            method: resefa, or to compare: paper, published, sefa, ganspace, lowrankgan, stylespace.
 
         Returns:
-            A direction file (safetensors), and what each direction does: its name, and the mean squared
-            change inside and outside the region for one step.
+            A direction file (safetensors), and each direction's mean squared change inside and outside.
         """
         shown = face(seed, truncation, generator, class_name)
         named = str(region)
@@ -149,7 +174,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             generator: a generator's name; the first for nothing.
 
         Returns:
-            Title, author, licence, what it was made for, the directions' names, and whether it fits.
+            Its title, author, licence, what it was made for, the directions' names, and whether it fits.
         """
         directions = opened(file)
         fits, note = fit(directions, studio.generator(generator or studio.names[0]))
@@ -189,7 +214,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
     with gr.Row(visible=False):
         seed, truncation = number("seed", 0), number("truncation", 0.7)
         generator, class_name = text("generator"), text("class_name")
-        file = gr.File(label="file", type="filepath", file_types=[".safetensors"])
+        file = _DirectionFile(folder)
         image, table = gr.Image(label="image", type="pil", format="png"), gr.JSON(label="report")
         made = gr.File(label="directions")
         add(draw_face, [seed, truncation, generator, class_name], [image], "find")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ gradio_client = pytest.importorskip("gradio_client")
 
 import resefa_core as resefa  # noqa: E402
 from benchmarks.demo_sessions import Server  # noqa: E402
+from gradio_app import endpoints  # noqa: E402
 
 ENDPOINTS = {
     "/draw_face": ["seed", "truncation", "generator", "class_name"],
@@ -144,6 +146,32 @@ def test_describing(client: Any, found: tuple[str, dict[str, Any]]) -> None:
     assert told["Fits"] == "yes"
     assert told["Directions"].startswith("3: direction 0")
     assert told["Made for"] == "stylegan2 avatars"
+
+
+def test_files_are_taken_by_the_address_of_ones_own_alone(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "made here", tmp_path / "elsewhere"
+    for each in (folder / "a", elsewhere):
+        each.mkdir(parents=True)
+        (each / "x.safetensors").write_bytes(b"x")
+    (folder / "link.safetensors").symlink_to(elsewhere / "x.safetensors")
+    file = endpoints._DirectionFile(folder)
+    served = "https://any.example/gradio_api/file="
+    assert file._own(f"{served}{quote(str(folder / 'a' / 'x.safetensors'))}") == str(
+        (folder / "a" / "x.safetensors").resolve()
+    )
+    for address in (
+        f"{served}{elsewhere}/x.safetensors",
+        f"{served}{folder}/../elsewhere/x.safetensors",
+        f"{served}{quote(str(folder / 'link.safetensors'))}",
+        f"{served}{quote(str(folder / 'a'))}",
+        f"{served}{quote(str(folder / 'none.safetensors'))}",
+        f"{served}\0",
+        f"{served}{'x' * 5000}",
+        served,
+        "https://any.example/x.safetensors",
+        str(folder / "a" / "x.safetensors"),
+    ):
+        assert file._own(address) is None, address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,264 @@
+"""The demo's steps for programs: `gradio_client`, plain HTTP, and agents that use MCP tools."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import gradio as gr
+from PIL import Image
+
+import resefa_core as resefa
+from gradio_app import payloads
+from gradio_app.files import fresh_folder, named
+from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, OURS, Face, Studio
+from gradio_app.visit import describe, fit
+
+Outcome = Any
+
+_SERVED = "/gradio_api/file="
+_log = logging.getLogger("resefa.demo")
+
+
+def _plainly(endpoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Tell callers the project's own errors; others go to the log alone."""
+
+    @functools.wraps(endpoint)
+    def plainly(*args: Any, **kwargs: Any) -> Outcome:
+        try:
+            return endpoint(*args, **kwargs)
+        except resefa.ReSeFaError as error:
+            raise gr.Error(str(error)[:500], print_exception=False) from None
+        except Exception:
+            _log.exception("%s failed", endpoint.__name__)
+            raise gr.Error("that did not work; the server's log says why", print_exception=False) from None
+
+    return plainly
+
+from gradio.events import Dependency
+
+class _DirectionFile(gr.File):
+    """A file, also by the address at which this demo serves one of its own: agents pass on addresses, and
+    Gradio fetches none from private networks, which a demo on one's own machine is in."""
+
+    is_template = True  # for the page it is a File
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(label="file", type="filepath", file_types=[".safetensors"])
+        self._folder = folder.resolve()
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        own = None if url_or_file_path is None else self._own(str(url_or_file_path))
+        return await super().async_move_resource_to_block_cache(own or url_or_file_path)
+
+    def _own(self, address: str) -> str | None:
+        """The path of a file in the folder, which anyone may fetch by its address."""
+        if not address.startswith(("http://", "https://")) or _SERVED not in address:
+            return None
+        path = Path(unquote(address.split(_SERVED, 1)[1]))
+        try:
+            path = path.resolve(strict=True)
+        except (OSError, ValueError):
+            return None
+        return str(path) if path.is_relative_to(self._folder) and path.is_file() else None
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def add_endpoints(studio: Studio, folder: Path) -> None:
+    """Add them to the page, where nothing of them is seen."""
+
+    @_plainly
+    def draw_face(
+        seed: float = 0, truncation: float = 0.7, generator: str = "", class_name: str = ""
+    ) -> Image.Image:
+        """Draw an image of a generator.
+
+        Args:
+            seed: a whole number from 0 to 4294967295.
+            truncation: from 0 (the average image) to 1 (the most varied).
+            generator: a generator's name; the first for nothing.
+            class_name: a class's name or number, for generators that have classes.
+
+        Returns:
+            The image.
+        """
+        return resefa.to_pil(face(seed, truncation, generator, class_name).picture)
+
+    @_plainly
+    def find_directions(
+        seed: float = 0,
+        truncation: float = 0.7,
+        region: str = "mouth",
+        layered: bool = True,
+        count: float = NUM_DIRECTIONS,
+        generator: str = "",
+        class_name: str = "",
+        method: str = OURS,
+    ) -> tuple[str, dict[str, Any]]:
+        """Find directions that change a region of an image and leave the rest alone.
+
+        Args:
+            seed: of the image, a whole number from 0 to 4294967295.
+            truncation: of the image, from 0 to 1.
+            region: a preset's name, or a box "x,y,width,height" in fractions of the image.
+            layered: let resefa analyse every layer by itself: slower, and edits stay closer in place.
+            count: how many directions, from 1 to 32.
+            generator: a generator's name; the first for nothing.
+            class_name: a class's name or number, for generators that have classes.
+            method: resefa, or to compare: paper, published, sefa, ganspace, lowrankgan, stylespace.
+
+        Returns:
+            A direction file (safetensors), and each direction's mean squared change inside and outside.
+        """
+        shown = face(seed, truncation, generator, class_name)
+        named = str(region)
+        asked: dict[str, Any] = payloads.read_link({"box": named}).get("region") or {"preset": named}
+        chosen = payloads.read_region(asked, studio.presets(shown.generator))
+        number = int(payloads.read_number(count, 1, 32, "count"))
+        space = None if layered or method != OURS else studio.quick_space(shown)
+        directions = studio.find([shown], chosen, space, number, str(method))
+        file = fresh_folder(folder) / "directions.safetensors"
+        directions.save(file)
+        squares = (
+            directions.steps.square() * directions.inside,
+            directions.steps.square() * directions.outside,
+        )
+        table = [
+            {"name": name, "inside": float(inside), "outside": float(outside)}
+            for name, inside, outside in zip(directions.names, *squares, strict=True)
+        ]
+        return str(file), {"space": directions.space, "method": directions.method, "directions": table}
+
+    @_plainly
+    def apply_directions(
+        file: str,
+        strengths: str,
+        seed: float = 0,
+        truncation: float = 0.7,
+        confine: bool = False,
+        feather: float = 0.0,
+        generator: str = "",
+        class_name: str = "",
+    ) -> Image.Image:
+        """Edit an image along the directions of a file.
+
+        Args:
+            file: a direction file (safetensors).
+            strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
+            seed: of the image, a whole number from 0 to 4294967295.
+            truncation: of the image, from 0 to 1.
+            confine: let the codes move inside the directions' region only: the rest changes still less.
+            feather: softness of a confined edit's edge, from 0 to 0.2.
+            generator: a generator's name; the first for nothing.
+            class_name: a class's name or number, for generators that have classes.
+
+        Returns:
+            The edited image.
+        """
+        directions = opened(file)
+        shown = face(seed, truncation, generator, class_name)
+        softness = payloads.read_number(feather, 0.0, 0.2, "feather") if confine else 0.0
+        amount = 1.0 if confine else 0.0
+        prepared = resefa.prepared(shown.generator, shown.latent, directions, amount, softness)
+        return studio.edit(shown, prepared, _read_strengths(strengths), amount, softness)
+
+    @_plainly
+    def describe_directions(file: str, generator: str = "") -> dict[str, str]:
+        """Tell what a direction file holds, and whether it fits a generator.
+
+        Args:
+            file: a direction file (safetensors).
+            generator: a generator's name; the first for nothing.
+
+        Returns:
+            Its title, author, licence, what it was made for, the directions' names, and whether it fits.
+        """
+        directions = opened(file)
+        fits, note = fit(directions, studio.generator(generator or studio.names[0]))
+        return dict(describe(directions, note, fits)["rows"])
+
+    def face(seed: object, truncation: object, generator: object, class_name: object) -> Face:
+        number = int(payloads.read_number(seed, 0, payloads.LARGEST_SEED, "seed"))
+        psi = payloads.read_number(truncation, 0.0, 1.0, "truncation")
+        return studio.face(str(generator or studio.names[0]), number, psi, str(class_name or ""))
+
+    def opened(file: object) -> resefa.Directions:
+        if not isinstance(file, str):
+            raise resefa.ParameterError("a direction file was expected")
+        with named(file):
+            return resefa.Directions.load(file)
+
+    def number(label: str, value: float) -> gr.Number:
+        return gr.Number(value, label=label)
+
+    def text(label: str, value: str = "") -> gr.Textbox:
+        return gr.Textbox(value, label=label)
+
+    def add(
+        endpoint: Callable[..., Outcome],
+        inputs: list[Any],
+        outputs: list[Any],
+        lane: Literal["find", "layers"],
+    ) -> None:
+        gr.Button(visible=False).click(
+            endpoint,
+            inputs,
+            outputs,
+            api_name=endpoint.__name__,
+            concurrency_id=lane,
+        )
+
+    with gr.Row(visible=False):
+        seed, truncation = number("seed", 0), number("truncation", 0.7)
+        generator, class_name = text("generator"), text("class_name")
+        file = _DirectionFile(folder)
+        image, table = gr.Image(label="image", type="pil", format="png"), gr.JSON(label="report")
+        made = gr.File(label="directions")
+        add(draw_face, [seed, truncation, generator, class_name], [image], "find")
+        region, layered = text("region", "mouth"), gr.Checkbox(True, label="layered")
+        count = number("count", NUM_DIRECTIONS)
+        add(
+            find_directions,
+            [seed, truncation, region, layered, count, generator, class_name, text("method", OURS)],
+            [made, table],
+            "layers",
+        )
+        confine, feather = gr.Checkbox(False, label="confine"), number("feather", 0.0)
+        add(
+            apply_directions,
+            [file, text("strengths"), seed, truncation, confine, feather, generator, class_name],
+            [image],
+            "find",
+        )
+        add(describe_directions, [file, generator], [table], "find")
+
+
+def _read_strengths(text: object) -> dict[int | str, float]:
+    """Strengths of a JSON list or object.
+
+    Raises:
+        ParameterError: it is neither, or holds anything but numbers of the range.
+    """
+    try:
+        sent = json.loads(str(text)[:20_000])
+    except (ValueError, RecursionError):
+        sent = None
+    if isinstance(sent, list):
+        sent = dict(enumerate(sent))
+    if not isinstance(sent, dict):
+        raise resefa.ParameterError(
+            "strengths: expected a JSON list of numbers, or an object from directions' names to numbers"
+        )
+    return {
+        key: payloads.read_number(value, -LARGEST_STRENGTH, LARGEST_STRENGTH, "strength")
+        for key, value in sent.items()
+    }
