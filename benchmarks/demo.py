@@ -1,11 +1,14 @@
 """How long do people wait in the demo? From the browser, in a browser.
 
-    python benchmarks/demo.py [--repetitions N] [--faces N]
+    python benchmarks/demo.py [--repetitions N] [--faces N] [--other FOLDER]
 
 Needs `playwright` and a Chromium (RESEFA_CHROMIUM, or on the path). The demo runs in a process of its own.
 With the face analysed, a box is dragged and let go: the time until the first strip of the new directions is
 decoded in the page. A slider is moved: the time until the edited picture is decoded. Both on the page's own
 clock. New faces: from the press of a key to the first strip, which the quick analysis of W precedes.
+
+With `--other`, the demo of another checkout is measured in turns with this one, so that the ratio holds
+whatever else the machine does.
 
 The pure work (to factorize, to edit, to make and encode a strip) is timed between the others, in this
 process, so that ratios hold on a machine that others use too.
@@ -18,6 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +31,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gradio_app")]
 
-from demo_browser import DESKTOP, READY, keep_offline, launch, serve  # noqa: E402
+from demo_browser import DESKTOP, READY, launch, serve  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
@@ -92,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--faces", type=int, default=8)
+    parser.add_argument("--other", type=Path, help="another checkout, to compare with")
     options = parser.parse_args()
     torch.set_num_threads(1)
     clocks: dict[str, Clock] = {}
@@ -102,27 +107,28 @@ def main() -> None:
     generator = resefa.load_generator("avatars")
     studio = Studio({"avatars": generator})
     face = studio.face("avatars", SEED, TRUNCATION)
-    studio.analyse(face)
-    with serve() as address, sync_playwright() as playwright:
-        browser = launch(playwright)
-        context = browser.new_context(**DESKTOP)
-        keep_offline(context, [])
-        page = context.new_page()
-        page.goto(f"{address}?seed={SEED}&truncation={TRUNCATION}", timeout=PATIENCE)
-        page.wait_for_selector(READY, timeout=PATIENCE)
-        _wait_for_status(page, "layer by layer")
-        page.evaluate(_TIMERS)
+    studio.analyse(face, prepared=True)
+    roots = {"": ROOT} if options.other is None else {"": ROOT, "other: ": options.other.resolve()}
+    with ExitStack() as stack:
+        browser = launch(stack.enter_context(sync_playwright()))
+        stack.callback(browser.close)
+        pages = {
+            name: _opened(browser, stack.enter_context(serve(root=root))) for name, root in roots.items()
+        }
         for index in range(options.repetitions):
             box = (0.3 + 0.002 * index, 0.56 + 0.001 * index, 0.36, 0.2)
             region = resefa.Region.from_box(*box)
-            clock("release to first strip").times.append(_release(page, box))
-            clock("slider to picture").times.append(_slide(page, 1.0 + 0.05 * index))
+            for name, page in pages.items():
+                page.bring_to_front()
+                clock(f"{name}release to first strip").times.append(_release(page, box))
+                clock(f"{name}slider to picture").times.append(_slide(page, 1.0 + 0.05 * index))
             directions = clock("factorize").measure(partial(studio.find, [face], region))
             clock("edit and encode").measure(partial(_edit, studio, face, directions))
             clock("make and encode a strip").measure(partial(_strip, studio, face, directions))
         for index in range(options.faces):
-            clock("new face to first strip").times.append(_new_face(page, 5000 + index))
-        browser.close()
+            for name, page in pages.items():
+                page.bring_to_front()
+                clock(f"{name}new face to first strip").times.append(_new_face(page, 5000 + index))
     print("| what | median, ms | 95th percentile, ms |\n| --- | --- | --- |")
     for name, measured in clocks.items():
         print(f"| {name} | {measured.row()} |")
@@ -130,6 +136,16 @@ def main() -> None:
     print(f"\nrelease / pure: {statistics.median(clocks['release to first strip'].times) / pure:.1f}")
     edit = statistics.median(clocks["edit and encode"].times)
     print(f"slider / pure: {statistics.median(clocks['slider to picture'].times) / edit:.1f}")
+
+
+def _opened(browser: Any, address: str) -> Any:
+    """The page with the face analysed, in a context of its own."""
+    page = browser.new_context(**DESKTOP).new_page()
+    page.goto(f"{address}?seed={SEED}&truncation={TRUNCATION}", timeout=PATIENCE)
+    page.wait_for_selector(READY, timeout=PATIENCE)
+    _wait_for_status(page, "layer by layer")
+    page.evaluate(_TIMERS)
+    return page
 
 
 def _edit(studio: Studio, face: Face, directions: resefa.Directions) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving import Server
+from serving import ROOT, Server
 
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 1000}}
 PHONE: dict[str, Any] = {
@@ -53,11 +53,11 @@ def find_axe() -> Path | None:
 
 
 @contextmanager
-def serve(*options: str) -> Iterator[str]:
+def serve(*options: str, root: Path = ROOT) -> Iterator[str]:
     """Run the demo without a network to speak of; gives its address."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     environment.pop("SPACE_ID", None)
-    with Server(*options, environment=environment) as server:
+    with Server(*options, environment=environment, root=root) as server:
         yield f"{server.url}/"
 
 
