@@ -225,7 +225,12 @@ def test_directions_for_a_region_drawn_otherwise_are_measured_in_the_region_itse
 
 
 def test_what_measures_more_is_given_the_images_before_and_after() -> None:
-    study = replace(STUDY, rows=(Row("resefa", "w"),), regions={"left": LEFT}, seeds=(5000, 5001))
+    study = replace(
+        STUDY,
+        rows=(Row("resefa", "w", parameters={"regularization": 1e-3}),),
+        regions={"left": LEFT},
+        seeds=(5000, 5001),
+    )
 
     def brightness(images: torch.Tensor) -> torch.Tensor:
         left = images[:, :, 4:12, :8].mean(dim=(1, 2, 3))
