@@ -180,10 +180,10 @@ def test_several_images_are_solved_with_one_set_of_states_at_a_time() -> None:
         resefa.compute_jacobian(generator, generator.sample(seed), method="matrix-free") for seed in (0, 1)
     ]
     held = [each.nbytes for each in free]
-    joint = resefa.factorize(free, REGION, 2)
+    joint = resefa.factorize(free, REGION, 2, 1e-3)
     assert all(each.nbytes < before for each, before in zip(free, held, strict=True))
     dense = [resefa.compute_jacobian(generator, generator.sample(seed), method="dense") for seed in (0, 1)]
-    overlap = joint.vectors * resefa.factorize(dense, REGION, 2).vectors
+    overlap = joint.vectors * resefa.factorize(dense, REGION, 2, 1e-3).vectors
     assert float(overlap.flatten(1).sum(dim=1).abs().min()) > 0.98
 
 

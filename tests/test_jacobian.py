@@ -54,7 +54,7 @@ def test_confined_moves_are_differentiated_through_their_gates() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(2)
     region = resefa.Region.from_box(0, 0, 0.5, 1)
-    directions = resefa.factorize(dense(generator, latent, "w+"), region, 1)
+    directions = resefa.factorize(dense(generator, latent, "w+"), region, 1, 1e-3)
     directions = resefa.with_confined_steps(generator, latent, directions)
     confined = resefa.move(latent, directions, {0: 2.0}, confine=0.7)
     unit = torch.zeros_like(latent.codes)
