@@ -41,30 +41,28 @@ def _plainly(endpoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
     return plainly
 
 
-class _DirectionFile(gr.File):
-    """A file, also by the address at which this demo serves one of its own: agents pass on addresses, and
-    Gradio fetches none from private networks, which a demo on one's own machine is in."""
+def own_file(address: str, folder: Path) -> str | None:
+    """The path of a file in a folder, from the address at which the demo serves it; None for other ones."""
+    if not address.startswith(("http://", "https://")) or _SERVED not in address:
+        return None
+    try:
+        path = Path(unquote(address.split(_SERVED, 1)[1])).resolve(strict=True)
+    except (OSError, ValueError):
+        return None
+    return str(path) if path.is_relative_to(folder.resolve()) and path.is_file() else None
 
-    is_template = True  # for the page it is a File
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(label="file", type="filepath", file_types=[".safetensors"])
-        self._folder = folder.resolve()
+def _file_field(folder: Path) -> gr.File:
+    """A direction file, also by its address if this demo made it: agents pass on addresses, and Gradio
+    fetches none from private networks, where a demo on one's own machine is."""
+    field = gr.File(label="file", type="filepath", file_types=[".safetensors"])
+    fetch = field.async_move_resource_to_block_cache
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        own = None if url_or_file_path is None else self._own(str(url_or_file_path))
-        return await super().async_move_resource_to_block_cache(own or url_or_file_path)
+    async def own_or_fetched(address: str | Path | None) -> str | None:
+        return await fetch(own_file(str(address), folder) or address)
 
-    def _own(self, address: str) -> str | None:
-        """The path of a file in the folder, which anyone may fetch by its address."""
-        if not address.startswith(("http://", "https://")) or _SERVED not in address:
-            return None
-        path = Path(unquote(address.split(_SERVED, 1)[1]))
-        try:
-            path = path.resolve(strict=True)
-        except (OSError, ValueError):
-            return None
-        return str(path) if path.is_relative_to(self._folder) and path.is_file() else None
+    field.async_move_resource_to_block_cache = own_or_fetched  # type: ignore[assignment, method-assign]
+    return field
 
 
 def add_endpoints(studio: Studio, folder: Path) -> None:
@@ -214,7 +212,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
     with gr.Row(visible=False):
         seed, truncation = number("seed", 0), number("truncation", 0.7)
         generator, class_name = text("generator"), text("class_name")
-        file = _DirectionFile(folder)
+        file = _file_field(folder)
         image, table = gr.Image(label="image", type="pil", format="png"), gr.JSON(label="report")
         made = gr.File(label="directions")
         add(draw_face, [seed, truncation, generator, class_name], [image], "find")

@@ -38,7 +38,10 @@ CSS = """
 #background { margin-top: calc(4px - var(--layout-gap)); }
 #background:has([data-empty="true"]) { display: none; }
 #random, #search, #generalize { align-self: end; }
-#left .form, #advanced, .tabitem .form { border-radius: 12px; overflow: hidden; }
+#left .form, #left .gr-group, #advanced, .tabitem .form, .tabitem .block:has([data-testid="upload-text"]) {
+  border-radius: 12px;
+  overflow: hidden;
+}
 #work:has(#confine input:not(:checked)) #feather { display: none; }
 .dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
 [data-testid="upload-text"] { color: var(--body-text-color) !important; }
@@ -47,6 +50,7 @@ footer .divider { display: none !important; }
   #directions, #directions .html-container { overflow: visible !important; }
   #work { flex-direction: column; }
   #left, #right { display: contents; }
+  #generalize { flex-grow: 1 !important; }
   #left > :not(#picker, #face) { order: 1; }
 }
 """
@@ -257,7 +261,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                     label="Direction file (.safetensors)",
                     file_types=[".safetensors"],
                     type="filepath",
-                    height=140,
+                    height=170,
                 )
             sharing = add_sharing(parts, settings.on_space)
         with gr.Group():
@@ -296,8 +300,8 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
         1.0,
         FIRST_TRUNCATION,
         step=0.05,
-        label="Variety",
-        info="The truncation. 0: the average face. 1: the most varied",
+        label="Variety (truncation)",
+        info="0: the average face. 1: the most varied",
     )
     parts["generator"] = gr.Dropdown(
         studio.names,

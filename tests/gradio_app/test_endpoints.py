@@ -154,9 +154,8 @@ def test_files_are_taken_by_the_address_of_ones_own_alone(tmp_path: Path) -> Non
         each.mkdir(parents=True)
         (each / "x.safetensors").write_bytes(b"x")
     (folder / "link.safetensors").symlink_to(elsewhere / "x.safetensors")
-    file = endpoints._DirectionFile(folder)
     served = "https://any.example/gradio_api/file="
-    assert file._own(f"{served}{quote(str(folder / 'a' / 'x.safetensors'))}") == str(
+    assert endpoints.own_file(f"{served}{quote(str(folder / 'a' / 'x.safetensors'))}", folder) == str(
         (folder / "a" / "x.safetensors").resolve()
     )
     for address in (
@@ -171,7 +170,7 @@ def test_files_are_taken_by_the_address_of_ones_own_alone(tmp_path: Path) -> Non
         "https://any.example/x.safetensors",
         str(folder / "a" / "x.safetensors"),
     ):
-        assert file._own(address) is None, address
+        assert endpoints.own_file(address, folder) is None, address
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_it_opens_with_a_face_a_region_and_strips(demo: Demo) -> None:
         ".overlay", "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)"
     )
     assert overlay
-    assert "seed 3" in demo.page.locator(".after").get_attribute("alt")
+    assert f"seed {FIRST_SEED}" in demo.page.locator(".after").get_attribute("alt")
     words = demo.page.locator(".words").all_inner_texts()
     assert all("effect" in each for each in words)
 
