@@ -384,11 +384,9 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         parts.step(event.then, steps.analyse, lane=LAYERS)
     parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **latest)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
-    moved = (parts["directions"].release, parts["others_shown"].input)
-    for listen in moved:
-        parts.step(
-            listen, steps.others, "others_shown", changes=("others", "status"), trigger_mode="always_last"
-        )
+    moved: dict[str, Any] = {"changes": ("others", "status"), "trigger_mode": "always_last"}
+    for listen in (parts["directions"].release, parts["others_shown"].input):
+        parts.step(listen, steps.others, "others_shown", "directions", **moved)
     for listen in (parts["confine"].input, parts["feather"].release):
         parts.step(listen, steps.confine, "confine", "feather", changes=shown, **latest)
     parts.step(parts["offer"].click, steps.take_finer, lane=FIND)

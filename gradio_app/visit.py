@@ -304,11 +304,14 @@ class Steps:
         yield from self._show(visit, visit.directions, keep=True)
 
     @told
-    def others(self, visit: Visit, shown: object) -> Updates:
-        """Other faces, moved along with this one."""
+    def others(self, visit: Visit, shown: object, payload: object = None) -> Updates:
+        """Other faces, moved along with this one, as the sliders say."""
         if shown is not True or visit.face is None:
             yield {"others": {"images": []}}
             return
+        if visit.directions is not None:  # the slide itself may come later, as it does not queue
+            sent = payloads.read_strengths(payload, visit.version, len(visit.directions), LARGEST_STRENGTH)
+            visit.strengths = visit.strengths if sent is None else sent
         strengths = dict(visit.strengths)
         directions = None if visit.directions is None else self._prepared(visit)
         confine, feather = self._confinement(visit)

@@ -426,6 +426,16 @@ def test_other_faces_move_along(steps: Steps, visit: Visit) -> None:
     assert list(steps.others(Visit(), True)) == [{"others": {"images": []}}]
 
 
+def test_other_faces_do_not_wait_for_the_slide(steps: Steps, visit: Visit) -> None:
+    still = last(list(steps.others(visit, True)), "others")["images"]
+    sent = {"version": visit.version, "strengths": [4.0]}
+    moved = last(list(steps.others(visit, True, sent)), "others")["images"]
+    assert all(a["image"] != b["image"] for a, b in zip(still, moved, strict=True))
+    assert visit.strengths == {0: 4.0}
+    for nonsense in (None, {"version": visit.version - 1, "strengths": []}, {"strengths": "x"}, 3):
+        assert last(list(steps.others(visit, True, nonsense)), "others")["images"] == moved
+
+
 def test_other_faces_of_the_last_seed(steps: Steps) -> None:
     visit = Visit()
     list(steps.arrive(visit, {"seed": str(payloads.LARGEST_SEED)}))
