@@ -357,8 +357,8 @@ def _add_directions(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="?",
         const=1.0,
-        default=0.0,
-        help="confine the edit to the region: 0 not at all, 1 fully (default: 0; 1 without a number)",
+        help="confine the edit to the region: 0 not at all, 1 fully (default: as the directions were found, "
+        "which is 1 for those of resefa-confined and 0 for others; 1 without a number)",
     )
     parser.add_argument(
         "--feather", type=float, default=0.0, help="soften a confined edit's edge (fraction; default: 0)"
@@ -397,7 +397,10 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "(default: 0)",
     )
     parser.add_argument(
-        "--confine", nargs="+", type=float, help="0: everywhere, 1: in the region (default: 0)"
+        "--confine",
+        nargs="+",
+        type=float,
+        help="0: everywhere, 1: in the region (default: 0, and 1 for resefa-confined)",
     )
     parser.add_argument("--truncation", type=float, help="1: as drawn, 0: the mean image (default: 0.7)")
     parser.add_argument("--class", dest="label", help="the class, where the generator has classes")
@@ -611,7 +614,7 @@ def _factorize(options: argparse.Namespace) -> None:
         description=options.description,
         license=options.license,
     )
-    if generator.can_confine:
+    if generator.can_confine and directions.steps_confined is None:
         with _progress("measuring confined steps") as report:
             directions = with_confined_steps(generator, latent, directions, progress=report)
     if options.output.suffix.lower() == ".npy":
@@ -705,7 +708,7 @@ def _sweep_sheet(
     latent: Latent,
     directions: Directions,
     strengths: Sequence[float] = _STRENGTHS,
-    confine: float = 0.0,
+    confine: float | None = None,
     feather: float = 0.0,
 ) -> Image.Image:
     with _progress("drawing") as report:

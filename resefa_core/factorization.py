@@ -80,7 +80,8 @@ def factorize(
 
     Returns:
         Unit vectors with their quotients, mean squared change inside and outside the region per
-        squared unit of distance, and steps; the entry of largest magnitude of each is positive.
+        squared unit of distance, and steps; the entry of largest magnitude of each is positive. Of Jacobians
+        of confined edits, all of that is of confined edits.
 
     Raises:
         RegionError: the image does not respond inside the region, or nothing is left outside, or
@@ -147,6 +148,7 @@ def _directions(
         inside=inside.mean(dim=0).float().cpu(),
         outside=outside.mean(dim=0).float().cpu(),
         steps=steps.float().cpu(),
+        steps_confined=None if first.confined_to is None else steps.float().cpu(),
         space=first.space,
         layers=first.layers,
         layer_sizes=first.layer_sizes,
@@ -182,6 +184,8 @@ def _check(jacobians: list[Jacobian]) -> None:
                     f"Jacobians of different {what} were given: {getattr(first, what)} and "
                     f"{getattr(other, what)}"
                 )
+        if not _alike(first, other):
+            raise JacobianError("Jacobians of edits that are confined differently were given")
         if other.device != first.device:
             raise JacobianError(f"Jacobians on {first.device} and on {other.device} were given")
         if other.described.get("fingerprint") != first.described.get("fingerprint"):
@@ -191,6 +195,14 @@ def _check(jacobians: list[Jacobian]) -> None:
             )
     for each in jacobians:
         each.check_response()
+
+
+def _alike(first: Jacobian, other: Jacobian) -> bool:
+    """Whether two are confined to the same region, or not at all."""
+    if first.confined_to is None or other.confined_to is None:
+        return first.confined_to is other.confined_to
+    size = (first.height, first.width)
+    return torch.equal(first.confined_to.mask(*size, check=False), other.confined_to.mask(*size, check=False))
 
 
 def _check_split(inside: float, outside: float, total: float) -> None:

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..directions import SPACES
+from ..directions import CONFINED, SPACES
 from ..errors import ParameterError, RegionError
 from ..methods import METHODS, check_method
 from ..regions import Region, is_file
@@ -67,7 +67,7 @@ class Row:
         parts = [self.label or METHODS[self.method].title, (self.space or "").upper()]
         parts.append("" if self.layers is None else f"layers {self.layers}")
         parts += [f"{name} {value:g}" for name, value in self.parameters.items()]
-        if self.confine:
+        if self.confine and (self.method, self.confine) != (CONFINED, 1.0):
             parts.append("confined" if self.confine == 1.0 else f"confined {self.confine:g}")
         if self.samples:
             parts.append("from 1 other" if self.samples == 1 else f"from {self.samples} others")
@@ -233,7 +233,8 @@ def study_of(data: object, folder: Path | None = None) -> Study:
     `seeds` and `sources` may be text like `5000-5049`; `class` stands for `label`. `regions` is a list of
     names, or an object of names and boxes, presets or mask images. In a row, `space`, `layers`, `samples`,
     `confine` and each parameter may be a list: the row then stands for all combinations. `samples` and
-    `confine` beside the rows are for those that do not have their own.
+    `confine` beside the rows are for those that do not have their own; `confine` is 1 where neither says it
+    and the method is for confined edits.
 
     Args:
         folder: where masks are looked for first.
@@ -274,6 +275,8 @@ def expanded(data: Mapping[str, Any]) -> Iterator[Row]:
     """The rows that one with lists in the place of values stands for, in the order of the lists."""
     parameters = data.get("parameters", {})
     many = {name: data[name] for name in ("space", "layers", "samples", "confine") if name in data}
+    if data.get("method") == CONFINED:
+        many.setdefault("confine", 1.0)
     choices = [
         value if isinstance(value, list) else [value] for value in (*many.values(), *parameters.values())
     ]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..directions import Directions
 from ..editing import move
-from ..errors import LatentError, ParameterError
+from ..errors import ParameterError
 from ..factorization import STEP_CHANGE
 from ..generators.base import Generator
 from ..jacobian import Progress, images_at_once, memory_for
@@ -180,10 +180,8 @@ def equal_change(
     """
     if not 0.0 < target < 4.0:
         raise ParameterError(f"target {target} is out of range: expected a mean squared change in (0, 4)")
-    if edits.region is not None and not generator.can_confine:
-        raise LatentError(
-            f"this {generator.architecture} cannot confine an edit: its codes do not vary over the image"
-        )
+    if edits.region is not None:
+        generator.check_can_confine()
     generator.check_latent(edits.latent)
     mask = region.mask(generator.resolution, generator.resolution).double()
     every = torch.arange(len(edits))
