@@ -45,7 +45,7 @@ def move(
         LatentError: the directions do not fit the latent, or have no region or no confined steps.
         ParameterError: no such direction, or a number out of range.
     """
-    confine = _as_found(directions) if confine is None else confine
+    confine = float(directions.confined) if confine is None else confine
     distances = _distances(directions, strengths, confine)
     total = torch.tensordot(distances, directions.vectors, dims=1)
     codes, styles, z = _offsets(latent, directions, total)
@@ -176,7 +176,7 @@ def prepared(
         LatentError: the directions do not fit the generator; see `with_confined_steps`.
     """
     directions.check(generator)
-    confine = _as_found(directions) if confine is None else confine
+    confine = float(directions.confined) if confine is None else confine
     if confine and (directions.steps_confined is None or feather):
         return with_confined_steps(generator, latent, directions, feather)
     return directions
@@ -251,10 +251,6 @@ def with_confined_steps(
 
         in_chunks(change, energies, _MEASURED_AT_ONCE, progress)
     return replace(directions, steps_confined=STEP_CHANGE / energies.clamp_min(1e-30).sqrt())
-
-
-def _as_found(directions: Directions) -> float:
-    return 1.0 if directions.confined else 0.0
 
 
 def _distances(directions: Directions, strengths: Strengths, confine: float) -> Tensor:

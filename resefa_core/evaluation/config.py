@@ -43,7 +43,8 @@ class Row:
         layers: in words, as `Generator.choose_layers` takes them; all for None.
         samples: 0 for directions found on the very image that is edited; n for directions found jointly on n
             others, the study's sources.
-        confine, feather: of the edits, as in `move`.
+        confine, feather: of the edits, as in `move`; directions for confined edits are found for that
+            feather.
         parameters: the method's, by name; its defaults for the others.
         directions: how many are measured; as many as the study says for None.
         label: for people, in place of the method's name.
@@ -54,12 +55,16 @@ class Row:
     space: str | None = None
     layers: str | None = None
     samples: int = 0
-    confine: float = 0.0
+    confine: float | None = None
     feather: float = 0.0
     parameters: Mapping[str, float] = field(default_factory=dict)
     directions: int | None = None
     label: str = ""
     shown: bool = True
+
+    def __post_init__(self) -> None:
+        if self.confine is None:
+            object.__setattr__(self, "confine", 1.0 if self.method == CONFINED else 0.0)
 
     @property
     def title(self) -> str:
@@ -69,6 +74,8 @@ class Row:
         parts += [f"{name} {value:g}" for name, value in self.parameters.items()]
         if self.confine and (self.method, self.confine) != (CONFINED, 1.0):
             parts.append("confined" if self.confine == 1.0 else f"confined {self.confine:g}")
+        if self.confine and self.feather:
+            parts.append(f"feather {self.feather:g}")
         if self.samples:
             parts.append("from 1 other" if self.samples == 1 else f"from {self.samples} others")
         return ", ".join(part for part in parts if part)
@@ -275,8 +282,6 @@ def expanded(data: Mapping[str, Any]) -> Iterator[Row]:
     """The rows that one with lists in the place of values stands for, in the order of the lists."""
     parameters = data.get("parameters", {})
     many = {name: data[name] for name in ("space", "layers", "samples", "confine") if name in data}
-    if data.get("method") == CONFINED:
-        many.setdefault("confine", 1.0)
     choices = [
         value if isinstance(value, list) else [value] for value in (*many.values(), *parameters.values())
     ]
@@ -510,7 +515,7 @@ def _check_whole(name: str, value: object, least: int, most: int) -> None:
         )
 
 
-def _check_number(name: str, value: float, least: float, most: float) -> float:
+def _check_number(name: str, value: float | None, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ParameterError(f"{name} {_shown(value)} is not a number")
     if not least <= value <= most:

@@ -134,7 +134,9 @@ class EqualChange:
         return inside / (inside + self.outside * (1.0 - self.area))
 
 
-def edits_of(latent: Latent, directions: Directions, confine: float = 0.0, feather: float = 0.0) -> Edits:
+def edits_of(
+    latent: Latent, directions: Directions, confine: float | None = None, feather: float = 0.0
+) -> Edits:
     """The edits of every latent along every direction, for `equal_change`.
 
     Args:
@@ -145,6 +147,7 @@ def edits_of(latent: Latent, directions: Directions, confine: float = 0.0, feath
     Raises:
         LatentError, ParameterError: as `move`.
     """
+    confine = float(directions.confined) if confine is None else confine
     ones = torch.ones(len(directions))
     unit = replace(directions, steps=ones, steps_confined=ones)
     blank = latent[:1].to("cpu", torch.float32).map_tensors(torch.zeros_like)

@@ -45,9 +45,12 @@ class Linearization:
 
     @property
     def nbytes(self) -> int:
-        """The memory that the kept states take, in bytes."""
-        tensors = [self.image, *(tensor for state in self.states for tensor in state)]
-        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
+        """The memory that what is kept takes, in bytes."""
+        return sum({id(tensor): tensor.nbytes for tensor in self._kept()}.values())
+
+    def _kept(self) -> list[Tensor]:
+        """The larger tensors that are kept; some of them several times."""
+        return [self.image, *(tensor for state in self.states for tensor in state)]
 
     def _start(self, layer: int) -> Tensor:
         """The value at which the derivative with respect to a layer's style is taken, for `_styled`."""

@@ -404,9 +404,9 @@ class _StyleGAN2Linearization(Linearization):
                     convolution = _LayerAt.of(module, kernel, x, part, gate)
             self._layers.append((to_rgb, convolution))
 
-    @property
-    def nbytes(self) -> int:
-        kept = [
+    def _kept(self) -> list[Tensor]:
+        inputs = [at.moved_x for pair in self._layers for at in pair if at is not None]
+        layers = [
             tensor
             for _, convolution in self._layers
             if convolution is not None
@@ -418,7 +418,7 @@ class _StyleGAN2Linearization(Linearization):
                 convolution.energy,
             )
         ]
-        return super().nbytes + sum(tensor.nbytes for tensor in kept)
+        return [*super()._kept(), *inputs, *layers]
 
     def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
         x: Tensor | None = None

@@ -669,10 +669,13 @@ class _StyleGAN3Linearization(Linearization):
             for layer, state, style in zip(layers, self.states[1:], self.styles[1:], strict=False)
         ]
 
-    @property
-    def nbytes(self) -> int:
-        parts = [part for at in self._layers for part in (at.output, at.moved_output, at.weight, at.energy)]
-        return super().nbytes + sum({id(tensor): tensor.nbytes for tensor in parts}.values())
+    def _kept(self) -> list[Tensor]:
+        layers = [
+            tensor
+            for at in self._layers
+            for tensor in (at.moved_x, at.output, at.moved_output, at.weight, at.energy)
+        ]
+        return [*super()._kept(), *layers]
 
     def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
         x = self._push_input(tangents[0]) if 0 in tangents else None

@@ -339,6 +339,7 @@ def like(jacobian: Jacobian, matrix: Tensor) -> DenseJacobian:
         described=jacobian.described,
         image_size=(jacobian.height, jacobian.width),
         layer_sizes=jacobian.layer_sizes,
+        confined_to=jacobian.confined_to,
     )
 
 

@@ -40,8 +40,8 @@ def find(request: Request) -> Directions:
 
 def find_confined(request: Request) -> Directions:
     """The same for edits that are confined to the region: J is the derivative with respect to a code that
-    moves inside the region only, as far as the region is soft. Its directions cancel what such edits leak,
-    and need not cancel what they can't. The steps of unconfined edits are measured besides."""
+    moves inside the region only, softly where the region is soft. Its directions cancel what such edits leak,
+    and nothing else. The steps of unconfined edits are measured besides."""
     found = find(replace(request, confine_to=request.region, progress=stage(request.progress, 0, 2)))
     inside, _ = energies(request, found.vectors.flatten(1), stage(request.progress, 1, 2))
     side = min(request.generator.resolution, ANALYSIS_SIDE)
@@ -69,7 +69,7 @@ RESEFA = Method(
 
 RESEFA_CONFINED = Method(
     key=CONFINED,
-    title="ReSeFa, confined",
+    title="ReSeFa for confined edits",
     citation=f"{_CITATION}; confined edits are this project's",
     summary="For edits that are confined to the region: by far the most local, and analysed anew for each "
     "region.",
