@@ -30,6 +30,12 @@ from gradio_app.widgets import widget
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }
+.gradio-container { --ring: var(--primary-600); }
+.dark .gradio-container, .gradio-container.dark { --ring: var(--primary-400); }
+.gradio-container :is(button, a, input, textarea, summary, [tabindex="0"]):focus-visible {
+  outline: 3px solid var(--ring) !important;
+  outline-offset: 2px !important;
+}
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
