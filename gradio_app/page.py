@@ -38,6 +38,7 @@ CSS = """
 }
 @keyframes resefa-under-way { from { background-position: 100% 0; } to { background-position: -100% 0; } }
 body:has(.afloat) footer { padding-bottom: 72px; }
+.tabs { contain: inline-size; }
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
