@@ -122,18 +122,21 @@ def told(step: Callable[..., Updates]) -> Callable[..., Updates]:
     """Say what went wrong on the page: the words of the project's own errors; others go to the log alone."""
 
     @functools.wraps(step)
-    def told(steps: Steps, visit: Visit, *args: Any, **kwargs: Any) -> Updates:
+    def told(*args: Any, **kwargs: Any) -> Updates:
         try:
-            yield from step(steps, visit, *args, **kwargs)
+            yield from step(*args, **kwargs)
+            return
         except jobs.Stopped:
             return
         except resefa.ReSeFaError as error:
-            visit.troubled = True
-            yield {"status": problem(str(error))}
+            text = str(error)
         except Exception:
-            visit.troubled = True
             _log.exception("%s failed", step.__name__)
-            yield {"status": problem("that did not work; the server's log says why. Try something else")}
+            text = "that did not work; the server's log says why. Try something else"
+        for visit in args:
+            if isinstance(visit, Visit):
+                visit.troubled = True
+        yield {"status": problem(text)}
 
     return told
 

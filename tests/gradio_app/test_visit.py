@@ -844,20 +844,20 @@ def test_unexpected_errors_tell_nothing(
 
 def test_what_is_told_is_short_and_plain() -> None:
     @told
-    def step(_: Any, visit: Visit) -> Iterator[dict[str, Any]]:
+    def step(_: Visit) -> Iterator[dict[str, Any]]:
         raise resefa.ParameterError("x" * 10_000)
         yield {}
 
-    assert problem_of(list(step(None, Visit()))) == "x" * 500
+    assert problem_of(list(step(Visit()))) == "x" * 500
 
 
 def test_work_that_was_stopped_says_nothing() -> None:
     @told
-    def step(_: Any, visit: Visit) -> Iterator[dict[str, Any]]:
+    def step(_: Visit) -> Iterator[dict[str, Any]]:
         raise jobs.Stopped
         yield {}
 
-    assert list(step(None, Visit())) == []
+    assert list(step(Visit())) == []
 
 
 def test_visits_share_nothing_but_the_studio(steps: Steps) -> None:
