@@ -306,6 +306,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
             elem_id="seed",
         )
         parts["random"] = gr.Button("Random face", min_width=120, elem_id="random")
+    parts["faces"] = widget("faces", elem_id="faces")
     parts["generator"] = gr.Dropdown(
         studio.names,
         value=studio.names[0],
@@ -387,6 +388,8 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         )
     ]
     drawn.append(parts.step(parts["random"].click, steps.draw_random, *face, **latest))
+    chosen = ("faces", "generator", "truncation", "class")
+    drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen, **latest))
     if "checkpoint" in parts:
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint", lane=FIND))
     method = parts.step(

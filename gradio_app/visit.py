@@ -34,6 +34,7 @@ Updates = Iterator[Update]
 
 FIRST_SEED = 29
 FIRST_TRUNCATION = 0.7
+FIRST_FACES = (29, 5, 34, 35, 50, 17, 12, 25, 40, 53, 36, 48)
 NUM_OTHERS = 6
 LARGEST_JOINT = 8
 
@@ -41,6 +42,7 @@ _SOLVING = "Finding what changes the region"
 _READY = "Directions that stay closer in place are ready."
 _SHOWN_EVERY = 0.5
 _MOST_KEPT = 12
+_QUICK_SIDE = 128
 _UNSEEN_SEED = 900_000
 _NUM_UNSEEN = 5
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
@@ -193,6 +195,7 @@ class Steps:
             "undo": "",
         }
         yield from self._find(visit)
+        yield self._gallery(visit, FIRST_FACES)
 
     @told
     def draw(
@@ -231,6 +234,8 @@ class Steps:
             }
         yield {"picker": self._picture(visit), "offer": False, "undo": "", **fields}
         yield from self._find(visit)
+        if not known:
+            yield self._gallery(visit, FIRST_FACES)
 
     def draw_random(
         self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
@@ -239,6 +244,18 @@ class Steps:
         seed = random.randrange(1_000_000)
         yield {"seed": seed}
         yield from self.draw(visit, name, seed, truncation, class_name)
+
+    @told
+    def choose_face(
+        self, visit: Visit, payload: object, name: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show the face that was chosen from the gallery, or other faces to choose from."""
+        sent = payload if isinstance(payload, Mapping) else {}
+        if sent.get("more") is True:
+            visit.needed_face  # noqa: B018
+            yield self._gallery(visit, random.sample(range(1_000_000), len(FIRST_FACES)))
+            return
+        yield from self.draw(visit, name, sent.get("seed"), truncation, class_name)
 
     @told
     def open_checkpoint(self, visit: Visit, path: object) -> Updates:
@@ -777,6 +794,13 @@ class Steps:
     def _method_field(self, visit: Visit) -> Update:
         keys = self.studio.methods(visit.needed_face.generator)
         return {"choices": [(title_of(key), key) for key in keys], "value": visit.method}
+
+    def _gallery(self, visit: Visit, seeds: Sequence[int]) -> Update:
+        """Faces to choose from; none where drawing them takes long."""
+        quick = visit.needed_face.generator.resolution <= _QUICK_SIDE
+        faces = self._more(visit, seeds) if quick else []
+        pictures = [(face.seed, payloads.data_url(resefa.to_pil(face.picture))) for face in faces]
+        return {"faces": {"faces": [{"seed": seed, "image": image} for seed, image in pictures]}}
 
     def _more(self, visit: Visit, seeds: Sequence[int]) -> list[Face]:
         face = visit.needed_face

@@ -93,6 +93,21 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     json.dumps(shown, allow_nan=False)
 
 
+def test_faces_to_choose_from(steps: Steps, visit: Visit) -> None:
+    gallery = last(list(steps.arrive(Visit(), {})), "faces")["faces"]
+    assert gallery[0]["seed"] == FIRST_SEED
+    assert picture(gallery[0]["image"]).size == (64, 64)
+    (more,) = steps.choose_face(visit, {"more": True}, "avatars", 0.7)
+    assert len(more["faces"]["faces"]) == len(gallery)
+    assert more["faces"] != {"faces": gallery}
+    shown = list(steps.choose_face(visit, {"seed": gallery[1]["seed"]}, "avatars", 0.7))
+    assert last(shown, "seed") == gallery[1]["seed"]
+    assert visit.face is not None
+    assert visit.face.seed == gallery[1]["seed"]
+    for nonsense in (None, {}, {"seed": "1"}, {"seed": -1}, {"more": 1}):
+        problem_of(list(steps.choose_face(visit, nonsense, "avatars", 0.7)))
+
+
 def test_strips_come_as_they_are_drawn(steps: Steps, visit: Visit) -> None:
     shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
     counts = [len(update["directions"]["items"]) for update in shown if "directions" in update]
