@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 
 from huggingface_hub import ModelCardData
+from torch import Tensor
 
 from resefa_core import Directions, bundled_names
 
@@ -58,7 +59,7 @@ def model_card(
         table=_table(directions),
         repo=repo_id,
         source=name if name in bundled_names() else "path/to/generator.safetensors",
-        jointly=_jointly(directions.num_samples),
+        jointly=_jointly(directions.num_samples, directions.confined),
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n" + re.sub(r"\n{3,}", "\n\n", body)
 
@@ -134,7 +135,7 @@ def _table(directions: Directions) -> str:
         directions.names,
         directions.inside.tolist(),
         directions.outside.tolist(),
-        directions.steps.tolist(),
+        _steps(directions).tolist(),
     )
     for index, (name, inside, outside, step) in enumerate(zip(*columns, strict=True)):
         changes = f"{inside:.3g} | {outside:.3g}" if inside > 0 else "unknown | unknown"
@@ -144,8 +145,15 @@ def _table(directions: Directions) -> str:
     return "\n".join(rows[: _ROWS + 2]) + more
 
 
-def _jointly(samples: int) -> str:
+def _steps(directions: Directions) -> Tensor:
+    """The steps of the edits that they are for."""
+    confined = directions.steps_confined if directions.confined else None
+    return directions.steps if confined is None else confined
+
+
+def _jointly(samples: int, confined: bool) -> str:
+    alone = " They are for edits confined to the region, as `resefa.edit` makes them." if confined else ""
     if samples >= 6:
-        return f"The directions were found on {samples} images jointly, so as to hold on others."
+        return f"The directions were found on {samples} images jointly, so as to hold on others.{alone}"
     images = "one image" if samples == 1 else f"{samples} images"
-    return f"The directions were found on {images}, and are most local there."
+    return f"The directions were found on {images}, and are most local there.{alone}"

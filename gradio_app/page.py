@@ -55,7 +55,9 @@ body:has(.afloat) footer { padding-bottom: 72px; }
 .dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
 [data-testid="upload-text"] { color: var(--body-text-color) !important; }
 footer .divider { display: none !important; }
-@media (min-width: 641px) and (min-height: 760px) { #left { position: sticky; top: 8px; align-self: flex-start; } }
+@media (min-width: 641px) and (min-height: 760px) {
+  #left { position: sticky; top: 8px; align-self: flex-start; }
+}
 @media (max-width: 640px) {
   #directions, #directions .html-container { overflow: visible !important; }
   #work { flex-direction: column; }

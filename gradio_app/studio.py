@@ -284,7 +284,7 @@ class Studio:
         return replace(directions, strength_range=(-LARGEST_STRENGTH, LARGEST_STRENGTH))
 
     def strips(
-        self, face: Face, directions: resefa.Directions, confine: float = 0.0, feather: float = 0.0
+        self, face: Face, directions: resefa.Directions, confine: float | None = None, feather: float = 0.0
     ) -> Iterator[tuple[Image.Image, Effect]]:
         """For the first `SHOWN_DIRECTIONS`: the region of a face and its surroundings at `STRENGTHS`, side by
         side, and the mean of the changes at the two ends.
@@ -299,7 +299,7 @@ class Studio:
                 for strength in STRENGTHS
                 if strength
             ]
-            if confine:
+            if moved[0].confined:
                 images = [face.generator.synthesize(latent)[0] for latent in moved]
             else:
                 images = list(face.generator.synthesize(resefa.stack(moved)))
@@ -312,7 +312,7 @@ class Studio:
         face: Face,
         directions: resefa.Directions,
         strengths: Strengths,
-        confine: float = 0.0,
+        confine: float | None = None,
         feather: float = 0.0,
     ) -> Face:
         """A face after an edit. A confined edit wants directions that were `prepared` for it."""
@@ -325,7 +325,7 @@ class Studio:
         face: Face,
         directions: resefa.Directions,
         strengths: Strengths,
-        confine: float = 0.0,
+        confine: float | None = None,
         feather: float = 0.0,
     ) -> Image.Image:
         """The edited face, in the generator's own size. A confined edit wants them `prepared` for it."""

@@ -734,21 +734,22 @@ class Steps:
 
     def _is_to_be_measured(self, visit: Visit) -> bool:
         """Whether the steps of confined edits are still to be measured."""
-        if visit.needed_directions.confined or not self._confines(visit):
+        directions = visit.needed_directions
+        if directions.confined:
+            return directions.steps_confined is None and visit.confined is None
+        if not self._confines(visit):
             return False
         return visit.confined is None or visit.confined[1] != visit.feather
 
     def _prepared(self, visit: Visit) -> resefa.Directions:
         """The directions, with steps for confined edits if edits are to be confined."""
         directions = visit.needed_directions
-        if directions.confined or not self._confines(visit):
-            return directions
         if self._is_to_be_measured(visit):
-            face, feather = visit.needed_face, visit.feather
+            face, feather = visit.needed_face, self._confinement(visit)[1]
             measured = resefa.prepared(face.generator, face.latent, directions, 1.0, feather)
             visit.confined = measured, feather
-        assert visit.confined is not None
-        return visit.confined[0]
+        confines = self._confinement(visit)[0] > 0.0
+        return visit.confined[0] if confines and visit.confined is not None else directions
 
     def picture(self, visit: Visit) -> Image.Image:
         """The face as the sliders have it."""

@@ -384,6 +384,8 @@ def _check_consistent(directions: Directions) -> None:
                 f"layers {list(d.layers)[:20]} of sizes {d.layer_sizes[:20]} have {width} style channels, "
                 f"the directions {d.vectors.shape[1]}"
             )
+    if d.confined and d.region is None:
+        raise ParameterError("directions for confined edits have no region: expected the one they are for")
     for name in ("eigenvalues", "inside", "outside", "steps", "steps_confined"):
         values = getattr(d, name)
         if values is None:

@@ -332,6 +332,20 @@ def test_sets_for_confined_edits_are_confined_when_opened(steps: Steps, visit: V
     assert other.directions.title == "A smile"
 
 
+def test_sets_for_confined_edits_without_their_steps(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    list(steps.confine(visit, True, 0.03))
+    assert visit.directions is not None
+    file = tmp_path / "bare.safetensors"
+    replace(visit.directions, steps_confined=None).save(file)
+    other = arrived(steps, 900, "eyes")
+    list(steps.open_file(other, str(file)))
+    assert last(list(steps.use(other)), "status")["text"] == "These are the 6 directions of the file."
+    for each in (visit, other):
+        list(steps.slide(each, slid(each, 4.0)))
+    difference = np.asarray(steps.picture(visit)).astype(int) - np.asarray(steps.picture(other))
+    assert np.abs(difference).max() <= 2
+
+
 def test_edits_add_up_over_regions_and_can_be_taken_back(steps: Steps, visit: Visit) -> None:
     def look() -> np.ndarray[Any, Any]:
         return np.asarray(steps.picture(visit)).astype(int)
