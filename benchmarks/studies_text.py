@@ -24,6 +24,10 @@ from resefa_core.evaluation.tables import (
 )
 
 SPACES = ("w", "w+", "s")
+_ATTRIBUTES = (
+    "**Attributes**: the share of edits that change the attribute that the region shows, and how many of the "
+    "other attributes change along"
+)
 
 
 def find(evaluation: Evaluation, **wanted: object) -> int | None:
@@ -68,11 +72,12 @@ def peers(evaluation: Evaluation) -> str:
         f"images\n\n{_pairs(evaluation)}"
     )
     if evaluation.setup["measured"]:
-        changes = _attributes(evaluation, groups["Found on the image itself"])
-        parts.append(
-            "**Attributes**: the share of edits that change the attribute that the region shows, and how "
-            f"many of the other attributes change along\n\n{changes}"
-        )
+        shown = [
+            i
+            for i in measured_rows(evaluation)
+            if _plain(rows[i]) or (rows[i].method == CONFINED and not rows[i].samples)
+        ]
+        parts.append(f"{_ATTRIBUTES}\n\n{_attributes(evaluation, shown)}")
     parts += [part for part in (unavailable_list(evaluation), skipped_list(evaluation)) if part]
     return "\n\n".join(parts)
 
@@ -229,19 +234,11 @@ def spaces(evaluation: Evaluation) -> str:
 
 
 def confined(evaluation: Evaluation) -> str:
-    distances = [
-        [
-            evaluation.rows[row].title,
-            *(
-                spread(summary(evaluation.values("distance", evaluation.select(row, region, region), 1)))
-                for region in evaluation.areas
-            ),
-        ]
-        for row in measured_rows(evaluation)
-    ]
-    moved = table(["", *evaluation.areas], distances)
-    parts = [_counted(evaluation), overview(evaluation, costs=False), "**The distance moved, in the space**"]
-    return "\n\n".join([*parts, moved])
+    rows = measured_rows(evaluation)
+    parts = [_counted(evaluation), overview(evaluation, rows)]
+    if evaluation.setup["measured"]:
+        parts.append(f"{_ATTRIBUTES}\n\n{_attributes(evaluation, rows)}")
+    return "\n\n".join(parts)
 
 
 FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
@@ -257,15 +254,14 @@ FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
 """What each study puts into `docs/evaluation.md`."""
 
 
-def readme(peers_found: Evaluation, samples_found: Evaluation) -> str:
-    """The README's table: every method on the image itself, and how directions carry over."""
+def readme(peers_found: Evaluation, samples_found: Evaluation, confined_found: Evaluation) -> str:
+    """The README's table: every method on the image itself, how directions carry over, and what finding them
+    for confined edits brings."""
     shown = [row for row in measured_rows(peers_found) if _plain(peers_found.rows[row])]
     shown += [
         row
         for row in measured_rows(peers_found)
-        if peers_found.rows[row].method in ("resefa", CONFINED)
-        and peers_found.rows[row].confine
-        and not peers_found.rows[row].samples
+        if peers_found.rows[row].method == "resefa" and peers_found.rows[row].confine
     ]
     lines = [
         [peers_found.rows[row].title, *(ratio(peers_found, row, region) for region in peers_found.areas)]
@@ -279,10 +275,21 @@ def readme(peers_found: Evaluation, samples_found: Evaluation) -> str:
         for count in (1, 8)
     ]
     regions = " and ".join(samples_found.areas)
+    images = len({record.seed for record in confined_found.select()})
+    parts = ", ".join(confined_found.areas)
+    for_confined, only_confined = (
+        ", ".join(ratio(confined_found, row, region) for region in confined_found.areas)
+        for row in (
+            find(confined_found, method=CONFINED, space="w", feather=0.0),
+            find(confined_found, method="paper", space="w", confine=1.0),
+        )
+    )
     return (
         f"{table(['', *peers_found.areas], lines)}\n\n"
         f"For a direction in W+ that was found on other images than the one it is applied to ({regions}): "
-        f"{carried[0]} if it was found on one, {carried[1]} if on eight jointly."
+        f"{carried[0]} if it was found on one, {carried[1]} if on eight jointly.\n\n"
+        f"For a direction in W that was found for edits confined to the region ({parts}; {images} of these "
+        f"images): {for_confined}; for one that was not, but is confined: {only_confined}."
     )
 
 

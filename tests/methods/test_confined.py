@@ -87,7 +87,7 @@ def test_prepared_measures_the_steps_that_are_missing() -> None:
         assert same == (feather == 0.0)
     plain = found(generator, "resefa")
     assert resefa.prepared(generator, latent, plain) is plain
-    with pytest.raises(resefa.LatentError, match="no region"):
+    with pytest.raises(resefa.ReSeFaError, match="no region"):
         resefa.move(latent, replace(directions, region=None), {0: 1.0})
 
 
