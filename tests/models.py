@@ -69,6 +69,7 @@ def double(generator: Generator) -> Generator:
 
 def image_of_vector(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]):  # type: ignore[no-untyped-def]
     """The image `(3, H, W)` as a plain function of a latent vector of a space, from its definition."""
+    condition = generator.condition(latent)
 
     def image(vector: Tensor) -> Tensor:
         codes = latent.codes
@@ -96,7 +97,7 @@ def image_of_vector(generator: Generator, latent: Latent, space: str, layers: tu
             Style(generator.style(i, (codes + offset)[:, i]) + styles_offset[i])
             for i in range(generator.num_layers)
         ]
-        return generator.render(styles, generator.condition(latent))[0]
+        return generator.render(styles, condition)[0]
 
     return image
 
