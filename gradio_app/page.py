@@ -30,6 +30,12 @@ from gradio_app.widgets import widget
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }
+.gradio-container { --ring: var(--primary-600); }
+.dark .gradio-container, .gradio-container.dark { --ring: var(--primary-400); }
+.gradio-container :is(button, a, input, textarea, summary, [tabindex="0"]):focus-visible {
+  outline: 3px solid var(--ring) !important;
+  outline-offset: 2px !important;
+}
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
@@ -65,8 +71,8 @@ _NAMED_BY_THEIR_TEXT = """() => {
 """Upload areas say one thing to the eye and another to screen readers: let both have what is seen."""
 
 _IDLE_SECONDS = 3600
-QUICK, FIND, LAYERS, JOINT, HUB = "quick", "find", "layers", "joint", "hub"
-_LANES = {QUICK: 4, FIND: 2, LAYERS: 1, JOINT: 1, HUB: 4}
+QUICK, REGION, FIND, LAYERS, JOINT, HUB = "quick", "region", "find", "layers", "joint", "hub"
+_LANES = {QUICK: 4, REGION: 4, FIND: 2, LAYERS: 1, JOINT: 1, HUB: 4}
 _AT_ONCE, _WAITING = 4, 16
 
 
@@ -364,6 +370,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     face = ("generator", "seed", "truncation", "class")
     shown = ("status", "directions", "picker", "offer")
     latest: dict[str, Any] = {"lane": FIND, "trigger_mode": "always_last"}
+    known: dict[str, Any] = {"lane": REGION, "trigger_mode": "always_last"}  # faces that mostly are analysed
     drawn = [
         parts.step(listen, steps.draw, *face, **latest)
         for listen in (
@@ -382,17 +389,17 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     )
     for event in (loaded, *drawn, method):
         parts.step(event.then, steps.analyse, lane=LAYERS)
-    parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **latest)
+    parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **known)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
     moved: dict[str, Any] = {"changes": ("others", "status"), "trigger_mode": "always_last"}
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
     for listen in (parts["confine"].input, parts["feather"].release):
-        parts.step(listen, steps.confine, "confine", "feather", changes=shown, **latest)
-    parts.step(parts["offer"].click, steps.take_finer, lane=FIND)
+        parts.step(listen, steps.confine, "confine", "feather", changes=shown, **known)
+    parts.step(parts["offer"].click, steps.take_finer, lane=REGION)
     parts.step(generalize.click, steps.generalize, "joint", lane=JOINT)
     parts.step(parts["upload"].upload, steps.open_file, "upload")
-    parts.step(parts["usable"].click, steps.use, lane=FIND)
+    parts.step(parts["usable"].click, steps.use, lane=REGION)
 
 
 def _fit(name: str, value: Any) -> Any:

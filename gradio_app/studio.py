@@ -26,6 +26,7 @@ LARGEST_STRENGTH = 6.0
 NUM_DIRECTIONS = 6
 SHOWN_DIRECTIONS = 12
 MAX_UPLOADED = 2
+_ANALYSES_AT_ONCE = 2
 _CELL_SIDE = 96
 _KEPT_PICTURE_BYTES = 1 << 20
 
@@ -110,6 +111,7 @@ class Studio:
         self._uploaded: OrderedDict[str, resefa.Generator] = OrderedDict()
         self._analyses = resefa.JacobianCache(cache_bytes, compute)
         self._lock = threading.Lock()
+        self._analysing = threading.Semaphore(_ANALYSES_AT_ONCE)
         self._urgent = 0
         self._calm = threading.Condition()
 
@@ -191,9 +193,10 @@ class Studio:
             (space for space in ("w", "z") if space in face.generator.spaces), face.generator.spaces[0]
         )
 
-    def is_analysed(self, face: Face) -> bool:
-        """Whether the thorough analysis of a face, in its generator's default space, is at hand."""
-        return self._analyses.holds(face.generator, face.latent)
+    def is_analysed(self, face: Face, space: str | None = None) -> bool:
+        """Whether the analysis of a face is at hand: the thorough one, in its generator's default space, for
+        None."""
+        return self._analyses.holds(face.generator, face.latent, space)
 
     def analyse(
         self,
@@ -215,11 +218,12 @@ class Studio:
 
     @contextmanager
     def urgent(self) -> Iterator[None]:
-        """Work that a visitor waits for."""
+        """An analysis that a visitor waits for; a few at a time, so that memory has a bound."""
         with self._calm:
             self._urgent += 1
         try:
-            yield
+            with self._analysing:
+                yield
         finally:
             with self._calm:
                 self._urgent -= 1
@@ -244,7 +248,8 @@ class Studio:
         Args:
             space: the method's default for None.
             method: a key of `METHODS`.
-            progress: called with (done, total); the work stops if it raises.
+            progress: called with (done, total), first for analyses that are not at hand, then for solving
+                where that takes long; the work stops if it raises.
 
         Raises:
             ParameterError: the method is unknown, or isn't defined for the generator.
@@ -257,7 +262,7 @@ class Studio:
                 self.analyse(face, space, progress=_part(progress, i, len(faces)))
                 for i, face in enumerate(faces)
             ]
-            directions = resefa.factorize(jacobians, region, count)
+            directions = resefa.factorize(jacobians, region, count, progress=progress)
         else:
             directions = resefa.find_directions(
                 generator,

@@ -11,6 +11,7 @@ import functools
 import logging
 import random
 import re
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -35,6 +36,8 @@ FIRST_TRUNCATION = 0.7
 NUM_OTHERS = 6
 LARGEST_JOINT = 8
 
+_SOLVING = "Finding what changes the region"
+_SHOWN_EVERY = 0.5
 _UNSEEN_SEED = 900_000
 _NUM_UNSEEN = 5
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
@@ -241,7 +244,16 @@ class Steps:
                 "background": said("Every layer is analysed: the next region's edits stay closer in place.")
             }
             return
-        finer = self.studio.find([face], visit.region)
+        region = visit.region
+        solve = jobs.run(
+            lambda report: self.studio.find([face], region, progress=report),
+            lambda: _same(visit, face, region),
+        )
+        try:
+            finer = yield from progress(solve, _SOLVING, "background")
+        except jobs.Stopped:
+            yield {"background": said("")}
+            return
         if visit.face is not face or visit.directions is not directions:
             yield {"background": said("")}
             return
@@ -461,20 +473,25 @@ class Steps:
         """Directions of the chosen region, thorough if the face is analysed, else quick."""
         face, region, method = visit.needed_face, visit.region, visit.method
         assert region is not None
-        analysed = method == OURS and self.studio.is_analysed(face)
-        if analysed:
-            found = self.studio.find([face], region)
-        else:
-            space = self.studio.quick_space(face) if method == OURS else None
+        quick = method == OURS and not self.studio.is_analysed(face)
+        space = self.studio.quick_space(face) if quick else None
 
-            def quick(report: Progress) -> resefa.Directions:
+        def wanted() -> bool:
+            return visit.method == method and _same(visit, face, region)
+
+        if quick and not self.studio.is_analysed(face, space):
+
+            def look(report: Progress) -> None:
                 with self.studio.urgent():
-                    return self.studio.find([face], region, space, method=method, progress=report)
+                    self.studio.analyse(face, space, progress=report)
 
-            work = jobs.run(quick, lambda: visit.method == method and _same(visit, face, region))
-            doing = "Looking at the picture" if method == OURS else f"Trying {title_of(method)}"
-            found = yield from progress(work, doing)
-        if visit.method == method and _same(visit, face, region):
+            yield from progress(jobs.run(look, wanted), "Looking at the picture")
+        work = jobs.run(
+            lambda report: self.studio.find([face], region, space, method=method, progress=report), wanted
+        )
+        doing = _SOLVING if method == OURS else f"Trying {title_of(method)}"
+        found = yield from progress(work, doing)
+        if wanted():
             yield from self._show(visit, found)
 
     def _show(self, visit: Visit, directions: resefa.Directions, keep: bool = False) -> Updates:
@@ -489,6 +506,7 @@ class Steps:
         shown = self._prepared(visit)
         confine, feather = self._confinement(visit)
         items: list[dict[str, Any]] = []
+        last_shown = time.monotonic()
         for index, (strip, effect) in enumerate(self.studio.strips(face, shown, confine, feather)):
             if visit.version != version:
                 return
@@ -501,8 +519,10 @@ class Steps:
                     "strength": visit.strengths.get(index, 0.0),
                 }
             )
-            if index in (0, 2) and len(directions) > index + 1:
+            slow = time.monotonic() - last_shown > _SHOWN_EVERY
+            if (slow or index in (0, 2)) and len(directions) > index + 1:
                 yield {"directions": {"version": version, "items": items[:], "more": True}}
+                last_shown = time.monotonic()
         yield {
             "directions": {"version": version, "items": items, "more": False},
             "picker": {

@@ -39,7 +39,8 @@ def confine_inputs() -> list[io.Input]:
             max=1.0,
             step=0.05,
             display_mode=io.NumberDisplay.slider,
-            tooltip="1 moves the codes inside the region only: still more local. Needs a convolutional GAN.",
+            tooltip="1 moves the codes inside the region only. Directions of the method resefa-confined are "
+            "for that, and are confined whatever this says. Needs a convolutional GAN.",
         ),
         io.Float.Input(
             "confine_feather",
@@ -78,16 +79,17 @@ def choose(
     region: resefa.Region | None,
     confine: float,
     feather: float,
-) -> resefa.Directions:
-    """The direction to move along, after all that the sockets gave was checked; edits are confined to the
-    region if one is given."""
+) -> tuple[resefa.Directions, float]:
+    """The direction to move along and how far to confine it, after all that the sockets gave was checked;
+    edits are confined to the region if one is given, and fully if the directions were found for that."""
     gan = expect(gan, LoadedGAN, "Load GAN")
     latent = expect(latent, resefa.Latent, "Sample GAN Latent")
     chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
     if region is not None:
         region = expect(region, resefa.Region, "Select Region")
         chosen = replace(chosen, region=region, steps_confined=None)
-    return resefa.prepared(gan.ready(), latent, chosen, confine, feather)
+    confine = 1.0 if chosen.confined else confine
+    return resefa.prepared(gan.ready(), latent, chosen, confine, feather), confine
 
 
 class ApplyDirection(io.ComfyNode):
@@ -129,7 +131,7 @@ class ApplyDirection(io.ComfyNode):
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
         with computing():
-            chosen = choose(gan, latent, directions, direction, region, confine, confine_feather)
+            chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
             moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
             return with_image(cls, gan, moved, chosen.origin_note(gan.generator))
 
@@ -175,7 +177,7 @@ class DirectionSweep(io.ComfyNode):
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
         with computing():
-            chosen = choose(gan, latent, directions, direction, region, confine, confine_feather)
+            chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
             report = ProgressOfStages(1).stage()
             images = []
             for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):

@@ -26,6 +26,7 @@ from .runtime import (
 from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
 
 _AUTO = "auto"
+_OURS = ("resefa", resefa.CONFINED)
 _SEEDS = 2**32
 _ANALYSIS_IMAGES = 6
 _ROW_SIDE = 256
@@ -80,7 +81,7 @@ class FactorizeRegion(io.ComfyNode):
                     step=1e-6,
                     round=1e-6,
                     tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001. "
-                    "For the method resefa.",
+                    "For the methods resefa and resefa-confined.",
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -88,8 +89,10 @@ class FactorizeRegion(io.ComfyNode):
                     options=list(resefa.METHODS),
                     default="resefa",
                     optional=True,
-                    tooltip="resefa is this pack's own. The others, to compare with, are as their authors "
-                    "published them; with space set to auto, each works in its own.",
+                    tooltip="resefa and resefa-confined are this pack's own: the latter for edits that stay "
+                    "inside the region, the most local, and analysed anew for each region. The others, to "
+                    "compare with, are as their authors published them; with space set to auto, each works "
+                    "in its own.",
                     advanced=True,
                 ),
             ],
@@ -154,11 +157,11 @@ class FactorizeRegion(io.ComfyNode):
                 num_directions=num_directions,
                 space=named,
                 layers=chosen,
-                parameters={"regularization": regularization} if method == "resefa" else None,
+                parameters={"regularization": regularization} if method in _OURS else None,
                 jacobians=(lambda each, _: kept[each.digest]) if kept else None,
                 progress=progress.stage(lit),
             )
-            if generator.can_confine:
+            if generator.can_confine and directions.steps_confined is None:
                 directions = resefa.with_confined_steps(
                     generator, latent, directions, progress=progress.stage()
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ._version import __version__
 from .cache import JacobianCache
 from .checkpoints import bundled_names, load_generator
-from .directions import Directions, encode_thumbnail
+from .directions import CONFINED, Directions, encode_thumbnail
 from .editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .errors import (
     CheckpointError,
@@ -39,6 +39,7 @@ from .regions import PRESETS, Region
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 
 __all__ = [
+    "CONFINED",
     "DCGAN",
     "METHODS",
     "PGGAN",

@@ -25,7 +25,7 @@ from .checkpoints import bundled_names, convert_generator, find_file, is_generat
 from .checkpoints import describe as describe_generator
 from .checkpoints.biggan_deep import CONFIG
 from .checkpoints.downloads import catalogue, download, find_entry
-from .directions import Directions, encode_thumbnail
+from .directions import CONFINED, Directions, encode_thumbnail
 from .editing import move, prepared, sweep, with_confined_steps
 from .errors import (
     CheckpointError,
@@ -63,6 +63,7 @@ _COLUMNS = 8
 _CHECKPOINTS = (".bin", ".pkl", ".pt", ".pth", ".safetensors")
 _STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _JACOBIANS_LIMIT = 4 << 30
+_CONFINED_FEATHER = 0.03
 
 _EXAMPLES = """\
 examples:
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "resefa factorize --seed 13 --region mouth -o mouth.safetensors --sheet mouth.png",
         "resefa factorize --region 0.3,0.55,0.4,0.2 --samples 6 -o smile.safetensors",
         "resefa factorize --region hat_mask.png --space w --layers 2-5 -o hat.safetensors",
+        "resefa factorize --region mouth --confine -o mouth.safetensors",
         "resefa factorize --region mouth --method stylespace --parameter num_samples=20 -o mouth.safetensors",
     )
     _add_generator(find)
@@ -145,7 +147,10 @@ def _parser() -> argparse.ArgumentParser:
         "or a mask image's path",
     )
     find.add_argument(
-        "--feather", type=float, default=0.0, help="soften the region's edge (fraction; default: 0)"
+        "--feather",
+        type=float,
+        help="soften the region's edge, a fraction of the image's height (default: 0, and "
+        f"{_CONFINED_FEATHER:g} for {CONFINED}, whose edits end at that edge)",
     )
     find.add_argument(
         "--space", choices=("w", "w+", "s", "z", "z+"), help="latent space (default: the method's)"
@@ -162,8 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     find.add_argument(
         "--method",
         choices=tuple(METHODS),
-        default="resefa",
-        help="how to find them: ours by default, or as others published it; docs/methods.md tells them apart",
+        help="how to find them: resefa by default, or as others published it (docs/methods.md)",
+    )
+    find.add_argument(
+        "--confine",
+        action="store_true",
+        help=f"find them for edits that stay inside the region: short for --method {CONFINED}",
     )
     find.add_argument(
         "--parameter",
@@ -357,8 +366,8 @@ def _add_directions(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="?",
         const=1.0,
-        default=0.0,
-        help="confine the edit to the region: 0 not at all, 1 fully (default: 0; 1 without a number)",
+        help="confine the edit to the region: 0 not at all, 1 fully (default: as the directions were found, "
+        "which is 1 for those of resefa-confined and 0 for others; 1 without a number)",
     )
     parser.add_argument(
         "--feather", type=float, default=0.0, help="soften a confined edit's edge (fraction; default: 0)"
@@ -397,7 +406,10 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "(default: 0)",
     )
     parser.add_argument(
-        "--confine", nargs="+", type=float, help="0: everywhere, 1: in the region (default: 0)"
+        "--confine",
+        nargs="+",
+        type=float,
+        help="0: everywhere, 1: in the region (default: 0, and 1 for resefa-confined)",
     )
     parser.add_argument("--truncation", type=float, help="1: as drawn, 0: the mean image (default: 0.7)")
     parser.add_argument("--class", dest="label", help="the class, where the generator has classes")
@@ -564,8 +576,13 @@ def _factorize(options: argparse.Namespace) -> None:
     parameters = dict(options.parameter)
     if options.regularization is not None:
         parameters["regularization"] = options.regularization
-    method = check_method(options.method, None, options.space, parameters)
+    method = check_method(_method(options), None, options.space, parameters)
     check_count(options.count)
+    if method.key == CONFINED and options.output.suffix.lower() == ".npy":
+        raise ParameterError(
+            f"an .npy file keeps no region, which edits along directions of {CONFINED} are confined to: "
+            "expected a name that ends in .safetensors"
+        )
     if not method.uses_analyses and (options.jacobian is not None or options.analysis != "auto"):
         able = ", ".join(key for key, other in METHODS.items() if other.uses_analyses)
         raise ParameterError(
@@ -582,8 +599,10 @@ def _factorize(options: argparse.Namespace) -> None:
     if options.samples > 1 and options.latent is not None:
         raise ParameterError("--samples draws further seeds: it can't be combined with --latent")
     generator = _load(options)
-    check_method(options.method, generator, options.space, parameters)
-    region = Region.from_text(options.region, generator.name).feather(options.feather)
+    check_method(method.key, generator, options.space, parameters)
+    softness = _CONFINED_FEATHER if method.key == CONFINED else 0.0
+    region = Region.from_text(options.region, generator.name)
+    region = region.feather(softness if options.feather is None else options.feather)
     latent = _latent(options, generator)
     latents = [latent]
     for seed in range(options.seed + 1, options.seed + options.samples):
@@ -611,7 +630,7 @@ def _factorize(options: argparse.Namespace) -> None:
         description=options.description,
         license=options.license,
     )
-    if generator.can_confine:
+    if generator.can_confine and directions.steps_confined is None:
         with _progress("measuring confined steps") as report:
             directions = with_confined_steps(generator, latent, directions, progress=report)
     if options.output.suffix.lower() == ".npy":
@@ -625,6 +644,17 @@ def _factorize(options: argparse.Namespace) -> None:
     if options.sheet is not None:
         save_png(_sweep_sheet(generator, latent, directions), options.sheet, options.force)
         print(f"wrote {options.sheet}")
+
+
+def _method(options: argparse.Namespace) -> str:
+    """The key of the method that was asked for."""
+    if not options.confine:
+        return options.method or "resefa"
+    if options.method not in (None, CONFINED):
+        raise ParameterError(
+            f"--confine is short for --method {CONFINED}: it can't be combined with --method {options.method}"
+        )
+    return CONFINED
 
 
 def _title(label: str, generator: Generator, method: Method) -> str:
@@ -705,7 +735,7 @@ def _sweep_sheet(
     latent: Latent,
     directions: Directions,
     strengths: Sequence[float] = _STRENGTHS,
-    confine: float = 0.0,
+    confine: float | None = None,
     feather: float = 0.0,
 ) -> Image.Image:
     with _progress("drawing") as report:
@@ -713,6 +743,7 @@ def _sweep_sheet(
     title = directions.title or "directions"
     if latent.seed is not None:
         title += f", seed {latent.seed[0]}"
+    confine = float(directions.confined) if confine is None else confine
     if confine:
         title += f", confined {confine:g}"
     return contact_sheet(

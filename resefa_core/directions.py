@@ -35,6 +35,8 @@ MAX_TEXT = 4096
 THUMBNAIL_SIDE = 256
 SPACES = ("w", "w+", "s", "z", "z+")
 LAYERED = ("w+", "z+")
+CONFINED = "resefa-confined"
+"""The method whose directions are for edits that are confined to the region."""
 
 _MAX_LAYERS = 1000
 _MAX_CHANNELS = 1 << 22
@@ -148,6 +150,11 @@ class Directions:
             steps_confined=None if confined is None else confined[chosen],
             names=tuple(self.names[i] for i in chosen),
         )
+
+    @property
+    def confined(self) -> bool:
+        """Whether they are for edits that are confined to the region."""
+        return self.method == CONFINED
 
     def __iter__(self) -> Iterator[Directions]:
         return (self[i] for i in range(len(self)))

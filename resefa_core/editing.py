@@ -7,26 +7,25 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
 
 from .directions import LAYERED, Directions
 from .errors import LatentError, ParameterError
 from .factorization import STEP_CHANGE
 from .generators.base import Generator
-from .generators.styles import Gate
-from .jacobian import Progress, analysed, analysis_mode, as_float32, images_at_once, in_chunks, memory_for
+from .jacobian import Progress, analysis_mode, applied, in_chunks
 from .latents import ConfinedMove, Latent
 from .regions import Region
-from .spaces import latent_space
 
 Strengths = Mapping["int | str", float]
+
+_MEASURED_AT_ONCE = 32
 
 
 def move(
     latent: Latent,
     directions: Directions,
     strengths: Strengths,
-    confine: float = 0.0,
+    confine: float | None = None,
     feather: float = 0.0,
 ) -> Latent:
     """Move latents along one or several directions (Eq. 1).
@@ -35,7 +34,8 @@ def move(
         latent: `(B, L, D)`; all are moved alike.
         directions: the set.
         strengths: how far along which direction, by index or name, in steps of that direction.
-        confine: in [0, 1]: 0 moves the code everywhere, 1 inside the directions' region only.
+        confine: in [0, 1]: 0 moves the code everywhere, 1 inside the directions' region only; None as the
+            directions were found: 1 if they are `confined`, else 0.
         feather: softens a confined edit's edge; a fraction of the image's height.
 
     Returns:
@@ -45,6 +45,7 @@ def move(
         LatentError: the directions do not fit the latent, or have no region or no confined steps.
         ParameterError: no such direction, or a number out of range.
     """
+    confine = float(directions.confined) if confine is None else confine
     distances = _distances(directions, strengths, confine)
     total = torch.tensordot(distances, directions.vectors, dims=1)
     codes, styles, z = _offsets(latent, directions, total)
@@ -145,7 +146,7 @@ def edit(
     latent: Latent,
     directions: Directions,
     strengths: Strengths,
-    confine: float = 0.0,
+    confine: float | None = None,
     feather: float = 0.0,
 ) -> Tensor:
     """The edited images, `(B, 3, H, W)`: `synthesize(move(...))`.
@@ -161,7 +162,11 @@ def edit(
 
 
 def prepared(
-    generator: Generator, latent: Latent, directions: Directions, confine: float = 0.0, feather: float = 0.0
+    generator: Generator,
+    latent: Latent,
+    directions: Directions,
+    confine: float | None = None,
+    feather: float = 0.0,
 ) -> Directions:
     """The directions, once they are known to fit the generator, with the steps that `move` needs to
     confine an edit: those of the set where the edge is sharp, as `factorize` and files have them; measured
@@ -171,6 +176,7 @@ def prepared(
         LatentError: the directions do not fit the generator; see `with_confined_steps`.
     """
     directions.check(generator)
+    confine = float(directions.confined) if confine is None else confine
     if confine and (directions.steps_confined is None or feather):
         return with_confined_steps(generator, latent, directions, feather)
     return directions
@@ -181,7 +187,7 @@ def sweep(
     latent: Latent,
     directions: Directions,
     strengths: Sequence[float] = (-4.0, -2.0, 0.0, 2.0, 4.0),
-    confine: float = 0.0,
+    confine: float | None = None,
     feather: float = 0.0,
     progress: Progress | None = None,
 ) -> Tensor:
@@ -232,47 +238,19 @@ def with_confined_steps(
     """
     directions.check(generator)
     region = _confinable(directions)
-    if not generator.can_confine:
-        raise LatentError(
-            f"this {generator.architecture} cannot confine an edit: its codes do not vary over the image"
-        )
+    generator.check_can_confine()
+    jacobian = applied(generator, latent[0], directions.space, directions.layers, region.feather(feather))
+    mask = region.mask(jacobian.height, jacobian.width)
     with analysis_mode():
-        generator = as_float32(generator)
-        latent = latent[:1].map_tensors(torch.clone).to(generator.device, torch.float32)
-        gate = Gate(region.feather(feather), 1.0)
-        base = generator.styles(latent)
-        condition = generator.condition(latent)
-        space = latent_space(generator, latent, directions.space, directions.layers)
-        vectors = directions.vectors.flatten(1).to(generator.device)
+        vectors = directions.vectors.flatten(1).clone()
+        energies = torch.empty(len(directions))
 
-        def changes(rows: slice) -> Tensor:
-            lifted = space.lift(vectors[rows])
+        def change(rows: slice) -> Tensor:
+            squares = jacobian.jvp(vectors[rows]).square().sum(dim=1).cpu()
+            return (squares * mask).sum(dim=(1, 2)) / (3.0 * mask.sum())
 
-            def change(*parts: Tensor) -> Tensor:
-                moves = dict(zip(lifted, parts, strict=True))
-
-                def image(amount: Tensor) -> Tensor:
-                    styles = [
-                        style._replace(moves=(*style.moves, (gate, amount * moves[i][None])))
-                        if i in moves
-                        else style
-                        for i, style in enumerate(base)
-                    ]
-                    return generator.render(styles, condition)
-
-                zero = torch.zeros((), device=generator.device)
-                tangent: Tensor = jvp(image, (zero,), (torch.ones_like(zero),))[1]
-                return tangent
-
-            tangents = analysed(vmap(change)(*lifted.values())[:, 0])
-            mask = region.mask(*tangents.shape[2:]).to(tangents)
-            return (tangents.square() * mask).sum(dim=(1, 2, 3)) / (3.0 * mask.sum())
-
-        energies = torch.empty(len(directions), device=generator.device)
-        chunk = images_at_once(generator, memory_for(generator.device) // 8)
-        in_chunks(changes, energies, min(8, chunk), progress)
-        steps = STEP_CHANGE / energies.clamp_min(1e-30).sqrt()
-    return replace(directions, steps_confined=steps.cpu())
+        in_chunks(change, energies, _MEASURED_AT_ONCE, progress)
+    return replace(directions, steps_confined=STEP_CHANGE / energies.clamp_min(1e-30).sqrt())
 
 
 def _distances(directions: Directions, strengths: Strengths, confine: float) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .directions import Directions
+from .directions import CONFINED, Directions
 from .errors import JacobianError, ParameterError, RegionError
 from .jacobian import (
     TYPICAL_PASSES,
@@ -80,7 +80,8 @@ def factorize(
 
     Returns:
         Unit vectors with their quotients, mean squared change inside and outside the region per
-        squared unit of distance, and steps; the entry of largest magnitude of each is positive.
+        squared unit of distance, and steps; the entry of largest magnitude of each is positive. Of Jacobians
+        of confined edits, all of that is of confined edits, and the directions are `confined`.
 
     Raises:
         RegionError: the image does not respond inside the region, or nothing is left outside, or
@@ -93,6 +94,8 @@ def factorize(
     _check(jacobians)
     first = jacobians[0]
     mask = region.mask(first.height, first.width)
+    if first.confined_to is not None and not _same(first, region):
+        raise JacobianError("the analysis is of edits that are confined to another region")
     count = min(num_directions, first.dimension)
     with analysis_mode():
         if all(isinstance(each, DenseJacobian) for each in jacobians):
@@ -147,6 +150,8 @@ def _directions(
         inside=inside.mean(dim=0).float().cpu(),
         outside=outside.mean(dim=0).float().cpu(),
         steps=steps.float().cpu(),
+        steps_confined=None if first.confined_to is None else steps.float().cpu(),
+        method="resefa" if first.confined_to is None else CONFINED,
         space=first.space,
         layers=first.layers,
         layer_sizes=first.layer_sizes,
@@ -182,6 +187,8 @@ def _check(jacobians: list[Jacobian]) -> None:
                     f"Jacobians of different {what} were given: {getattr(first, what)} and "
                     f"{getattr(other, what)}"
                 )
+        if not _same(first, other.confined_to):
+            raise JacobianError("Jacobians of edits that are confined differently were given")
         if other.device != first.device:
             raise JacobianError(f"Jacobians on {first.device} and on {other.device} were given")
         if other.described.get("fingerprint") != first.described.get("fingerprint"):
@@ -191,6 +198,15 @@ def _check(jacobians: list[Jacobian]) -> None:
             )
     for each in jacobians:
         each.check_response()
+
+
+def _same(jacobian: Jacobian, region: Region | None) -> bool:
+    """Whether a Jacobian is of edits that are confined to a region; to nothing for None."""
+    confined_to = jacobian.confined_to
+    if confined_to is None or region is None:
+        return confined_to is region
+    size = (jacobian.height, jacobian.width)
+    return torch.equal(confined_to.mask(*size, check=False), region.mask(*size, check=False))
 
 
 def _check_split(inside: float, outside: float, total: float) -> None:

@@ -28,8 +28,10 @@ from torch import Tensor
 from .errors import JacobianError, LatentError, ParameterError, ReSeFaError
 from .generators.base import Generator
 from .generators.linearization import Linearization
+from .generators.styles import Gate
 from .latents import Latent
-from .spaces import LatentSpace, Part, identity_chunk, latent_space
+from .regions import Region
+from .spaces import LatentSpace, Part, identity_chunk, latent_space, vector_shape
 from .tensorfile import DAMAGE, read_tensors, write_tensors
 
 Progress = Callable[[int, int], None]
@@ -80,6 +82,7 @@ class Jacobian(ABC):
         layer_sizes: in s, the number of style channels of every layer of the generator.
         described: the generator's description, as `Generator.describe` gives it.
         height, width: size of the analysed image, at most 256; all three channels are kept.
+        confined_to: the region inside which the code moves; None where it moves everywhere.
         passes: forward-mode products so far, a reverse-mode product counted as two.
     """
 
@@ -94,6 +97,7 @@ class Jacobian(ABC):
         described: dict[str, Any],
         image_size: tuple[int, int],
         layer_sizes: tuple[int, ...] = (),
+        confined_to: Region | None = None,
     ) -> None:
         self.space = space
         self.layers = layers
@@ -102,6 +106,7 @@ class Jacobian(ABC):
         self.described = described
         self.height, self.width = image_size
         self.layer_sizes = layer_sizes
+        self.confined_to = confined_to
         self.passes = 0
 
     @property
@@ -155,8 +160,13 @@ class Jacobian(ABC):
         """Write the Jacobian and its latent to a safetensors file, atomically.
 
         Raises:
-            JacobianError: the file exists and `overwrite` is false, or it can't be written.
+            JacobianError: the file exists and `overwrite` is false, or it can't be written; or the analysis
+                is of confined edits, which serves one region alone.
         """
+        if self.confined_to is not None:
+            raise JacobianError(
+                "an analysis of confined edits serves one region: save its directions instead"
+            )
         tensors = {name: tensor.cpu() for name, tensor in self._file_tensors().items()}
         latent_tensors, metadata = self.latent.file_content()
         tensors |= {_LATENT + name: tensor for name, tensor in latent_tensors.items()}
@@ -339,7 +349,9 @@ class MatrixFreeJacobian(Jacobian):
             if self._generator is None:
                 raise JacobianError("this analysis was detached from its generator: attach it to one")
             budget = memory_for(self._generator.device) // 2
-            self._kept_operator = _operator_at(self._generator, self.latent, self.space, self.layers, budget)
+            self._kept_operator = _operator_at(
+                self._generator, self.latent, self.space, self.layers, budget, self.confined_to
+            )
         return self._kept_operator
 
     def release(self) -> None:
@@ -416,14 +428,49 @@ class MatrixFreeJacobian(Jacobian):
         return dict(self.sketch)
 
 
+def applied(
+    generator: Generator,
+    latent: Latent,
+    space: str,
+    layers: tuple[int, ...],
+    confine_to: Region | None = None,
+) -> MatrixFreeJacobian:
+    """A Jacobian to take a few products with: nothing is computed before the first one.
+
+    Args:
+        latent: a batch of one.
+        confine_to: as in `compute_jacobian`.
+    """
+    side = min(generator.resolution, ANALYSIS_SIDE)
+    return MatrixFreeJacobian(
+        generator,
+        None,
+        space=space,
+        layers=layers,
+        shape=vector_shape(generator, space, layers),
+        latent=latent,
+        described=generator.describe(),
+        image_size=(side, side),
+        layer_sizes=generator.layer_sizes if space == "s" else (),
+        confined_to=confine_to,
+    )
+
+
 class _Operator:
     """Products with the derivative of the analysed image, in chunks that fit a memory budget."""
 
-    def __init__(self, generator: Generator, latent: Latent, space: LatentSpace, budget: int) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        latent: Latent,
+        space: LatentSpace,
+        budget: int,
+        gate: Gate | None = None,
+    ) -> None:
         self.space = space
         with analysis_mode():
             self.linearization: Linearization = generator.linearize(
-                generator.styles(latent), generator.condition(latent)
+                generator.styles(latent), generator.condition(latent), gate
             )
         self.device = generator.device
         resolution = self.linearization.image.shape[-1]
@@ -553,6 +600,7 @@ def compute_jacobian(
     *,
     method: Method = "auto",
     memory_budget: int | None = None,
+    confine_to: Region | None = None,
     progress: Progress | None = None,
 ) -> Jacobian:
     """Analyse one image: how each of its pixels depends on each entry of its latent (Eq. 4).
@@ -569,11 +617,13 @@ def compute_jacobian(
             dense where it fits half of the memory budget and takes a minute at most, or no more than
             twice as long as one region without it.
         memory_budget: bytes; 2 GiB by default, half of the free memory on a CUDA device.
+        confine_to: analyse edits that are fully confined to this region: the code moves inside it only. Such
+            an analysis is for directions of that region; None: of any.
         progress: called with (tangents done, tangents in all); the analysis stops if it raises.
 
     Raises:
-        LatentError: the latent, the space or the layers do not fit the generator, or the image does
-            not respond to the latent at all.
+        LatentError: the latent, the space or the layers do not fit the generator, it can't confine edits, or
+            the image does not respond to the latent at all.
         ParameterError: unknown method.
     """
     if method not in ("auto", "dense", "matrix-free"):
@@ -583,7 +633,7 @@ def compute_jacobian(
         described = generator.describe()
         latent = latent.map_tensors(torch.clone)
         budget = memory_for(generator.device) if memory_budget is None else memory_budget
-        operator = _operator_at(generator, latent, space, layers, budget // 2)
+        operator = _operator_at(generator, latent, space, layers, budget // 2, confine_to)
         chosen = operator.space
         common: dict[str, Any] = {
             "space": chosen.name,
@@ -593,6 +643,7 @@ def compute_jacobian(
             "described": described,
             "image_size": operator.image_size,
             "layer_sizes": generator.layer_sizes if chosen.name == "s" else (),
+            "confined_to": confine_to,
         }
         if method == "auto":
             method = _choose(_estimate(operator), budget)
@@ -762,13 +813,21 @@ def _attach(
 
 
 def _operator_at(
-    generator: Generator, latent: Latent, space: str | None, layers: Iterable[int] | None, budget: int
+    generator: Generator,
+    latent: Latent,
+    space: str | None,
+    layers: Iterable[int] | None,
+    budget: int,
+    confine_to: Region | None = None,
 ) -> _Operator:
+    if confine_to is not None:
+        generator.check_can_confine()
+    gate = None if confine_to is None else Gate(confine_to, 1.0)
     with analysis_mode():
         float32 = as_float32(generator)
         point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
         chosen = latent_space(float32, point, space, layers)
-        return _Operator(float32, point, chosen, budget)
+        return _Operator(float32, point, chosen, budget, gate)
 
 
 class _FullPrecision:

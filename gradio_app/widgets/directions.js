@@ -1,6 +1,6 @@
 const rows = element.querySelector(".rows");
-const LARGEST = 6;
-let version = -1;
+const LARGEST = 6, STRENGTHS = [-4, -2, 0, 2, 4];
+let version = -1, touched = false;
 
 const make = (tag, attributes, ...children) => {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -8,51 +8,107 @@ const make = (tag, attributes, ...children) => {
   return made;
 };
 const each = (selector, read) => [...rows.querySelectorAll(selector)].map(read);
+const tell = (kind, detail) => document.dispatchEvent(new CustomEvent(kind, { detail }));
+const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value);
 
 function collect() {
+  const strengths = each("[type=range]", (slider) => Number(slider.value));
   props.value = {
     version,
-    strengths: each("[type=range]", (slider) => Number(slider.value)),
+    strengths,
     names: each("[type=text]", (field) => field.value),
     kept: each("[type=checkbox]", (field) => field.checked),
+    touched,
   };
+  tell("resefa-edited", strengths.some((strength) => strength !== 0));
+}
+
+function touch() {
+  const first = !touched;
+  touched = true;
+  collect();
+  if (first) trigger("input");
+}
+
+function moved() {
+  touched = true;
+  collect();
+  tell("resefa-moved");
+  trigger("input");
+}
+
+function showValue(slider) {
+  const value = Number(slider.value), row = slider.closest(".row");
+  row.querySelector("output").textContent = (value > 0 ? "+" : "") + value.toFixed(1);
+  row.classList.toggle("changed", value !== 0);
+  const far = (strength) => Math.abs(strength - value);
+  const nearest = STRENGTHS.reduce((a, b) => (far(b) < far(a) ? b : a));
+  for (const cell of row.querySelectorAll(".cell")) {
+    cell.classList.toggle("near", Number(cell.dataset.strength) === nearest);
+  }
+}
+
+function set(slider, value) {
+  slider.value = value;
+  showValue(slider);
+  moved();
+  trigger("release");
 }
 
 function row(item, index) {
-  const output = make("output", {});
   const slider = make("input", { type: "range", min: -LARGEST, max: LARGEST, step: 0.1, value: item.strength });
   slider.setAttribute("aria-label", "Strength of direction " + index + ", " + item.words);
-  const tell = () => { output.textContent = (slider.value > 0 ? "+" : "") + Number(slider.value).toFixed(1); };
-  tell();
-  slider.addEventListener("input", () => { tell(); collect(); trigger("input"); });
-  slider.addEventListener("change", () => { collect(); trigger("release"); });
-  slider.addEventListener("dblclick", () => { slider.value = 0; tell(); collect(); trigger("input"); trigger("release"); });
+  const zero = make("button", { type: "button", className: "zero", textContent: "↺", title: "Back to 0" });
+  zero.setAttribute("aria-label", "Direction " + index + " back to 0");
   const name = make("input", { type: "text", value: item.name, maxLength: 80 });
   name.setAttribute("aria-label", "Name of direction " + index);
-  name.addEventListener("input", collect);
   const kept = make("input", { type: "checkbox", checked: true });
   kept.setAttribute("aria-label", "Keep direction " + index + " in the file");
-  const keep = make("label", { title: "Keep it in files, under this name" }, kept, "Keep as");
-  kept.addEventListener("change", collect);
+  const keep = make("label", { title: "Keep it in the file that “Save” makes, under this name" }, kept, "Keep as");
   const strip = make("img", { className: "strip", src: item.strip, alt: "Direction " + index + ": " + item.words });
-  const marks = make("div", { className: "marks" });
-  marks.setAttribute("aria-hidden", "true");
-  for (const mark of ["−", "", "0", "", "+"]) marks.append(make("span", { textContent: mark }));
+  const cells = STRENGTHS.map((strength) => {
+    const cell = make("span", { className: "cell", textContent: signed(strength) });
+    cell.dataset.strength = strength;
+    cell.setAttribute("aria-hidden", "true");
+    return cell;
+  });
   const words = make("p", { className: "words", textContent: item.words, title: item.detail });
-  return make("li", { className: item.words.startsWith("little") ? "row weak" : "row" },
-    make("div", {}, strip, marks),
+
+  let start = slider.value;
+  slider.addEventListener("pointerdown", () => { start = slider.value; });
+  slider.addEventListener("pointercancel", () => set(slider, start)); // it was a swipe that scrolls
+  slider.addEventListener("input", () => { showValue(slider); moved(); });
+  slider.addEventListener("change", () => { collect(); trigger("release"); });
+  zero.addEventListener("click", () => set(slider, 0));
+  slider.addEventListener("dblclick", () => set(slider, 0));
+  for (const cell of cells) {
+    cell.addEventListener("click", () => {
+      set(slider, cell.dataset.strength);
+      slider.focus({ preventScroll: true });
+    });
+  }
+  name.addEventListener("input", touch);
+  kept.addEventListener("change", touch);
+
+  const made = make("li", { className: item.words.startsWith("little") ? "row weak" : "row" },
+    make("div", { className: "shown" }, strip, ...cells),
     make("div", { className: "side" }, words,
-      make("div", { className: "slider" }, slider, output),
+      make("div", { className: "slider" }, slider, make("output", {}), zero),
       make("div", { className: "keep" }, keep, name)));
+  showValue(slider);
+  return made;
 }
+
+rows.addEventListener("focusin", (event) => {
+  if (event.target.matches(":focus-visible")) touch();
+});
 
 element.querySelector(".reset").addEventListener("click", () => {
   for (const slider of rows.querySelectorAll("[type=range]")) {
     slider.value = 0;
-    slider.nextElementSibling.textContent = "0.0";
+    showValue(slider);
   }
-  collect();
-  trigger("input");
+  moved();
   trigger("release");
 });
 
@@ -61,6 +117,10 @@ const drawn = document.querySelector("#picker .after");
 if (drawn && drawn.src) now.src = drawn.src;
 document.addEventListener("resefa-picture", (event) => { now.src = event.detail; });
 
+const wait = (waiting) => rows.setAttribute("aria-busy", String(waiting));
+document.addEventListener("resefa-waiting", () => wait(true));
+document.addEventListener("resefa-answered", () => wait(false));
+
 function update() {
   const value = props.value;
   if (!value || !value.items) return;
@@ -68,8 +128,10 @@ function update() {
     rows.append(...value.items.slice(rows.children.length).map((item, index) => row(item, index + rows.children.length)));
   } else {
     version = value.version;
+    touched = false;
     rows.replaceChildren(...value.items.map(row));
   }
+  wait(false);
   rows.dataset.version = String(version);
   rows.dataset.more = String(Boolean(value.more));
   collect();

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..directions import SPACES
+from ..directions import CONFINED, SPACES
 from ..errors import ParameterError, RegionError
 from ..methods import METHODS, check_method
 from ..regions import Region, is_file
@@ -43,7 +43,8 @@ class Row:
         layers: in words, as `Generator.choose_layers` takes them; all for None.
         samples: 0 for directions found on the very image that is edited; n for directions found jointly on n
             others, the study's sources.
-        confine, feather: of the edits, as in `move`.
+        confine, feather: of the edits, as in `move`; directions for confined edits are found for that
+            feather.
         parameters: the method's, by name; its defaults for the others.
         directions: how many are measured; as many as the study says for None.
         label: for people, in place of the method's name.
@@ -54,12 +55,16 @@ class Row:
     space: str | None = None
     layers: str | None = None
     samples: int = 0
-    confine: float = 0.0
+    confine: float | None = None
     feather: float = 0.0
     parameters: Mapping[str, float] = field(default_factory=dict)
     directions: int | None = None
     label: str = ""
     shown: bool = True
+
+    def __post_init__(self) -> None:
+        if self.confine is None:
+            object.__setattr__(self, "confine", 1.0 if self.method == CONFINED else 0.0)
 
     @property
     def title(self) -> str:
@@ -67,8 +72,10 @@ class Row:
         parts = [self.label or METHODS[self.method].title, (self.space or "").upper()]
         parts.append("" if self.layers is None else f"layers {self.layers}")
         parts += [f"{name} {value:g}" for name, value in self.parameters.items()]
-        if self.confine:
+        if self.confine and (self.method, self.confine) != (CONFINED, 1.0):
             parts.append("confined" if self.confine == 1.0 else f"confined {self.confine:g}")
+        if self.confine and self.feather:
+            parts.append(f"feather {self.feather:g}")
         if self.samples:
             parts.append("from 1 other" if self.samples == 1 else f"from {self.samples} others")
         return ", ".join(part for part in parts if part)
@@ -233,7 +240,8 @@ def study_of(data: object, folder: Path | None = None) -> Study:
     `seeds` and `sources` may be text like `5000-5049`; `class` stands for `label`. `regions` is a list of
     names, or an object of names and boxes, presets or mask images. In a row, `space`, `layers`, `samples`,
     `confine` and each parameter may be a list: the row then stands for all combinations. `samples` and
-    `confine` beside the rows are for those that do not have their own.
+    `confine` beside the rows are for those that do not have their own; `confine` is 1 where neither says it
+    and the method is for confined edits.
 
     Args:
         folder: where masks are looked for first.
@@ -507,7 +515,7 @@ def _check_whole(name: str, value: object, least: int, most: int) -> None:
         )
 
 
-def _check_number(name: str, value: float, least: float, most: float) -> float:
+def _check_number(name: str, value: float | None, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ParameterError(f"{name} {_shown(value)} is not a number")
     if not least <= value <= most:

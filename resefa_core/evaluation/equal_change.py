@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..directions import Directions
 from ..editing import move
-from ..errors import LatentError, ParameterError
+from ..errors import ParameterError
 from ..factorization import STEP_CHANGE
 from ..generators.base import Generator
 from ..jacobian import Progress, images_at_once, memory_for
@@ -134,7 +134,9 @@ class EqualChange:
         return inside / (inside + self.outside * (1.0 - self.area))
 
 
-def edits_of(latent: Latent, directions: Directions, confine: float = 0.0, feather: float = 0.0) -> Edits:
+def edits_of(
+    latent: Latent, directions: Directions, confine: float | None = None, feather: float = 0.0
+) -> Edits:
     """The edits of every latent along every direction, for `equal_change`.
 
     Args:
@@ -145,6 +147,7 @@ def edits_of(latent: Latent, directions: Directions, confine: float = 0.0, feath
     Raises:
         LatentError, ParameterError: as `move`.
     """
+    confine = float(directions.confined) if confine is None else confine
     ones = torch.ones(len(directions))
     unit = replace(directions, steps=ones, steps_confined=ones)
     blank = latent[:1].to("cpu", torch.float32).map_tensors(torch.zeros_like)
@@ -180,10 +183,8 @@ def equal_change(
     """
     if not 0.0 < target < 4.0:
         raise ParameterError(f"target {target} is out of range: expected a mean squared change in (0, 4)")
-    if edits.region is not None and not generator.can_confine:
-        raise LatentError(
-            f"this {generator.architecture} cannot confine an edit: its codes do not vary over the image"
-        )
+    if edits.region is not None:
+        generator.check_can_confine()
     generator.check_latent(edits.latent)
     mask = region.mask(generator.resolution, generator.resolution).double()
     every = torch.arange(len(edits))

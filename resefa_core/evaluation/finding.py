@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..directions import Directions
+from ..directions import CONFINED, Directions
 from ..errors import LatentError, ParameterError, RegionError
 from ..generators.base import Generator
 from ..jacobian import Jacobian
@@ -18,7 +18,7 @@ from .config import Row
 from .results import Found
 from .variations import principal_angles
 
-_Key = tuple[str, str, tuple[int, ...], tuple[tuple[str, float], ...], str]
+_Key = tuple[str, str, tuple[int, ...], tuple[tuple[str, float], ...], float, str]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Finder:
     def _key(self, row: int, drawn: str) -> _Key:
         """What decides about directions."""
         each = self.rows[row]
-        return each.method, str(each.space), self.layers[row], tuple(sorted(each.parameters.items())), drawn
+        given = tuple(sorted(each.parameters.items()))
+        return each.method, str(each.space), self.layers[row], given, _feather(each), drawn
 
     def _find(self, row: int, latents: Sequence[Latent], region: Region) -> tuple[Directions | None, Found]:
         each, layers = self.rows[row], self.layers[row]
@@ -133,7 +134,7 @@ class Finder:
             directions = find_directions(
                 self.generator,
                 latents,
-                region,
+                region.feather(_feather(each)),
                 each.method,
                 num_directions=self.num_directions,
                 space=each.space,
@@ -141,10 +142,17 @@ class Finder:
                 parameters=each.parameters,
                 jacobians=analysis,
             )
+            if _feather(each):
+                directions = replace(directions, region=region)
         except (RegionError, LatentError) as error:
             problem = str(error)
         seconds = time.perf_counter() - started - waited
         return directions, Found(float(f"{seconds:.3g}"), passes, problem)
+
+
+def _feather(row: Row) -> float:
+    """How much softer than drawn the region is that directions are found for."""
+    return row.feather if row.method == CONFINED else 0.0
 
 
 def angles_between(own: Directions, other: Directions) -> tuple[float, ...]:

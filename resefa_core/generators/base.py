@@ -318,15 +318,19 @@ class Generator(nn.Module, ABC):
             styles = [style + offset for style, offset in zip(styles, offsets, strict=True)]
         moves: list[list[tuple[Gate, Tensor]]] = [[] for _ in styles]
         for move in latent.confined:
-            if not self.can_confine:
-                raise LatentError(
-                    f"this {self.architecture} cannot confine an edit: its codes do not vary over the image"
-                )
+            self.check_can_confine()
             gate = Gate(move.region, move.confine)
             for layer, delta in enumerate(self.style_deltas(latent, move.codes, move.styles, move.z)):
                 if bool(delta.any()):
                     moves[layer].append((gate, delta))
         return [Style(base, tuple(move)) for base, move in zip(styles, moves, strict=True)]
+
+    def check_can_confine(self) -> None:
+        """Raise LatentError where edits can't be confined."""
+        if not self.can_confine:
+            raise LatentError(
+                f"this {self.architecture} cannot confine an edit: its codes do not vary over the image"
+            )
 
     def noise_move(self, latent: Latent, start: Tensor | None, move: Tensor | None) -> Tensor:
         """What moving the noise on from `z + start` adds to the codes, `(B, L, D)`."""
@@ -362,9 +366,11 @@ class Generator(nn.Module, ABC):
             state = self.step(layer, state, style)
         return self.finish(state)
 
-    def linearize(self, styles: Sequence[Style], condition: Tensor | None) -> Linearization:
-        """The derivative of the image at one style `(1, S)` per layer."""
-        return Linearization(self, styles, condition)
+    def linearize(
+        self, styles: Sequence[Style], condition: Tensor | None, gate: Gate | None = None
+    ) -> Linearization:
+        """The derivative of the image at one style `(1, S)` per layer, of moves where the gate is open."""
+        return Linearization(self, styles, condition, gate)
 
     def synthesize(self, latent: Latent) -> Tensor:
         """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from .styles import State, Style
+from .styles import Gate, State, Style
 
 if TYPE_CHECKING:
     from .base import Generator
@@ -25,10 +25,18 @@ class Linearization:
         generator: any generator, in float32.
         styles: one style `(1, S)` per layer, possibly with moves (then kept fixed).
         condition: what `Generator.condition` gives for the image.
+        gate: where the styles move; everywhere alike for None.
     """
 
-    def __init__(self, generator: Generator, styles: Sequence[Style], condition: Tensor | None) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        styles: Sequence[Style],
+        condition: Tensor | None,
+        gate: Gate | None = None,
+    ) -> None:
         self.generator = generator
+        self.gate = gate
         self.styles = list(styles)
         self.states: list[State] = [generator.begin(1, condition)]
         for layer, style in enumerate(self.styles):
@@ -37,21 +45,34 @@ class Linearization:
 
     @property
     def nbytes(self) -> int:
-        """The memory that the kept states take, in bytes."""
-        tensors = [self.image, *(tensor for state in self.states for tensor in state)]
-        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
+        """The memory that what is kept takes, in bytes."""
+        return sum({id(tensor): tensor.nbytes for tensor in self._kept()}.values())
+
+    def _kept(self) -> list[Tensor]:
+        """The larger tensors that are kept; some of them several times."""
+        return [self.image, *(tensor for state in self.states for tensor in state)]
+
+    def _start(self, layer: int) -> Tensor:
+        """The value at which the derivative with respect to a layer's style is taken, for `_styled`."""
+        base = self.styles[layer].base
+        return base if self.gate is None else torch.zeros_like(base)
+
+    def _styled(self, layer: int, value: Tensor) -> Style:
+        """A layer's style as what moves has a value: the style itself, or the move that passes the gate."""
+        style = self.styles[layer]
+        if self.gate is None:
+            return style._replace(base=value)
+        return style._replace(moves=(*style.moves, (self.gate, value)))
 
     def _tail(self, layers: Sequence[int]) -> Callable[..., Tensor]:
-        """Styles of the given layers, each `(1, S)`, to the image `(3, H, W)`."""
+        """Values for the given layers, each `(1, S)`, to the image `(3, H, W)`."""
         first = min(layers)
 
-        def tail(*bases: Tensor) -> Tensor:
-            given = dict(zip(layers, bases, strict=True))
+        def tail(*values: Tensor) -> Tensor:
+            given = dict(zip(layers, values, strict=True))
             state = self.states[first]
             for layer in range(first, len(self.styles)):
-                style = self.styles[layer]
-                if layer in given:
-                    style = style._replace(base=given[layer])
+                style = self._styled(layer, given[layer]) if layer in given else self.styles[layer]
                 state = self.generator.step(layer, state, style)
             return self.generator.finish(state)[0]
 
@@ -61,7 +82,7 @@ class Linearization:
         """Forward mode: style tangents `(n, S)` by layer to image tangents `(n, 3, H, W)`."""
         layers = sorted(tangents)
         tail = self._tail(layers)
-        at = tuple(self.styles[layer].base for layer in layers)
+        at = tuple(self._start(layer) for layer in layers)
 
         def one(*tangent: Tensor) -> Tensor:
             moved: Tensor = jvp(tail, at, tuple(t[None] for t in tangent))[1]
@@ -81,19 +102,17 @@ class Linearization:
         with torch.enable_grad():
             state = self._pull_through(self.generator.finish, len(self.styles), cotangents[:, None])
             for layer in range(len(self.styles) - 1, first - 1, -1):
-                style = self.styles[layer]
+                start = self._start(layer)
 
-                def step(state: State, base: Tensor, layer: int = layer, style: Style = style) -> State:
-                    return self.generator.step(layer, state, style._replace(base=base))
+                def step(state: State, value: Tensor, layer: int = layer) -> State:
+                    return self.generator.step(layer, state, self._styled(layer, value))
 
                 if layer == first:
                     before = self.states[layer]
-                    back = vjp(
-                        lambda base, step=step, before=before: _moving(step(before, base)), style.base
-                    )[1]
+                    back = vjp(lambda value, step=step, before=before: _moving(step(before, value)), start)[1]
                     (own,) = vmap(back)(state)
                 else:
-                    state, own = self._pull_through(step, layer, state, style.base)
+                    state, own = self._pull_through(step, layer, state, start)
                 if layer in layers:
                     pulled[layer] = own[:, 0].detach()
         return pulled

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
-from .styles import State, Style, modulate, styled_energy
+from .styles import Gate, State, Style, gated, modulate, styled_energy
 
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
@@ -247,10 +247,12 @@ class StyleGAN2(MappedGenerator):
             widest = max(widest, 5 * block.conv1.weight.shape[0] * resolution**2)
         return widest
 
-    def linearize(self, styles: Sequence[Style], label: Tensor | None) -> Linearization:
+    def linearize(
+        self, styles: Sequence[Style], label: Tensor | None, gate: Gate | None = None
+    ) -> Linearization:
         if any(style.moves for style in styles):
-            return Linearization(self, styles, label)
-        return _StyleGAN2Linearization(self, styles, label)
+            return Linearization(self, styles, label, gate)
+        return _StyleGAN2Linearization(self, styles, label, gate)
 
     def begin(self, batch_size: int, label: Tensor | None) -> State:
         const = self.synthesis.block(4).const
@@ -288,14 +290,15 @@ class _LayerAt:
 
     With styles s, demodulation d and input x, the layer is `leaky(d * conv(x * s) + shift)`. What
     multiplies a tangent alone is folded into the weights, so that a tangent which does not move this
-    layer's own style costs one convolution and one product.
+    layer's own style costs one convolution and one product. What a tangent of the style meets, `moved_x`
+    and `moved_output`, is nothing where a gate is closed.
     """
 
     layer: SynthesisLayer
     kernel: Tensor
-    x: Tensor
+    moved_x: Tensor
     style: Tensor
-    output: Tensor
+    moved_output: Tensor
     demodulation: Tensor
     energy: Tensor
     weight: Tensor
@@ -303,7 +306,7 @@ class _LayerAt:
     slope: Tensor
 
     @staticmethod
-    def of(layer: SynthesisLayer, kernel: Tensor, x: Tensor, style: Tensor) -> _LayerAt:
+    def of(layer: SynthesisLayer, kernel: Tensor, x: Tensor, style: Tensor, gate: Gate | None) -> _LayerAt:
         energy = layer.weight.square().sum(dim=(2, 3))
         demodulation = (F.linear(style.square(), energy) + _EPSILON).rsqrt()
         output = layer.convolve(x * style[:, :, None, None], layer.weight, kernel)
@@ -312,9 +315,9 @@ class _LayerAt:
         return _LayerAt(
             layer=layer,
             kernel=kernel,
-            x=x,
+            moved_x=gated(x, gate),
             style=style,
-            output=output,
+            moved_output=gated(output, gate),
             demodulation=demodulation,
             energy=energy,
             weight=weight,
@@ -331,29 +334,30 @@ class _LayerAt:
             if x is None:
                 return None
             return self.layer.convolve(x, self.modulated_weight, self.kernel).mul_(self.slope)
-        moved = _push_modulation(self.x, self.style, x, style)
+        moved = _push_modulation(self.moved_x, self.style, x, style)
         pushed = self.layer.convolve(moved, self.weight, self.kernel)
         change = -(self.demodulation**3) * F.linear(self.style * style, self.energy)
-        return pushed.addcmul_(self.output, change[:, :, None, None]).mul_(self.slope)
+        return pushed.addcmul_(self.moved_output, change[:, :, None, None]).mul_(self.slope)
 
 
 @dataclass(frozen=True)
 class _ToRGBAt:
     """A to-RGB layer's constants at one image; `slope` is None where nothing is cut off."""
 
-    x: Tensor
+    moved_x: Tensor
     style: Tensor
     weight: Tensor
     slope: Tensor | None
 
     @staticmethod
-    def of(layer: ToRGB, x: Tensor, style: Tensor) -> _ToRGBAt:
+    def of(layer: ToRGB, x: Tensor, style: Tensor, gate: Gate | None) -> _ToRGBAt:
         weight = layer.weight * layer.weight_gain
         slope = None
         if layer.clamp is not None:
             colour = F.conv2d(x * style[:, :, None, None], weight, layer.bias)
             slope = _kept(torch.ones_like(colour), colour, layer.clamp)
-        return _ToRGBAt(x, style, weight, None if slope is None or bool(slope.all()) else slope)
+        slope = None if slope is None or bool(slope.all()) else slope
+        return _ToRGBAt(gated(x, gate), style, weight, slope)
 
     def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
         if style is None:
@@ -361,7 +365,7 @@ class _ToRGBAt:
                 return None
             pushed = F.conv2d(x, self.weight * self.style[0, :, None, None])
         else:
-            pushed = F.conv2d(_push_modulation(self.x, self.style, x, style), self.weight)
+            pushed = F.conv2d(_push_modulation(self.moved_x, self.style, x, style), self.weight)
         return pushed if self.slope is None else pushed.mul_(self.slope)
 
 
@@ -371,7 +375,7 @@ def _kept(slope: Tensor, value: Tensor, clamp: float | None) -> Tensor:
 
 
 def _push_modulation(x: Tensor, style: Tensor, dx: Tensor | None, dstyle: Tensor) -> Tensor:
-    """The tangent of `x * style`."""
+    """The tangent of `x * style`, with x gated where its style moves."""
     if dx is None:
         return x * dstyle[:, :, None, None]
     return (dx * style[:, :, None, None]).addcmul_(x, dstyle[:, :, None, None])
@@ -383,8 +387,10 @@ class _StyleGAN2Linearization(Linearization):
 
     generator: StyleGAN2
 
-    def __init__(self, generator: StyleGAN2, styles: Sequence[Style], label: Tensor | None) -> None:
-        super().__init__(generator, styles, label)
+    def __init__(
+        self, generator: StyleGAN2, styles: Sequence[Style], label: Tensor | None, gate: Gate | None
+    ) -> None:
+        super().__init__(generator, styles, label, gate)
         self._layers: list[tuple[_ToRGBAt | None, _LayerAt | None]] = []
         for index, style in enumerate(self.styles):
             x, base = self.states[index][0], style.base
@@ -392,27 +398,27 @@ class _StyleGAN2Linearization(Linearization):
             for module, (start, stop) in generator.style_slices(index):
                 part = base[:, start:stop]
                 if isinstance(module, ToRGB):
-                    to_rgb = _ToRGBAt.of(module, x, part)
+                    to_rgb = _ToRGBAt.of(module, x, part, gate)
                 else:
                     kernel = generator.synthesis.block(module.resolution).resample_filter
-                    convolution = _LayerAt.of(module, kernel, x, part)
+                    convolution = _LayerAt.of(module, kernel, x, part, gate)
             self._layers.append((to_rgb, convolution))
 
-    @property
-    def nbytes(self) -> int:
-        kept = [
+    def _kept(self) -> list[Tensor]:
+        inputs = [at.moved_x for pair in self._layers for at in pair if at is not None]
+        layers = [
             tensor
             for _, convolution in self._layers
             if convolution is not None
             for tensor in (
-                convolution.output,
+                convolution.moved_output,
                 convolution.slope,
                 convolution.weight,
                 convolution.modulated_weight,
                 convolution.energy,
             )
         ]
-        return super().nbytes + sum(tensor.nbytes for tensor in kept)
+        return [*super()._kept(), *inputs, *layers]
 
     def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
         x: Tensor | None = None

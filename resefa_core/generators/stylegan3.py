@@ -25,7 +25,7 @@ from torch.func import jvp, vmap
 from ..errors import ParameterError
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
-from .styles import State, Style, modulate, styled_energy
+from .styles import Gate, State, Style, gated, modulate, styled_energy
 
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
@@ -280,9 +280,14 @@ class SynthesisLayer(nn.Module):
         """The scale of each output channel, `(B, O, 1, 1)`, or `(B, O, H, W)` at each place of the
         convolution's output: one over the root of the modulated weights' energy, times the gain of the
         leaky ReLU."""
-        margin = self.source.margin + self.weight.shape[2] // 2
-        total = styled_energy(self.energy(), style, self.convolved_size, self.convolved_size, margin)
+        size = self.convolved_size
+        total = styled_energy(self.energy(), style, size, size, self.convolved_margin)
         return (_GAIN * total.clamp_min(1e-30).rsqrt()).to(self.weight.dtype)
+
+    @property
+    def convolved_margin(self) -> int:
+        """How many of the rows of the convolution's output lie above the image, and as many on each side."""
+        return self.source.margin + int(self.weight.shape[2]) // 2
 
     def energy(self) -> Tensor:
         """The squares of the weights, summed over the kernel, `(O, I)`.
@@ -567,10 +572,12 @@ class StyleGAN3(MappedGenerator):
             for layer in layers
         )
 
-    def linearize(self, styles: Sequence[Style], label: Tensor | None) -> Linearization:
+    def linearize(
+        self, styles: Sequence[Style], label: Tensor | None, gate: Gate | None = None
+    ) -> Linearization:
         if any(style.moves for style in styles):
-            return Linearization(self, styles, label)
-        return _StyleGAN3Linearization(self, styles, label)
+            return Linearization(self, styles, label, gate)
+        return _StyleGAN3Linearization(self, styles, label, gate)
 
     def begin(self, batch_size: int, label: Tensor | None) -> State:
         return ()
@@ -590,28 +597,32 @@ class _LayerAt:
 
     With styles s, demodulation d and input x, the layer is `resample(shift + d * conv(x * s))`; d is
     folded into the weights. The slopes of the leaky ReLU are found anew for each batch of tangents: kept,
-    they would take more memory than all else.
+    they would take more memory than all else. What a tangent of the style meets, `moved_x` and
+    `moved_output`, is nothing where a gate is closed.
     """
 
     layer: SynthesisLayer
-    x: Tensor
+    moved_x: Tensor
     style: Tensor
     gain: Tensor
     output: Tensor
+    moved_output: Tensor
     demodulation: Tensor
     energy: Tensor
     weight: Tensor
 
     @staticmethod
-    def of(layer: SynthesisLayer, x: Tensor, style: Tensor) -> _LayerAt:
+    def of(layer: SynthesisLayer, x: Tensor, style: Tensor, gate: Gate | None) -> _LayerAt:
         gain = layer.magnitude_ema.rsqrt()
         demodulation = layer.demodulation(Style(style))
+        output = layer.convolve(x * (gain * style)[:, :, None, None], layer.weight)
         return _LayerAt(
             layer=layer,
-            x=x,
+            moved_x=gated(x, gate, layer.source.margin),
             style=style,
             gain=gain,
-            output=layer.convolve(x * (gain * style)[:, :, None, None], layer.weight),
+            output=output,
+            moved_output=gated(output, gate, layer.convolved_margin),
             demodulation=demodulation,
             energy=layer.energy(),
             weight=layer.weight * (gain * demodulation[0, :, :, :, None]),
@@ -621,7 +632,7 @@ class _LayerAt:
         """Tangents of the input `(n, C, h, w)` and of the style `(n, C)` to tangents of the output."""
         if style is None:
             return None if x is None else self._push_on(x * self.style[:, :, None, None], None)
-        moved = self.x * style[:, :, None, None]
+        moved = self.moved_x * style[:, :, None, None]
         if x is not None:
             moved.addcmul_(x, self.style[:, :, None, None])
         change = F.linear(self.style * style, self.energy)[:, :, None, None]
@@ -632,7 +643,7 @@ class _LayerAt:
         layer, size = self.layer, self.layer.target.size
         x = layer.convolve(x, self.weight)
         if scale is not None:
-            x.addcmul_(self.output, scale)
+            x.addcmul_(self.moved_output, scale)
         before = torch.addcmul(layer.shift(), self.output, self.demodulation)
         pushed = x.new_empty(x.shape[0], size, size, x.shape[1]).permute(0, 3, 1, 2)
         for part in layer.channel_parts():
@@ -648,18 +659,23 @@ class _StyleGAN3Linearization(Linearization):
 
     generator: StyleGAN3
 
-    def __init__(self, generator: StyleGAN3, styles: Sequence[Style], label: Tensor | None) -> None:
-        super().__init__(generator, styles, label)
+    def __init__(
+        self, generator: StyleGAN3, styles: Sequence[Style], label: Tensor | None, gate: Gate | None
+    ) -> None:
+        super().__init__(generator, styles, label, gate)
         layers = [generator.synthesis.layer(index) for index in range(generator.num_layers - 1)]
         self._layers = [
-            _LayerAt.of(layer, state[0], style.base)
+            _LayerAt.of(layer, state[0], style.base, gate)
             for layer, state, style in zip(layers, self.states[1:], self.styles[1:], strict=False)
         ]
 
-    @property
-    def nbytes(self) -> int:
-        kept = [part for at in self._layers for part in (at.output, at.weight, at.energy)]
-        return super().nbytes + sum(tensor.nbytes for tensor in kept)
+    def _kept(self) -> list[Tensor]:
+        layers = [
+            tensor
+            for at in self._layers
+            for tensor in (at.moved_x, at.output, at.moved_output, at.weight, at.energy)
+        ]
+        return [*super()._kept(), *layers]
 
     def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
         x = self._push_input(tangents[0]) if 0 in tangents else None
@@ -673,12 +689,13 @@ class _StyleGAN3Linearization(Linearization):
 
         def one(tangent: Tensor) -> Tensor:
             features = jvp(
-                lambda base: self.generator.synthesis.input(Style(base)), (base,), (tangent[None],)
+                lambda value: self.generator.synthesis.input(self._styled(0, value)),
+                (self._start(0),),
+                (tangent[None],),
             )
             moved: Tensor = features[1][0]
             return moved
 
-        base = self.styles[0].base
         pushed: Tensor = vmap(one)(tangents)
         return pushed
 

@@ -37,6 +37,11 @@ class Gate:
         return gate.to(device=like.device, dtype=like.dtype)[None, None]
 
 
+def gated(x: Tensor, gate: Gate | None, margin: int = 0) -> Tensor:
+    """Features `(B, C, H, W)` times the gate at each place; as they are for None."""
+    return x if gate is None else x * gate.at(x.shape[2], x.shape[3], x, margin)
+
+
 class Style(NamedTuple):
     """A layer's style, `(B, S)`, and the moves added to it where their gates are open, each `(B, S)`."""
 

@@ -15,7 +15,7 @@ from .base import Analyse, Method, Parameter, Request, check_count
 from .ganspace import GANSPACE
 from .low_rank import LOW_RANK
 from .published import PUBLISHED, PUBLISHED_LARGE
-from .regional import PAPER, RESEFA
+from .regional import PAPER, RESEFA, RESEFA_CONFINED
 from .sefa import SEFA
 from .stylespace import STYLESPACE
 
@@ -25,6 +25,7 @@ METHODS: dict[str, Method] = {
     method.key: method
     for method in (
         RESEFA,
+        RESEFA_CONFINED,
         PAPER,
         PUBLISHED,
         PUBLISHED_LARGE,

@@ -16,9 +16,9 @@ from ..jacobian import (
     ANALYSIS_SIDE,
     DenseJacobian,
     Jacobian,
-    MatrixFreeJacobian,
     Progress,
     analysis_mode,
+    applied,
     compute_jacobian,
     memory_for,
     wide,
@@ -90,6 +90,7 @@ class Request:
         space, layers: where the directions are to live, and the layers that they move.
         parameters: a value for each of the method's parameters.
         analyse: gives the analysis of a latent in a space, or None: compute it.
+        confine_to: the region that the edits to come are confined to; None where they aren't.
     """
 
     generator: Generator
@@ -101,6 +102,7 @@ class Request:
     parameters: Mapping[str, float]
     analyse: Analyse | None = None
     progress: Progress | None = None
+    confine_to: Region | None = None
 
     def analyses(
         self,
@@ -118,7 +120,7 @@ class Request:
         budget = _JOINT_BUDGETS * memory_for(self.generator.device) // len(latents)
         for index, latent in enumerate(latents):
             own = stage(progress, index, len(latents))
-            if self.analyse is not None:
+            if self.analyse is not None and self.confine_to is None:
                 jacobian = self.analyse(latent, self.space)
                 self._check(jacobian)
                 if own is not None:
@@ -131,6 +133,7 @@ class Request:
                     self.layers,
                     method=kind,
                     memory_budget=None if len(latents) == 1 else budget,
+                    confine_to=self.confine_to,
                     progress=own,
                 )
                 kind = jacobian.kind
@@ -317,22 +320,6 @@ def energies(request: Request, rows: Tensor, progress: Progress | None = None) -
     return inside, outside
 
 
-def applied(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]) -> MatrixFreeJacobian:
-    """A Jacobian to take a few products with: nothing is computed before the first one."""
-    side = min(generator.resolution, ANALYSIS_SIDE)
-    return MatrixFreeJacobian(
-        generator,
-        None,
-        space=space,
-        layers=layers,
-        shape=vector_shape(generator, space, layers),
-        latent=latent,
-        described=generator.describe(),
-        image_size=(side, side),
-        layer_sizes=generator.layer_sizes if space == "s" else (),
-    )
-
-
 def formed(jacobian: Jacobian) -> DenseJacobian:
     """The Jacobian itself, or one with its matrix formed where that was only applied."""
     if isinstance(jacobian, DenseJacobian):
@@ -352,6 +339,7 @@ def like(jacobian: Jacobian, matrix: Tensor) -> DenseJacobian:
         described=jacobian.described,
         image_size=(jacobian.height, jacobian.width),
         layer_sizes=jacobian.layer_sizes,
+        confined_to=jacobian.confined_to,
     )
 
 

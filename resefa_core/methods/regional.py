@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..directions import Directions
-from ..factorization import REGULARIZATION, factorize
-from .base import ONE_VECTOR, Method, Parameter, Request, stage
+from ..directions import CONFINED, Directions
+from ..factorization import REGULARIZATION, STEP_CHANGE, factorize
+from ..generators import Generator
+from ..jacobian import ANALYSIS_SIDE
+from .base import ONE_VECTOR, Method, Parameter, Request, energies, stage
 
 _CITATION = "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(
@@ -36,6 +38,22 @@ def find(request: Request) -> Directions:
     return directions
 
 
+def find_confined(request: Request) -> Directions:
+    """The same for edits that are confined to the region: J is the derivative with respect to a code that
+    moves inside the region only, softly where the region is soft. Its directions cancel what such edits leak,
+    and nothing else. The steps of unconfined edits are measured besides."""
+    found = find(replace(request, confine_to=request.region, progress=stage(request.progress, 0, 2)))
+    inside, _ = energies(request, found.vectors.flatten(1), stage(request.progress, 1, 2))
+    side = min(request.generator.resolution, ANALYSIS_SIDE)
+    changes = inside / (3.0 * float(request.region.mask(side, side).sum()))
+    steps = (STEP_CHANGE / changes.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0)
+    return replace(found, steps=steps.float())
+
+
+def _refuses_to_confine(generator: Generator) -> str:
+    return "" if generator.can_confine else "its edits can't be confined to a region"
+
+
 RESEFA = Method(
     key="resefa",
     title="ReSeFa",
@@ -46,6 +64,19 @@ RESEFA = Method(
     uses_region=True,
     find=find,
     uses_analyses=True,
+    parameters=(_REGULARIZATION,),
+)
+
+RESEFA_CONFINED = Method(
+    key=CONFINED,
+    title="ReSeFa for confined edits",
+    citation=f"{_CITATION}; confined edits are this project's",
+    summary="For edits that are confined to the region: by far the most local, and analysed anew for each "
+    "region.",
+    spaces=("w+", "z+", "w", "s", "z"),
+    uses_region=True,
+    find=find_confined,
+    refuses=_refuses_to_confine,
     parameters=(_REGULARIZATION,),
 )
 

@@ -17,6 +17,7 @@ from ..jacobian import (
     Progress,
     analysed,
     analysis_mode,
+    applied,
     as_float32,
     images_at_once,
     in_chunks,
@@ -25,7 +26,7 @@ from ..jacobian import (
 )
 from ..latents import Latent
 from ..regions import Region
-from .base import Method, Parameter, Request, applied, measured, stage
+from .base import Method, Parameter, Request, measured, stage
 
 _PROBES = 16
 _SEEDS = 2**32
