@@ -143,7 +143,7 @@ def _opened(browser: Any, address: str) -> Any:
     page = browser.new_context(**DESKTOP).new_page()
     page.goto(f"{address}?seed={SEED}&truncation={TRUNCATION}", timeout=PATIENCE)
     page.wait_for_selector(READY, timeout=PATIENCE)
-    _wait_for_status(page, "layer by layer")
+    _wait_for_status(page, "Move a slider")
     page.evaluate(_TIMERS)
     return page
 
@@ -218,7 +218,7 @@ def _new_face(page: Any, seed: int) -> float:
     )
     page.locator("#seed input").press("Enter")
     milliseconds = page.evaluate("window.waited.then((then) => then - window.from)")
-    _wait_for_status(page, "layer by layer")
+    _wait_for_status(page, "Move a slider")
     _settle(page)
     return float(milliseconds)
 

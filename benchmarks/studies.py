@@ -15,7 +15,8 @@ A study compares methods at equal change, as `resefa evaluate` does with its fil
   to 100;
 * `samples`: how directions carry over, by how many images they are solved on;
 * `regularization`: λ from 1e-5 to 1e-1;
-* `spaces`: W, W+ and S, on all, coarse, middle and fine layers, confined or not.
+* `spaces`: W, W+ and S, on all, coarse, middle and fine layers, confined or not;
+* `confined`: directions that are found for confined edits, sharp and soft, by λ.
 
 Each writes its results into a folder of its own and goes on from there when it is run again. `--documents`
 rewrites `docs/evaluation.md`, its tables, figures (which need matplotlib) and sheets, and the README's table:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.studies_text import SPACES, find
+from resefa_core.directions import CONFINED
 from resefa_core.evaluation.config import Row
 from resefa_core.evaluation.results import Evaluation
 from resefa_core.evaluation.tables import Summary, measured_rows, summary, variation_changes
@@ -18,7 +19,7 @@ INK, FAINT, GRID = "#1c1e24", "#70747e", "#e0e2e7"
 OURS, THEIRS = "#0b7a75", "#b4562a"
 SPACE_COLOURS = {"w": "#7a8ca6", "w+": "#2f6db3", "s": "#0b7a75", "z": "#7a8ca6"}
 ROW_HEIGHT = 0.3
-FAMILIES = ("resefa", "paper")
+FAMILIES = ("resefa", CONFINED, "paper")
 
 
 def canvas(columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
@@ -56,16 +57,10 @@ def peers(evaluation: Evaluation) -> Figure:
             for index in groups[name]:
                 row = evaluation.rows[index]
                 colour = OURS if row.method in FAMILIES else THEIRS
-                kind = "confined" if row.confine else "others" if row.samples else "itself"
+                kind = "others" if row.samples else "confined" if row.confine else "itself"
                 offset = {"itself": 0.0, "confined": -0.24, "others": 0.24}[kind]
                 _range(panel, ratios(evaluation, index, region), at + offset, colour, kind)
-        panel.set_xscale("log")
-        plain_logarithms(panel.xaxis)
-        panel.set_title(region, fontsize=11, color=INK, loc="left")
-        panel.set_xlabel("change inside / outside", fontsize=8.5, color=FAINT)
-        panel.set_yticks(range(len(names)), names, color=INK, fontsize=9)
-        panel.grid(axis="y", visible=False)
-    panels[0].invert_yaxis()
+    _label_ratios(evaluation, panels, names)
     confined = any(evaluation.rows[index].confine for index in measured_rows(evaluation))
     _kinds_legend(figure, list(_KINDS) if confined else ["itself", "others"])
     return figure
@@ -249,16 +244,36 @@ def spaces(evaluation: Evaluation) -> Figure:
             confined = find(evaluation, method=row.method, space=row.space, layers=row.layers, confine=1.0)
             if confined is not None:
                 _range(panel, ratios(evaluation, confined, region), at - 0.14, colour, "confined")
+    _label_ratios(evaluation, panels, [evaluation.rows[index].title for index in rows])
+    _kinds_legend(figure, ["confined", "itself"])
+    return figure
+
+
+def confined(evaluation: Evaluation) -> Figure:
+    """A line for each row; those of directions that were found for confined edits stand out."""
+    rows = measured_rows(evaluation)
+    figure, panels = canvas(len(evaluation.areas), 9.6, 1.2 + ROW_HEIGHT * len(rows))
+    for panel, region in zip(panels, evaluation.areas, strict=True):
+        for at, index in enumerate(rows):
+            row = evaluation.rows[index]
+            colour = OURS if row.method == CONFINED else SPACE_COLOURS[str(row.space)]
+            kind = "confined" if row.confine else "itself"
+            _range(panel, ratios(evaluation, index, region), at, colour, kind)
+    _label_ratios(evaluation, panels, [evaluation.rows[index].title for index in rows])
+    _kinds_legend(figure, ["confined", "itself"])
+    return figure
+
+
+def _label_ratios(evaluation: Evaluation, panels: Sequence[Any], names: Sequence[str]) -> None:
+    """A panel for each region, with ratios to the right and a name for each line."""
+    for panel, region in zip(panels, evaluation.areas, strict=True):
         panel.set_xscale("log")
         plain_logarithms(panel.xaxis)
         panel.set_title(region, fontsize=11, color=INK, loc="left")
         panel.set_xlabel("change inside / outside", fontsize=8.5, color=FAINT)
-        names = [evaluation.rows[index].title for index in rows]
-        panel.set_yticks(range(len(rows)), names, color=INK, fontsize=9)
+        panel.set_yticks(range(len(names)), names, color=INK, fontsize=9)
         panel.grid(axis="y", visible=False)
     panels[0].invert_yaxis()
-    _kinds_legend(figure, ["confined", "itself"])
-    return figure
 
 
 def _lines_legend(figure: Figure, panel: Any, columns: int) -> None:
@@ -280,4 +295,5 @@ FIGURES: dict[str, Callable[[Evaluation], Figure]] = {
     "samples": samples,
     "regularization": regularization,
     "spaces": spaces,
+    "confined": confined,
 }

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from resefa_core.directions import CONFINED
 from resefa_core.evaluation.config import Row
 from resefa_core.evaluation.results import Evaluation
 from resefa_core.evaluation.tables import (
@@ -53,7 +54,9 @@ def peers(evaluation: Evaluation) -> str:
     rows = evaluation.rows
     groups = {
         "Found on the image itself": [i for i in measured_rows(evaluation) if _plain(rows[i])],
-        "The same, edits confined to the region": [i for i in measured_rows(evaluation) if rows[i].confine],
+        "The same, edits confined to the region": [
+            i for i in measured_rows(evaluation) if rows[i].confine and not rows[i].samples
+        ],
         "Found jointly on eight other images": [i for i in measured_rows(evaluation) if rows[i].samples],
     }
     parts = [_counted(evaluation)]
@@ -104,6 +107,8 @@ def _pairs(evaluation: Evaluation) -> str:
     confined = find(evaluation, method="resefa", space="w+", confine=1.0)
     stylespace = find(evaluation, method="stylespace", confine=0.0, samples=0)
     pairs += [(own["s"], stylespace), (own["w+"], first), (own["s"], own["w+"]), (confined, own["w+"])]
+    found_confined = find(evaluation, method=CONFINED, space="w+", samples=0)
+    pairs += [(found_confined, own["w+"]), (found_confined, confined)]
     lines = []
     for row, other in pairs:
         if row is None or other is None:
@@ -223,6 +228,22 @@ def spaces(evaluation: Evaluation) -> str:
     return f"{_counted(evaluation)}\n\n{table(heads, lines)}"
 
 
+def confined(evaluation: Evaluation) -> str:
+    distances = [
+        [
+            evaluation.rows[row].title,
+            *(
+                spread(summary(evaluation.values("distance", evaluation.select(row, region, region), 1)))
+                for region in evaluation.areas
+            ),
+        ]
+        for row in measured_rows(evaluation)
+    ]
+    moved = table(["", *evaluation.areas], distances)
+    parts = [_counted(evaluation), overview(evaluation, costs=False), "**The distance moved, in the space**"]
+    return "\n\n".join([*parts, moved])
+
+
 FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
     "peers": peers,
     "ordinary": peers,
@@ -231,6 +252,7 @@ FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
     "samples": samples,
     "regularization": regularization,
     "spaces": spaces,
+    "confined": confined,
 }
 """What each study puts into `docs/evaluation.md`."""
 
@@ -241,7 +263,9 @@ def readme(peers_found: Evaluation, samples_found: Evaluation) -> str:
     shown += [
         row
         for row in measured_rows(peers_found)
-        if peers_found.rows[row].method == "resefa" and peers_found.rows[row].confine
+        if peers_found.rows[row].method in ("resefa", CONFINED)
+        and peers_found.rows[row].confine
+        and not peers_found.rows[row].samples
     ]
     lines = [
         [peers_found.rows[row].title, *(ratio(peers_found, row, region) for region in peers_found.areas)]

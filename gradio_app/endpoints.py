@@ -106,7 +106,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             count: how many directions, from 1 to 32.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.
-            method: resefa, or to compare: paper, published, sefa, ganspace, lowrankgan, stylespace.
+            method: resefa; resefa-confined, for edits confined to the region, the most local; or to compare:
+                paper, published, sefa, ganspace, lowrankgan, stylespace.
 
         Returns:
             A direction file (safetensors), and each direction's mean squared change inside and outside.
@@ -116,7 +117,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         asked: dict[str, Any] = payloads.read_link({"box": named}).get("region") or {"preset": named}
         chosen = payloads.read_region(asked, studio.presets(shown.generator))
         number = int(payloads.read_number(count, 1, 32, "count"))
-        space = None if layered or method != OURS else studio.quick_space(shown)
+        space = None if layered or method not in (OURS, resefa.CONFINED) else studio.quick_space(shown)
         directions = studio.find([shown], chosen, space, number, str(method))
         file = fresh_folder(folder) / "directions.safetensors"
         directions.save(file)
@@ -148,7 +149,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            confine: let the codes move inside the directions' region only: the rest changes still less.
+            confine: let the codes move inside the directions' region only; directions of resefa-confined
+                always do.
             feather: softness of a confined edit's edge, from 0 to 0.2.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.
@@ -159,7 +161,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         directions = opened(file)
         shown = face(seed, truncation, generator, class_name)
         softness = payloads.read_number(feather, 0.0, 0.2, "feather") if confine else 0.0
-        amount = 1.0 if confine else 0.0
+        amount = 1.0 if confine or directions.confined else 0.0
         prepared = resefa.prepared(shown.generator, shown.latent, directions, amount, softness)
         return studio.edit(shown, prepared, _read_strengths(strengths), amount, softness)
 

@@ -36,6 +36,9 @@ CSS = """
   outline: 3px solid var(--ring) !important;
   outline-offset: 2px !important;
 }
+@keyframes resefa-under-way { from { background-position: 100% 0; } to { background-position: -100% 0; } }
+body:has(.afloat) footer { padding-bottom: 72px; }
+.tabs { contain: inline-size; }
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
@@ -52,6 +55,7 @@ CSS = """
 .dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
 [data-testid="upload-text"] { color: var(--body-text-color) !important; }
 footer .divider { display: none !important; }
+@media (min-width: 641px) and (min-height: 760px) { #left { position: sticky; top: 8px; align-self: flex-start; } }
 @media (max-width: 640px) {
   #directions, #directions .html-container { overflow: visible !important; }
   #work { flex-direction: column; }
@@ -236,6 +240,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
                 parts["background"] = widget("status", said(""), elem_id="background")
                 parts["offer"] = gr.Button("Use the new directions", visible=False, size="sm")
+                parts["undo"] = gr.Button("", visible=False, size="sm", elem_id="undo")
                 parts["directions"] = widget("directions", elem_id="directions")
         with gr.Tabs():
             with gr.Tab("Other faces"):
@@ -301,14 +306,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
             elem_id="seed",
         )
         parts["random"] = gr.Button("Random face", min_width=120, elem_id="random")
-    parts["truncation"] = gr.Slider(
-        0.0,
-        1.0,
-        FIRST_TRUNCATION,
-        step=0.05,
-        label="Variety (truncation)",
-        info="0: the average face. 1: the most varied",
-    )
+    parts["faces"] = widget("faces", elem_id="faces")
     parts["generator"] = gr.Dropdown(
         studio.names,
         value=studio.names[0],
@@ -326,7 +324,7 @@ def _confine_controls(parts: Parts) -> None:
         parts["confine"] = gr.Checkbox(
             False,
             label="Confine edits to the region",
-            info="For edits that spill over: elsewhere, the code stays as it is",
+            info="Ways to change it that leave the rest alone almost perfectly; takes a second",
             elem_id="confine",
         )
         parts["feather"] = gr.Slider(
@@ -337,6 +335,14 @@ def _confine_controls(parts: Parts) -> None:
 def _advanced(parts: Parts, studio: Studio) -> None:
     first = studio.generator(studio.names[0])
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        parts["truncation"] = gr.Slider(
+            0.0,
+            1.0,
+            FIRST_TRUNCATION,
+            step=0.05,
+            label="Variety (truncation)",
+            info="How far faces go from the average of all, which is 0",
+        )
         parts["method"] = gr.Dropdown(
             [(title_of(key), key) for key in studio.methods(first)],
             value=OURS,
@@ -368,7 +374,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
     loaded = page.load(arrive, outputs=list(parts.values()), **parts.options(FIND))
     face = ("generator", "seed", "truncation", "class")
-    shown = ("status", "directions", "picker", "offer")
+    shown = ("status", "directions", "picker", "offer", "undo", "background")
     latest: dict[str, Any] = {"lane": FIND, "trigger_mode": "always_last"}
     known: dict[str, Any] = {"lane": REGION, "trigger_mode": "always_last"}  # faces that mostly are analysed
     drawn = [
@@ -376,36 +382,47 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         for listen in (
             parts["seed"].submit,
             parts["seed"].blur,
-            parts["truncation"].release,
+            parts["truncation"].input,
             parts["generator"].input,
             parts["class"].submit,
         )
     ]
     drawn.append(parts.step(parts["random"].click, steps.draw_random, *face, **latest))
+    chosen = ("faces", "generator", "truncation", "class")
+    drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen, **latest))
     if "checkpoint" in parts:
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint", lane=FIND))
     method = parts.step(
         parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown), **latest
     )
-    for event in (loaded, *drawn, method):
+    picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **known)
+    undone = parts.step(parts["undo"].click, steps.undo, changes=shown, **known)
+    confined = [
+        parts.step(listen, steps.confine, "confine", "feather", changes=shown, **known)
+        for listen in (parts["confine"].input, parts["feather"].input)
+    ]
+    for event in (loaded, *drawn, method, *confined):
         parts.step(event.then, steps.analyse, lane=LAYERS)
-    parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **known)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
     moved: dict[str, Any] = {"changes": ("others", "status"), "trigger_mode": "always_last"}
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
-    for listen in (parts["confine"].input, parts["feather"].release):
-        parts.step(listen, steps.confine, "confine", "feather", changes=shown, **known)
-    parts.step(parts["offer"].click, steps.take_finer, lane=REGION)
-    parts.step(generalize.click, steps.generalize, "joint", lane=JOINT)
+    taken = parts.step(parts["offer"].click, steps.take_finer, lane=REGION)
+    joint = parts.step(generalize.click, steps.generalize, "joint", lane=JOINT)
     parts.step(parts["upload"].upload, steps.open_file, "upload")
-    parts.step(parts["usable"].click, steps.use, lane=REGION)
+    used = parts.step(parts["usable"].click, steps.use, lane=REGION)
+    for event in (*drawn, method, picked, undone, *confined, taken, joint, used):
+        parts.step(event.then, steps.others, "others_shown", **moved)
 
 
 def _fit(name: str, value: Any) -> Any:
     """What a step says of a part, as Gradio wants it."""
     if name in ("offer", "usable"):
         return gr.update(visible=value)
+    if name == "confine":
+        return gr.update(visible=value["visible"])
+    if name == "undo":
+        return gr.update(value=value, visible=bool(value))
     if name == "card":
         return gr.update(value=value, visible=value is not None)
     if name == "class":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
@@ -19,6 +19,7 @@ LARGEST_SEED = 2**32 - 1
 
 _PICTURE_SIDE = 512
 _EXACT_SIDE = 128
+_EDITED_SIDE = 512
 _MASK_SIDE = 512
 _MASK_TEXT = 200_000
 _PNG_URL = "data:image/png;base64,"
@@ -78,6 +79,11 @@ def read_strengths(payload: object, version: int, count: int, largest: float) ->
         if value:
             strengths[index] = float(max(-largest, min(largest, value)))
     return strengths
+
+
+def read_touched(payload: object) -> bool:
+    """Whether a browser says that the visitor named, ticked or otherwise touched directions."""
+    return isinstance(payload, Mapping) and payload.get("touched") is True
 
 
 def read_choice(payload: object, version: int, directions: resefa.Directions) -> resefa.Directions:
@@ -171,6 +177,17 @@ def data_url(picture: Image.Image) -> str:
     else:
         picture.save(buffer, "WEBP", quality=92, method=0)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of equal size in a row, small ones enlarged."""
+    width, height = pictures[0].size
+    scale = max(1, -(-_EDITED_SIDE // max(width, height)))
+    row = Image.new("RGB", (width * scale * len(pictures), height * scale))
+    for index, picture in enumerate(pictures):
+        large = picture.resize((width * scale, height * scale), Image.Resampling.BICUBIC)
+        row.paste(large, (index * width * scale, 0))
+    return row
 
 
 def _is_of(payload: object, version: int) -> TypeGuard[Mapping[str, Any]]:

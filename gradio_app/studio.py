@@ -26,8 +26,10 @@ LARGEST_STRENGTH = 6.0
 NUM_DIRECTIONS = 6
 SHOWN_DIRECTIONS = 12
 MAX_UPLOADED = 2
+MUCH_ELSEWHERE = "much elsewhere too"
 _ANALYSES_AT_ONCE = 2
-_CELL_SIDE = 96
+_CELL_WIDTH = 112
+_SURROUNDED, _LEAST_SHOWN, _LONGEST = 1.6, 0.4, 1.6
 _KEPT_PICTURE_BYTES = 1 << 20
 
 
@@ -88,7 +90,7 @@ _LEAKS = (
     (300.0, "the rest stays"),
     (60.0, "the rest hardly moves"),
     (15.0, "some elsewhere too"),
-    (0.0, "much elsewhere too"),
+    (0.0, MUCH_ELSEWHERE),
 )
 
 
@@ -184,8 +186,13 @@ class Studio:
         return {} if family is None else {n: resefa.Region.preset(n, family) for n in resefa.PRESETS[family]}
 
     def methods(self, generator: resefa.Generator) -> list[str]:
-        """The ways of finding directions that are defined for a generator, by their keys; ours first."""
-        return [key for key, method in resefa.METHODS.items() if not method.unavailable(generator)]
+        """The ways of finding directions that are defined for a generator, by their keys; ours first. That
+        for confined edits is not among them: it is taken where edits are to be confined."""
+        return [
+            key
+            for key, method in resefa.METHODS.items()
+            if key != resefa.CONFINED and not method.unavailable(generator)
+        ]
 
     def quick_space(self, face: Face) -> str:
         """A space that is analysed in a moment: all layers moved alike."""
@@ -279,9 +286,13 @@ class Studio:
     def strips(
         self, face: Face, directions: resefa.Directions, confine: float = 0.0, feather: float = 0.0
     ) -> Iterator[tuple[Image.Image, Effect]]:
-        """For the first `SHOWN_DIRECTIONS`: images of a face at `STRENGTHS`, side by side, and the mean of
-        the changes at the two ends. Confined strips want directions that were `prepared` for them."""
+        """For the first `SHOWN_DIRECTIONS`: the region of a face and its surroundings at `STRENGTHS`, side by
+        side, and the mean of the changes at the two ends.
+
+        Confined strips want directions that were `prepared` for them.
+        """
         before = face.picture
+        window = _window(directions.region, *before.shape[1:])
         for index in range(min(len(directions), SHOWN_DIRECTIONS)):
             moved = [
                 resefa.move(face.latent, directions, {index: strength}, confine, feather)
@@ -294,7 +305,20 @@ class Studio:
                 images = list(face.generator.synthesize(resefa.stack(moved)))
             effect = _effect(before, (images[0], images[-1]), directions.region)
             images.insert(len(STRENGTHS) // 2, before)
-            yield _side_by_side(images), effect
+            yield _side_by_side([image[:, window[0], window[1]] for image in images]), effect
+
+    def moved(
+        self,
+        face: Face,
+        directions: resefa.Directions,
+        strengths: Strengths,
+        confine: float = 0.0,
+        feather: float = 0.0,
+    ) -> Face:
+        """A face after an edit. A confined edit wants directions that were `prepared` for it."""
+        used: dict[int | str, float] = {key: value for key, value in strengths.items() if value}
+        latent = resefa.move(face.latent, directions, used, confine, feather)
+        return replace(face, latent=latent, _kept=[])
 
     def edit(
         self,
@@ -331,14 +355,37 @@ def _effect(before: Tensor, after: Sequence[Tensor], region: resefa.Region | Non
     return Effect(float(inside.sqrt()), float(outside.sqrt()))
 
 
+def _window(region: resefa.Region | None, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns around a region, some of its surroundings with it, not much longer than wide."""
+    if region is None:
+        return slice(0, height), slice(0, width)
+    inside = region.mask(height, width, check=False) > 0.1
+    sides = []
+    for size, used in ((height, inside.any(dim=1)), (width, inside.any(dim=0))):
+        where = used.nonzero()[:, 0].tolist() or [0, size - 1]
+        sides.append((where[0], where[-1] + 1, size))
+    wanted = [
+        min(max(_SURROUNDED * (stop - start), _LEAST_SHOWN * size), size) for start, stop, size in sides
+    ]
+    least = max(wanted) / _LONGEST
+    rows, columns = (
+        _around((start + stop) / 2, round(max(length, min(least, size))), size)
+        for (start, stop, size), length in zip(sides, wanted, strict=True)
+    )
+    return rows, columns
+
+
+def _around(middle: float, length: int, size: int) -> slice:
+    start = min(max(round(middle - length / 2), 0), size - length)
+    return slice(start, start + length)
+
+
 def _side_by_side(images: Sequence[Tensor]) -> Image.Image:
     pictures = [resefa.to_pil(image) for image in images]
-    for picture in pictures:
-        picture.thumbnail((_CELL_SIDE, _CELL_SIDE))
-    width, height = pictures[0].size
-    strip = Image.new("RGB", (width * len(pictures), height))
+    shown = (_CELL_WIDTH, max(1, round(_CELL_WIDTH * pictures[0].height / pictures[0].width)))
+    strip = Image.new("RGB", (_CELL_WIDTH * len(pictures), shown[1]))
     for index, picture in enumerate(pictures):
-        strip.paste(picture, (index * width, 0))
+        strip.paste(picture.resize(shown, Image.Resampling.BICUBIC), (index * _CELL_WIDTH, 0))
     return strip
 
 

@@ -13,6 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -24,7 +25,7 @@ import resefa_core as resefa
 from gradio_app import jobs, payloads
 from gradio_app.files import fresh_folder, named
 from gradio_app.methods import about_method, title_of
-from gradio_app.studio import LARGEST_STRENGTH, OURS, Face, Studio
+from gradio_app.studio import LARGEST_STRENGTH, MUCH_ELSEWHERE, OURS, Face, Studio
 from resefa_core.jacobian import Progress
 from resefa_core.methods import check_method
 
@@ -33,15 +34,30 @@ Updates = Iterator[Update]
 
 FIRST_SEED = 29
 FIRST_TRUNCATION = 0.7
+FIRST_FACES = (29, 5, 34, 35, 50, 17, 12, 25, 40, 53, 36, 48)
 NUM_OTHERS = 6
 LARGEST_JOINT = 8
 
 _SOLVING = "Finding what changes the region"
+_READY = "Directions that stay closer in place are ready."
 _SHOWN_EVERY = 0.5
+_MOST_KEPT = 12
+_QUICK_SIDE = 128
 _UNSEEN_SEED = 900_000
 _NUM_UNSEEN = 5
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _log = logging.getLogger("resefa.demo")
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A finished edit: how far along which directions, and how it is confined."""
+
+    directions: resefa.Directions
+    strengths: dict[int, float]
+    confine: float
+    feather: float
+    name: str
 
 
 @dataclass(eq=False)
@@ -50,9 +66,15 @@ class Visit:
 
     Attributes:
         turn: the browser's count of the regions that it sent, of the one that was taken last.
+        kept: the edits that were made before, on other regions; the sliders edit what they led to.
+        base: the face with these edits.
         method: how directions are found, a key of `METHODS`.
         version: counts the direction sets shown; what a browser sends of an older one is ignored.
         confined: the directions with steps for confined edits, once they were measured, and their feather.
+        soft_region: the region as confined edits have it, once directions were found for such edits.
+        touched: whether the visitor did something to the directions shown, so that others must not take
+            their place unasked.
+        troubled: whether the last line said what went wrong.
         opened: a direction set that was loaded and is not in use yet.
         finer: a direction set that was found meanwhile, and is offered.
     """
@@ -61,12 +83,17 @@ class Visit:
     generator_name: str = ""
     class_name: str = ""
     region: resefa.Region | None = None
+    soft_region: resefa.Region | None = None
     drawn: dict[str, Any] | None = None
     turn: int = 0
+    kept: tuple[Edit, ...] = ()
+    base: Face | None = None
     method: str = OURS
     directions: resefa.Directions | None = None
     version: int = 0
     strengths: dict[int, float] = field(default_factory=dict)
+    touched: bool = False
+    troubled: bool = False
     confine: bool = False
     feather: float = 0.03
     confined: tuple[resefa.Directions, float] | None = None
@@ -79,6 +106,11 @@ class Visit:
         if self.face is None:
             raise resefa.ParameterError("this page has been idle for long: reload it to go on")
         return self.face
+
+    @property
+    def needed_base(self) -> Face:
+        """The face with the edits that were kept."""
+        return self.base or self.needed_face
 
     @property
     def needed_directions(self) -> resefa.Directions:
@@ -95,13 +127,18 @@ def told(step: Callable[..., Updates]) -> Callable[..., Updates]:
     def told(*args: Any, **kwargs: Any) -> Updates:
         try:
             yield from step(*args, **kwargs)
+            return
         except jobs.Stopped:
             return
         except resefa.ReSeFaError as error:
-            yield {"status": problem(str(error))}
+            text = str(error)
         except Exception:
             _log.exception("%s failed", step.__name__)
-            yield {"status": problem("that did not work; the server's log says why. Try something else")}
+            text = "that did not work; the server's log says why. Try something else"
+        for visit in args:
+            if isinstance(visit, Visit):
+                visit.troubled = True
+        yield {"status": problem(text)}
 
     return told
 
@@ -153,9 +190,12 @@ class Steps:
             "generator": name,
             "class": self._class_field(face),
             "method": self._method_field(visit),
+            "confine": {"visible": face.generator.can_confine},
             "picker": self._picture(visit),
+            "undo": "",
         }
         yield from self._find(visit)
+        yield self._gallery(visit, FIRST_FACES)
 
     @told
     def draw(
@@ -173,17 +213,29 @@ class Steps:
             visit.class_name,
         ):
             return
-        face = self.studio.face(str(name), seed, truncation, str(class_name or ""))
+        try:
+            face = self.studio.face(str(name), seed, truncation, str(class_name or ""))
+        except resefa.ParameterError:
+            if visit.generator_name:
+                yield {"generator": visit.generator_name}
+            raise
         known = before is not None and visit.generator_name == str(name)
         self._enter(visit, face, str(name), str(class_name or ""))
-        fields = {}
+        fields: Update = {"seed": seed}
         if not known:
             self._choose(visit, None)
             if visit.method not in self.studio.methods(face.generator):
                 visit.method = OURS
-            fields = {"class": self._class_field(face), "method": self._method_field(visit)}
-        yield {"picker": self._picture(visit), **fields}
+            fields |= {
+                "truncation": truncation,
+                "class": self._class_field(face),
+                "method": self._method_field(visit),
+                "confine": {"visible": face.generator.can_confine},
+            }
+        yield {"picker": self._picture(visit), "offer": False, "undo": "", **fields}
         yield from self._find(visit)
+        if not known:
+            yield self._gallery(visit, FIRST_FACES)
 
     def draw_random(
         self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
@@ -192,6 +244,18 @@ class Steps:
         seed = random.randrange(1_000_000)
         yield {"seed": seed}
         yield from self.draw(visit, name, seed, truncation, class_name)
+
+    @told
+    def choose_face(
+        self, visit: Visit, payload: object, name: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show the face that was chosen from the gallery, or other faces to choose from."""
+        sent = payload if isinstance(payload, Mapping) else {}
+        if sent.get("more") is True:
+            visit.needed_face  # noqa: B018
+            yield self._gallery(visit, random.sample(range(1_000_000), len(FIRST_FACES)))
+            return
+        yield from self.draw(visit, name, sent.get("seed"), truncation, class_name)
 
     @told
     def open_checkpoint(self, visit: Visit, path: object) -> Updates:
@@ -203,7 +267,11 @@ class Steps:
             name = yield from progress(
                 jobs.run(lambda _: self.studio.add_uploaded(file)), "Loading the generator"
             )
-        yield {"generator": {"choices": [*self.studio.names, name], "value": name}}
+        yield {
+            "generator": {"choices": [*self.studio.names, name], "value": name},
+            "seed": FIRST_SEED,
+            "truncation": FIRST_TRUNCATION,
+        }
         yield from self.draw(visit, name, FIRST_SEED, FIRST_TRUNCATION)
 
     @told
@@ -213,7 +281,7 @@ class Steps:
         face = visit.face
         if face is None:
             return
-        if visit.method != OURS:
+        if visit.method != OURS or self._confines(visit):
             yield {"background": said("")}
             return
         space = face.generator.spaces[0]
@@ -257,12 +325,9 @@ class Steps:
         if visit.face is not face or visit.directions is not directions:
             yield {"background": said("")}
             return
-        if visit.strengths:
+        if visit.touched:
             visit.finer = finer
-            yield {
-                "background": said("Directions that stay closer in place are ready."),
-                "offer": True,
-            }
+            yield {"background": said(_READY), "offer": True}
             return
         yield {"background": said("Every layer is analysed: edits stay closer in place now.")}
         yield from self._show(visit, finer)
@@ -280,15 +345,29 @@ class Steps:
         """Find directions of the region that was drawn."""
         region = payload.get("region") if isinstance(payload, Mapping) else None
         visit.needed_face  # noqa: B018
+        self._check_room(visit)
+        before = visit.drawn
         self._choose(visit, region if isinstance(region, Mapping) else {})
         visit.turn = payloads.read_turn(payload, visit.turn)
+        yield from self._keep(visit, before)
         yield from self._find(visit)
+
+    @told
+    def undo(self, visit: Visit) -> Updates:
+        """Take back the edit that was kept last."""
+        if visit.kept:
+            visit.kept = visit.kept[:-1]
+            self._rebase(visit)
+        yield {"undo": _undo_text(visit)}
+        yield from self._show(visit, visit.needed_directions, keep=True)
 
     @told
     def choose_method(self, visit: Visit, key: object) -> Updates:
         """Find directions in another way."""
         face = visit.needed_face
         check_method(str(key), face.generator)
+        if key == resefa.CONFINED:
+            raise resefa.ParameterError("for these directions, confine the edits to the region")
         visit.method = str(key)
         yield {"about_method": about_method(visit.method)}
         if visit.region is not None:
@@ -297,23 +376,38 @@ class Steps:
     @told
     def slide(self, visit: Visit, payload: object) -> Updates:
         """Edit the face as the sliders say."""
-        directions = visit.directions
-        if visit.face is None or directions is None:
-            return
+        visit.needed_face  # noqa: B018
+        directions = visit.needed_directions
         strengths = payloads.read_strengths(payload, visit.version, len(directions), LARGEST_STRENGTH)
         if strengths is None:
             return
-        visit.strengths = strengths
-        yield {"picker": {"image": self._edited(visit), "of": visit.version}}
+        visit.touched = visit.touched or bool(strengths) or payloads.read_touched(payload)
+        if strengths != visit.strengths:
+            visit.strengths = strengths
+            yield {"picker": {"image": self._edited(visit), "of": visit.version}}
+        if visit.troubled:
+            visit.troubled = False
+            yield {"status": said("")}
 
     @told
     def confine(self, visit: Visit, confine: object, feather: object) -> Updates:
         """Keep edits inside the region, or not; the strips show the difference."""
         visit.feather = payloads.read_number(feather, 0.0, 0.2, "feather")
         visit.confine = confine is True
-        if visit.face is None or visit.directions is None:
+        directions = visit.directions
+        if visit.face is None or directions is None:
             return
-        yield from self._show(visit, visit.directions, keep=True)
+        if not self._is_own(visit):
+            yield from self._show(visit, directions, keep=True)
+        elif directions.confined and self._confines(visit):
+            yield from self._find(visit, keep=True)
+        elif visit.strengths and not directions.confined:
+            yield from self._show(visit, directions, keep=True)
+            if self._confines(visit):
+                visit.finer = yield from self._solved(visit)
+                yield {"background": said(_READY), "offer": True}
+        else:
+            yield from self._find(visit)
 
     @told
     def others(self, visit: Visit, shown: object, payload: object = None) -> Updates:
@@ -330,6 +424,7 @@ class Steps:
         images = []
         first = visit.face.seed + 1
         for other in self._more(visit, range(first, first + NUM_OTHERS)):
+            other = self._with_kept(visit, other)
             if directions is None:
                 picture = resefa.to_pil(other.picture)
             else:
@@ -346,6 +441,7 @@ class Steps:
             raise resefa.RegionError("draw a box on the picture first")
         seeds = range(face.seed, face.seed + count)
         faces = [face, *self._more(visit, seeds[1:])]
+        region = alone.region if alone.confined and alone.region is not None else region
         space = alone.space if alone.space in face.generator.spaces else None
         work = jobs.run(
             lambda report: self.studio.find(faces, region, space, method=alone.method, progress=report),
@@ -401,8 +497,13 @@ class Steps:
         if directions is None:
             raise resefa.ParameterError("open a direction file first")
         directions.check(visit.needed_face.generator)
+        self._check_room(visit)
+        before = visit.drawn
         if directions.region is not None:
             visit.region, visit.drawn = directions.region, payloads.show_region(directions.region)
+        visit.opened = None
+        yield {"card": None, "usable": False}
+        yield from self._keep(visit, before)
         yield from self._show(visit, directions)
         yield {"status": said(f"These are the {len(directions)} directions of the file.")}
 
@@ -414,9 +515,14 @@ class Steps:
         picture = self.picture(visit)
         chosen = self.chosen(visit, payload, picture, title, author, license)
         path = fresh_folder(folder) / file_stem(chosen.title)
-        files = [path.with_suffix(".safetensors"), path.with_suffix(".png")]
+        files = [
+            path.with_suffix(".safetensors"),
+            path.with_suffix(".png"),
+            path.with_name(f"{path.name}-before-after.png"),
+        ]
         chosen.save(files[0])
         picture.save(files[1])
+        payloads.side_by_side([resefa.to_pil(visit.needed_face.picture), picture]).save(files[2])
         yield {
             "files": [str(file) for file in files],
             "status": said(f"The {len(chosen)} directions and the picture are ready to download."),
@@ -446,7 +552,7 @@ class Steps:
 
     def preview(self, visit: Visit, directions: resefa.Directions) -> Image.Image:
         """Strips of the face, one below the other."""
-        strips = [strip for strip, _ in self.studio.strips(visit.needed_face, directions)]
+        strips = [strip for strip, _ in self.studio.strips(visit.needed_base, directions)]
         width, height = strips[0].size
         sheet = Image.new("RGB", (width, height * len(strips)))
         for index, strip in enumerate(strips):
@@ -455,8 +561,8 @@ class Steps:
 
     def _enter(self, visit: Visit, face: Face, name: str, class_name: str) -> None:
         visit.face, visit.generator_name, visit.class_name = face, name, class_name
-        visit.directions = visit.confined = visit.finer = None
-        visit.strengths = {}
+        visit.directions = visit.confined = visit.finer = visit.base = None
+        visit.strengths, visit.kept, visit.touched = {}, (), False
 
     def _choose(self, visit: Visit, drawn: Mapping[str, Any] | None) -> None:
         """Take a region as it was drawn; the first preset, or the middle, for None."""
@@ -469,39 +575,86 @@ class Steps:
         visit.region = region
         visit.drawn = {key: drawn[key] for key in ("box", "preset") if key in drawn}
 
-    def _find(self, visit: Visit) -> Updates:
-        """Directions of the chosen region, thorough if the face is analysed, else quick."""
+    def _keep(self, visit: Visit, drawn: Mapping[str, Any] | None) -> Updates:
+        """Keep what the sliders made of the region that was drawn before; the next edits go on from there."""
+        if not visit.strengths:
+            return
+        confine, feather = self._confinement(visit)
+        done = Edit(self._prepared(visit), dict(visit.strengths), confine, feather, _part(drawn))
+        visit.kept, visit.strengths = (*visit.kept, done), {}
+        self._rebase(visit)
+        yield {"undo": _undo_text(visit)}
+
+    def _check_room(self, visit: Visit) -> None:
+        if visit.strengths and len(visit.kept) >= _MOST_KEPT:
+            raise resefa.ParameterError(f"{_MOST_KEPT} edits are kept already: take back some first")
+
+    def _rebase(self, visit: Visit) -> None:
+        visit.base = self._with_kept(visit, visit.needed_face) if visit.kept else None
+
+    def _with_kept(self, visit: Visit, face: Face) -> Face:
+        for edit in visit.kept:
+            face = self.studio.moved(face, edit.directions, edit.strengths, edit.confine, edit.feather)
+        return face
+
+    def _find(self, visit: Visit, keep: bool = False) -> Updates:
+        """Show directions of the chosen region; `keep` keeps the sliders."""
         face, region, method = visit.needed_face, visit.region, visit.method
         assert region is not None
-        quick = method == OURS and not self.studio.is_analysed(face)
+        found = yield from self._solved(visit)
+        if visit.method == method and _same(visit, face, region):
+            kept = dict(visit.strengths) if keep else {}
+            yield from self._show(visit, found, strengths=kept)
+
+    def _solved(self, visit: Visit) -> Generator[Update, None, resefa.Directions]:
+        """Directions of the chosen region: thorough if the face is analysed, else quick; for confined edits
+        where they are to be confined."""
+        face, region, method = visit.needed_face, visit.region, visit.method
+        assert region is not None
+        confined = method == OURS and self._confines(visit)
+        quick = method == OURS and (confined or not self.studio.is_analysed(face))
         space = self.studio.quick_space(face) if quick else None
 
         def wanted() -> bool:
             return visit.method == method and _same(visit, face, region)
 
-        if quick and not self.studio.is_analysed(face, space):
+        if quick and not confined and not self.studio.is_analysed(face, space):
 
             def look(report: Progress) -> None:
                 with self.studio.urgent():
                     self.studio.analyse(face, space, progress=report)
 
             yield from progress(jobs.run(look, wanted), "Looking at the picture")
-        work = jobs.run(
-            lambda report: self.studio.find([face], region, space, method=method, progress=report), wanted
-        )
-        doing = _SOLVING if method == OURS else f"Trying {title_of(method)}"
-        found = yield from progress(work, doing)
-        if wanted():
-            yield from self._show(visit, found)
+        drawn = visit.soft_region = region.feather(visit.feather) if confined else region
 
-    def _show(self, visit: Visit, directions: resefa.Directions, keep: bool = False) -> Updates:
-        """Show directions as strips, the first ones as soon as there is one; `keep` keeps the sliders."""
-        face = visit.needed_face
+        def solve(report: Progress) -> resefa.Directions:
+            used = resefa.CONFINED if confined else method
+            with self.studio.urgent() if confined else nullcontext():
+                return self.studio.find([face], drawn, space, method=used, progress=report)
+
+        doing = _SOLVING if method == OURS else f"Trying {title_of(method)}"
+        return (yield from progress(jobs.run(solve, wanted), doing))
+
+    def _show(
+        self,
+        visit: Visit,
+        directions: resefa.Directions,
+        keep: bool = False,
+        strengths: Mapping[int, float] | None = None,
+    ) -> Updates:
+        """Show directions as strips, the first ones as soon as there is one; `keep` keeps the sliders, else
+        they are set to `strengths`."""
+        face = visit.needed_base
         if not keep or visit.directions is not directions:
-            visit.directions, visit.strengths, visit.confined, visit.finer = directions, {}, None, None
+            offered = visit.finer is not None
+            visit.directions, visit.confined, visit.finer = directions, None, None
+            visit.strengths = dict(strengths or {})
+            visit.touched = bool(strengths)
+            if offered:
+                yield {"background": said(""), "offer": False}
         visit.version += 1
         version = visit.version
-        if self._confines(visit) and (visit.confined is None or visit.confined[1] != visit.feather):
+        if self._is_to_be_measured(visit):
             yield {"status": working("Measuring edits that stay inside the region")}
         shown = self._prepared(visit)
         confine, feather = self._confinement(visit)
@@ -532,9 +685,30 @@ class Steps:
                 "turn": visit.turn,
                 "link": self._link(visit),
             },
-            "offer": False,
-            "status": said(_found(directions)),
+            "status": said(self._result(visit, items)),
         }
+        visit.troubled = False
+
+    def _result(self, visit: Visit, items: Sequence[Mapping[str, Any]]) -> str:
+        """What was found, in a line."""
+        directions = visit.needed_directions
+        quick = not directions.confined and directions.method == OURS and directions.space in ("w", "z")
+        many = len(directions)
+        better = quick and visit.needed_face.generator.spaces[0] != directions.space
+        line = f"{many} {'quick ' if better else ''}way{'s' if many > 1 else ''} to change "
+        line += _part(visit.drawn)
+        if directions.confined:
+            line += " alone"
+        elif directions.method not in (OURS, "imported"):
+            line += f", by {title_of(directions.method)}"
+        if directions.num_samples > 1:
+            line += f", found on {directions.num_samples} faces together"
+        if better and directions.num_samples == 1:
+            return f"{line}; better ones follow."
+        spilling = sum(item["words"].endswith(MUCH_ELSEWHERE) for item in items)
+        if 2 * spilling > len(items) and not directions.confined:
+            return f"{line}. Most change much elsewhere too: draw a larger part, or confine the edits to it."
+        return f"{line}. Move a slider."
 
     def _confines(self, visit: Visit) -> bool:
         face, directions = visit.face, visit.directions
@@ -546,23 +720,39 @@ class Steps:
             and directions.region is not None
         )
 
+    def _is_own(self, visit: Visit) -> bool:
+        """Whether the directions were found here, on the face and the region that are shown."""
+        directions = visit.directions
+        if directions is None or visit.method != OURS or directions.num_samples != 1:
+            return False
+        return directions.region is (visit.soft_region if directions.confined else visit.region)
+
     def _confinement(self, visit: Visit) -> tuple[float, float]:
+        if visit.directions is not None and visit.directions.confined:
+            return 1.0, 0.0  # as soft as the region that they were found for
         return (1.0, visit.feather) if self._confines(visit) else (0.0, 0.0)
+
+    def _is_to_be_measured(self, visit: Visit) -> bool:
+        """Whether the steps of confined edits are still to be measured."""
+        if visit.needed_directions.confined or not self._confines(visit):
+            return False
+        return visit.confined is None or visit.confined[1] != visit.feather
 
     def _prepared(self, visit: Visit) -> resefa.Directions:
         """The directions, with steps for confined edits if edits are to be confined."""
         directions = visit.needed_directions
-        if not self._confines(visit):
+        if directions.confined or not self._confines(visit):
             return directions
-        if visit.confined is None or visit.confined[1] != visit.feather:
+        if self._is_to_be_measured(visit):
             face, feather = visit.needed_face, visit.feather
             measured = resefa.prepared(face.generator, face.latent, directions, 1.0, feather)
             visit.confined = measured, feather
+        assert visit.confined is not None
         return visit.confined[0]
 
     def picture(self, visit: Visit) -> Image.Image:
         """The face as the sliders have it."""
-        face = visit.needed_face
+        face = visit.needed_base
         if visit.directions is None or not visit.strengths:
             return resefa.to_pil(face.picture)
         directions = self._prepared(visit)
@@ -604,6 +794,13 @@ class Steps:
     def _method_field(self, visit: Visit) -> Update:
         keys = self.studio.methods(visit.needed_face.generator)
         return {"choices": [(title_of(key), key) for key in keys], "value": visit.method}
+
+    def _gallery(self, visit: Visit, seeds: Sequence[int]) -> Update:
+        """Faces to choose from; none where drawing them takes long."""
+        quick = visit.needed_face.generator.resolution <= _QUICK_SIDE
+        faces = self._more(visit, seeds) if quick else []
+        pictures = [(face.seed, payloads.data_url(resefa.to_pil(face.picture))) for face in faces]
+        return {"faces": {"faces": [{"seed": seed, "image": image} for seed, image in pictures]}}
 
     def _more(self, visit: Visit, seeds: Sequence[int]) -> list[Face]:
         face = visit.needed_face
@@ -670,12 +867,15 @@ def _same(visit: Visit, face: Face, region: resefa.Region) -> bool:
     return visit.face is face and visit.region is region
 
 
-def _found(directions: resefa.Directions) -> str:
-    layers = "layer by layer" if directions.space in ("w+", "z+") else f"in {directions.space}"
-    if directions.method not in (OURS, "imported"):
-        layers += f", by {title_of(directions.method)}"
-    many = f", {directions.num_samples} faces together" if directions.num_samples > 1 else ""
-    return f"{len(directions)} directions, {layers}{many}. Move a slider."
+def _part(drawn: Mapping[str, Any] | None) -> str:
+    """A region in words."""
+    preset = (drawn or {}).get("preset")
+    return f"the {preset}" if isinstance(preset, str) else "this part"
+
+
+def _undo_text(visit: Visit) -> str:
+    """What the undo button says; nothing where there is nothing to take back."""
+    return f"Take back the edit of {visit.kept[-1].name}" if visit.kept else ""
 
 
 def _times(ratio: float) -> str:

@@ -70,6 +70,7 @@ class ProgressOfStages:
 
     def __init__(self, stages: int) -> None:
         self._bar = comfy.utils.ProgressBar(stages * _PARTS)
+        self._all = stages * _PARTS
         self._stage = 0
 
     def stage(self, preview: Image.Image | None = None) -> Progress:
@@ -87,7 +88,7 @@ class ProgressOfStages:
 
     def finish(self, preview: Image.Image) -> None:
         """Fill the bar. ComfyUI goes on showing the last preview, so it should be the result."""
-        self._show(self._stage * _PARTS, preview)
+        self._show(self._all, preview)
 
     def _show(self, value: int, preview: Image.Image | None) -> None:
         shown = None if preview is None else ("JPEG", preview.convert("RGB"), None)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import jacfwd
 
 from resefa_core import Generator, Latent, Region, StyleGAN2, StyleGAN3
-from resefa_core.generators.styles import Style
+from resefa_core.generators.styles import Gate, Style
 
 
 def tiny_stylegan2(resolution: int = 16, c_dim: int = 0, channels: int = 12, seed: int = 0) -> StyleGAN2:
@@ -67,8 +67,15 @@ def double(generator: Generator) -> Generator:
     return copy.deepcopy(generator).double()
 
 
-def image_of_vector(generator: Generator, latent: Latent, space: str, layers: tuple[int, ...]):  # type: ignore[no-untyped-def]
-    """The image `(3, H, W)` as a plain function of a latent vector of a space, from its definition."""
+def image_of_vector(  # type: ignore[no-untyped-def]
+    generator: Generator,
+    latent: Latent,
+    space: str,
+    layers: tuple[int, ...],
+    confine_to: Region | None = None,
+):
+    """The image `(3, H, W)` as a plain function of a latent vector of a space, from its definition; the code
+    moves inside a region only, if one is given."""
     condition = generator.condition(latent)
 
     def image(vector: Tensor) -> Tensor:
@@ -84,31 +91,40 @@ def image_of_vector(generator: Generator, latent: Latent, space: str, layers: tu
         elif space == "z" and generator.has_mapping:
             assert latent.z is not None
             args = (latent.label, latent.truncation, latent.truncation_layers)
-            moved = generator.codes_of_noise(latent.z + vector, *args)
+            there = generator.codes_of_noise(latent.z + vector, *args)
             keep = torch.zeros(generator.num_layers, 1).to(codes)
             keep[list(layers)] = 1.0
-            offset = keep * (moved - generator.codes_of_noise(latent.z, *args))
+            offset = keep * (there - generator.codes_of_noise(latent.z, *args))
         else:
             parts = vector.reshape(-1, generator.latent_dim)
             rows = parts if space in ("w+", "z+") else parts.expand(len(layers), -1)
             index = torch.tensor(layers)
             offset = torch.zeros_like(codes).index_copy(1, index, rows[None])
-        styles = [
-            Style(generator.style(i, (codes + offset)[:, i]) + styles_offset[i])
-            for i in range(generator.num_layers)
+        moved = [
+            generator.style(i, (codes + offset)[:, i]) + styles_offset[i] for i in range(generator.num_layers)
         ]
+        styles = [Style(each) for each in moved]
+        if confine_to is not None:
+            gate = Gate(confine_to, 1.0)
+            before = [generator.style(i, codes[:, i]) for i in range(generator.num_layers)]
+            styles = [Style(b, ((gate, m - b),)) for b, m in zip(before, moved, strict=True)]
         return generator.render(styles, condition)[0]
 
     return image
 
 
 def reference_jacobian(
-    generator: Generator, latent: Latent, space: str, layers: tuple[int, ...], dimension: int
+    generator: Generator,
+    latent: Latent,
+    space: str,
+    layers: tuple[int, ...],
+    dimension: int,
+    confine_to: Region | None = None,
 ) -> Tensor:
     """`(d, 3, H, W)` in float64, by `jacfwd` over everything."""
     precise = double(generator)
     point = latent.to("cpu", torch.float64)
-    function = image_of_vector(precise, point, space, layers)
+    function = image_of_vector(precise, point, space, layers, confine_to)
     zero = torch.zeros(dimension, dtype=torch.float64)
     return jacfwd(function)(zero).movedim(-1, 0)
 

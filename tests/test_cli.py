@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from dcgan import DATA
 from PIL import Image
 
@@ -129,6 +130,57 @@ def test_other_methods_can_be_chosen(
     capsys.readouterr()
     assert run("info", file, "--json") == 0
     assert json.loads(capsys.readouterr().out)["method"] == title
+
+
+def test_directions_for_confined_edits_are_found_in_a_soft_region_and_stay_confined(tmp_path: Path) -> None:
+    small = ("factorize", "--seed", "2", "--region", "mouth", "--space", "w", "-k", "1")
+    asked = {
+        "short": ("--confine",),
+        "long": ("--method", "resefa-confined"),
+        "both": ("--confine", "--method", "resefa-confined", "--feather", "0.1"),
+        "sharp": ("--confine", "--feather", "0"),
+    }
+    files = {name: tmp_path / f"{name}.safetensors" for name in asked}
+    for name, more in asked.items():
+        assert run(*small, *more, "-o", files[name], "--sheet", tmp_path / f"{name}.png") == 0
+    sets = {name: resefa.Directions.load(file) for name, file in files.items()}
+    assert {each.method for each in sets.values()} == {"resefa-confined"}
+    assert sets["short"].title == "mouth of avatars, ReSeFa for confined edits"
+    assert torch.equal(sets["short"].vectors, sets["long"].vectors)
+    mouth = resefa.Region.preset("avatars/mouth")
+    for name, feather in (("short", 0.03), ("both", 0.1), ("sharp", 0.0)):
+        kept = sets[name].region
+        assert kept is not None
+        torch.testing.assert_close(
+            kept.mask(64, 64), mouth.feather(feather).mask(64, 64), atol=0.01, rtol=0.0
+        )
+
+    pictures = {}
+    for name, more in (("as found", ()), ("told", ("--confine",)), ("everywhere", ("--confine", "0"))):
+        file = tmp_path / f"{name}.png"
+        assert run("edit", files["sharp"], "--seed", "2", "--move", "0=4", *more, "-o", file) == 0
+        pictures[name] = Image.open(file).tobytes()
+        strips = tmp_path / f"strips {name}.png"
+        assert run("sweep", files["sharp"], "--seed", "2", "--strengths", "4", *more, "-o", strips) == 0
+        pictures[f"strips {name}"] = Image.open(strips).tobytes()
+    for what in ("", "strips "):
+        assert pictures[f"{what}as found"] == pictures[f"{what}told"] != pictures[f"{what}everywhere"]
+
+
+def test_what_confined_directions_can_not_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, said in (
+        (("--method", "resefa"), "--confine is short for --method resefa-confined"),
+        (("--method", "sefa"), "can't be combined with --method sefa"),
+        (("--analysis", "dense"), "--jacobian and --analysis are for methods"),
+        (("-o", tmp_path / "x.npy"), "keeps no region"),
+    ):
+        assert (
+            run("factorize", "--region", "mouth", "--confine", "-o", tmp_path / "x.safetensors", *more) == 1
+        )
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_analysis_is_kept_for_every_method_that_takes_one(

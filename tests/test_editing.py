@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from models import tiny_stylegan2
+from models import reference_jacobian, tiny_stylegan2
 from torch import Tensor
 
 import resefa_core as resefa
@@ -74,6 +74,20 @@ def test_a_confined_step_makes_the_same_change_inside_as_a_plain_one() -> None:
         for confine in (0.0, 1.0):
             after = resefa.edit(generator, latent, directions, {index: 0.01}, confine=confine)[0]
             assert split(after - before)[0] ** 0.5 == pytest.approx(0.001, rel=0.1)
+
+
+@pytest.mark.parametrize(("space", "feather"), [("w", 0.0), ("w+", 0.1), ("s", 0.0), ("z", 0.05)])
+def test_confined_steps_are_those_of_the_definition(space: str, feather: float) -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(1)
+    directions = find(generator, latent, space)
+    found = resefa.with_confined_steps(generator, latent, directions, feather).steps_confined
+    rows = directions.vectors.flatten(1).double()
+    soft = REGION.feather(feather)
+    jacobian = reference_jacobian(generator, latent, space, directions.layers, rows.shape[1], soft)
+    inside = [split(change)[0] for change in torch.tensordot(rows, jacobian, dims=1)]
+    assert found is not None
+    assert found.tolist() == pytest.approx([0.1 / value**0.5 for value in inside], rel=1e-3)
 
 
 def test_confined_steps_in_z_do_not_depend_on_a_directions_sign() -> None:

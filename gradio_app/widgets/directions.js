@@ -76,7 +76,9 @@ function row(item, index) {
 
   let start = slider.value;
   slider.addEventListener("pointerdown", () => { start = slider.value; });
-  slider.addEventListener("pointercancel", () => set(slider, start)); // it was a swipe that scrolls
+  slider.addEventListener("pointercancel", () => { // it was a swipe that scrolls
+    if (slider.value !== start) set(slider, start);
+  });
   slider.addEventListener("input", () => { showValue(slider); moved(); });
   slider.addEventListener("change", () => { collect(); trigger("release"); });
   zero.addEventListener("click", () => set(slider, 0));

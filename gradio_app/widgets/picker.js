@@ -1,5 +1,5 @@
 const find = (selector) => element.querySelector(selector);
-const stage = find(".stage"), canvas = find(".overlay"), pen = canvas.getContext("2d");
+const reach = find(".reach"), stage = find(".stage"), canvas = find(".overlay"), pen = canvas.getContext("2d");
 const SIDE = canvas.width, PAINTED_SIDE = 128, SMALLEST = 0.02, STEP = 0.02;
 const paint = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
 const brush = paint.getContext("2d", { willReadFrequently: true });
@@ -62,13 +62,29 @@ function choose(name) {
   }
 }
 
+const tell = (kind, detail) => document.dispatchEvent(new CustomEvent(kind, { detail }));
+
 function send(region) {
   clearTimeout(timer);
   timer = 0;
   turn += 1;
+  markPreset(region.preset);
+  find(".invitation").hidden = true;
+  remember();
+  tell("resefa-waiting");
   props.value = { region, turn };
   trigger("release");
 }
+
+/** The invitation is for those who never chose a region. Without storage, it comes with every visit. */
+const KNOWN = "resefa-knows-boxes";
+function isKnown() {
+  try { return localStorage.getItem(KNOWN) !== null; } catch { return false; }
+}
+function remember() {
+  try { localStorage.setItem(KNOWN, "1"); } catch { /* a browser that keeps nothing */ }
+}
+find(".invitation").hidden = isKnown();
 
 function sendPainted() {
   const flat = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
@@ -97,11 +113,16 @@ function stroke(from, to) {
   painted = true;
 }
 
-stage.addEventListener("pointerdown", (event) => {
-  if (gesture || (event.pointerType === "mouse" && event.button !== 0)) return;
-  stage.setPointerCapture(event.pointerId);
+reach.addEventListener("pointerdown", (event) => {
+  if (gesture && event.pointerId !== gesture.id) { // a second finger: they scroll or zoom
+    undo();
+    return;
+  }
+  if (gesture || !event.isPrimary || (event.pointerType === "mouse" && event.button !== 0)) return;
+  reach.setPointerCapture(event.pointerId);
   const start = place(event);
-  gesture = { id: event.pointerId, start, last: start, before: box };
+  const ink = brush.getImageData(0, 0, PAINTED_SIDE, PAINTED_SIDE);
+  gesture = { id: event.pointerId, start, last: start, before: { box, painted, ink } };
   if (tool !== "box") {
     if (box) {
       if (tool === "erase") {
@@ -115,7 +136,7 @@ stage.addEventListener("pointerdown", (event) => {
   }
 });
 
-stage.addEventListener("pointermove", (event) => {
+reach.addEventListener("pointermove", (event) => {
   if (!gesture || event.pointerId !== gesture.id) return;
   const here = place(event);
   if (tool === "box") {
@@ -132,16 +153,25 @@ stage.addEventListener("pointermove", (event) => {
   draw();
 });
 
-function finish(event) {
-  if (!gesture || event.pointerId !== gesture.id) return;
+function undo() {
   const before = gesture.before;
   gesture = null;
-  if (event.type === "pointercancel") return;
+  box = before.box;
+  painted = before.painted;
+  brush.putImageData(before.ink, 0, 0);
+  draw();
+}
+
+reach.addEventListener("pointerup", (event) => {
+  if (!gesture || event.pointerId !== gesture.id) return;
+  const before = gesture.before.box;
+  gesture = null;
   if (tool !== "box") sendPainted();
   else if (box && box !== before) send({ box });
-}
-stage.addEventListener("pointerup", finish);
-stage.addEventListener("pointercancel", finish);
+});
+reach.addEventListener("pointercancel", (event) => {
+  if (gesture && event.pointerId === gesture.id) undo();
+});
 
 stage.addEventListener("keydown", (event) => {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -181,13 +211,48 @@ element.addEventListener("click", (event) => {
   }
 });
 
-find("[data-part=compare]").addEventListener("input", (event) => {
-  find(".before").style.clipPath = "inset(0 " + (100 - event.target.value) + "% 0 0)";
+const compare = find("[data-part=compare]");
+function showBefore() {
+  find(".before").style.clipPath = "inset(0 " + (100 - compare.value) + "% 0 0)";
+}
+compare.addEventListener("input", showBefore);
+document.addEventListener("resefa-edited", (event) => stage.classList.toggle("edited", event.detail));
+document.addEventListener("resefa-moved", () => {
+  compare.value = 0;
+  showBefore();
 });
 
-let presets = {}, version = 0;
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { // none without HTTPS, or it is not allowed
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    field.style.cssText = "position:fixed;opacity:0";
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    return copied;
+  }
+}
+find(".copy").addEventListener("click", async ({ currentTarget }) => {
+  const copied = await copy(location.href);
+  currentTarget.focus();
+  currentTarget.textContent = copied ? "Copied" : "See the address bar";
+  setTimeout(() => { currentTarget.textContent = "Copy link"; }, 2500);
+});
+
+let presets = {}, version = 0, active = "";
+function markPreset(name) {
+  active = name || "";
+  for (const button of element.querySelectorAll("[data-preset]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.preset === active));
+  }
+}
 function showPresets(regions) {
   presets = regions;
+  find(".try").hidden = !Object.keys(regions).length;
   find(".presets").replaceChildren(...Object.keys(regions).map((name) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -195,23 +260,30 @@ function showPresets(regions) {
     button.textContent = name.replaceAll("_", " ");
     return button;
   }));
+  markPreset(active);
 }
 
 function update() {
   const value = props.value;
   if (!value) return;
-  if (value.before) find(".before").src = value.before;
+  if (value.before) {
+    find(".before").src = value.before;
+    tell("resefa-waiting");
+  }
   const current = (value.of || 0) >= version;
   if (current) version = value.of || 0;
   if (value.image && current) {
     find(".after").src = value.image;
-    document.dispatchEvent(new CustomEvent("resefa-picture", { detail: value.image }));
+    tell("resefa-picture", value.image);
   }
   if (value.alt) find(".after").alt = value.alt;
   if (value.presets) showPresets(value.presets);
   const mine = gesture || timer || (value.turn || 0) < turn; // drawn since, and not answered yet
   if ("region" in value && current && !mine) show(value.region);
-  if (value.link) history.replaceState(history.state, "", value.link + location.hash);
+  if (value.link) {
+    history.replaceState(history.state, "", value.link + location.hash);
+    if (!mine) markPreset(new URLSearchParams(value.link).get("region"));
+  }
   if (value.image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
 }
 watch("value", update);

@@ -1,12 +1,52 @@
+const place = element.querySelector(".place"), line = element.querySelector(".line");
+const bar = element.querySelector("progress"), text = element.querySelector(".text");
+const SHOWN_MS = 4000, LETTER_MS = 60, PAUSE_MS = 80;
+const floats = Boolean(element.closest("#status"));
+let inSight = true, wanted = false, timer = 0, speech = 0;
+
+function float() {
+  line.classList.toggle("afloat", floats && wanted && !inSight);
+}
+
+function want(kind, words) {
+  clearTimeout(timer);
+  wanted = Boolean(words);
+  if (kind === "done") timer = setTimeout(() => { wanted = false; float(); }, SHOWN_MS + LETTER_MS * words.length);
+  float();
+}
+
+/** Words that are there already are taken away first, so that screen readers say them again. */
+function say(words, again) {
+  clearTimeout(speech);
+  if (text.textContent !== words) text.textContent = words;
+  else if (again && words) {
+    text.textContent = "";
+    speech = setTimeout(() => { text.textContent = words; }, PAUSE_MS);
+  }
+}
+
 function update() {
-  const value = props.value || { text: "", kind: "done" };
-  const line = element.querySelector(".line"), bar = element.querySelector("progress"), text = element.querySelector(".text");
+  const value = props.value;
+  if (!value) return;
+  const words = value.text || "", working = value.kind === "working";
   line.dataset.kind = value.kind;
-  line.dataset.empty = String(!value.text);
-  if (text.textContent !== value.text) text.textContent = value.text;
-  bar.hidden = value.kind !== "working";
+  line.dataset.empty = String(!words);
+  bar.hidden = !working;
   if (value.fraction == null) bar.removeAttribute("value");
   else bar.value = value.fraction;
+  say(words, !working);
+  want(value.kind, words);
+  if (!working) {
+    if (floats) document.dispatchEvent(new CustomEvent("resefa-answered"));
+    props.value = null; // so that the same line is news when it comes again
+  }
 }
+
+new IntersectionObserver(([entry]) => {
+  inSight = entry.isIntersecting;
+  if (inSight && line.dataset.kind === "problem") wanted = false;
+  float();
+}).observe(place);
+element.querySelector(".close").addEventListener("click", () => { wanted = false; float(); });
 watch("value", update);
 update();

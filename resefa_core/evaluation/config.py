@@ -64,7 +64,7 @@ class Row:
 
     def __post_init__(self) -> None:
         if self.confine is None:
-            object.__setattr__(self, "confine", 1.0 if self.method == CONFINED else 0.0)
+            object.__setattr__(self, "confine", float(self.method == CONFINED))
 
     @property
     def title(self) -> str:
@@ -72,8 +72,9 @@ class Row:
         parts = [self.label or METHODS[self.method].title, (self.space or "").upper()]
         parts.append("" if self.layers is None else f"layers {self.layers}")
         parts += [f"{name} {value:g}" for name, value in self.parameters.items()]
-        if self.confine and (self.method, self.confine) != (CONFINED, 1.0):
-            parts.append("confined" if self.confine == 1.0 else f"confined {self.confine:g}")
+        if self.confine != float(self.method == CONFINED):
+            known = {0.0: "not confined", 1.0: "confined"}
+            parts.append(known.get(self.confine or 0.0, f"confined {self.confine:g}"))
         if self.confine and self.feather:
             parts.append(f"feather {self.feather:g}")
         if self.samples:

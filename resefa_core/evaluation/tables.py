@@ -68,7 +68,7 @@ def preface(evaluation: Evaluation) -> str:
         "ninetieth percentile in brackets; an edit that does not get there is unreachable and enters no "
         "median. "
         "Passes are forward-mode products for an image's analysis; seconds are for finding directions, the "
-        f"analysis aside{f' (which took {seconds})' if seconds else ''}."
+        f"analysis aside{f' (which took {seconds})' if seconds else ''} unless it serves one region alone."
     )
 
 

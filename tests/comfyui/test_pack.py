@@ -159,12 +159,32 @@ def test_an_edit_changes_the_region_and_little_else(comfyui: ComfyUI) -> None:
     assert change[inside].mean() > 4 * change[~inside].mean()
 
 
-@pytest.mark.parametrize("method", ["paper", "published", "sefa", "ganspace", "lowrankgan", "stylespace"])
+@pytest.mark.parametrize(
+    "method", ["resefa-confined", "paper", "published", "sefa", "ganspace", "lowrankgan", "stylespace"]
+)
 def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> None:
     before = comfyui.run(graph(apply={"strength": 0.0}))
     after = comfyui.run(graph(factorize={"method": method, "num_directions": 1}, apply={"strength": 1.0}))
     change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
     assert 2 < change[38:50, 20:44].mean() < 25
+
+
+def test_directions_for_confined_edits_stay_confined_whatever_confine_says(comfyui: ComfyUI) -> None:
+    found = {"method": "resefa-confined", "space": "w", "num_directions": 1}
+    before = pixels(comfyui, comfyui.run(graph(apply={"strength": 0.0}))["image"])
+    soft = {"region": {"feather": 0.03}}
+    images = [
+        pixels(
+            comfyui, comfyui.run(graph(factorize=found, apply={"strength": 4.0, **more}, **nodes))["image"]
+        )
+        for more, nodes in (({"confine": 0.0}, {}), ({"confine": 1.0}, {}), ({"confine": 0.0}, soft))
+    ]
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+    for image in (images[0], images[2]):
+        change = np.abs(image - before).mean(axis=2)
+        assert change[40:48, 22:42].mean() > 10
+        assert change[:30].mean() < 0.5
 
 
 def test_strengths_chain_and_confine(comfyui: ComfyUI) -> None:

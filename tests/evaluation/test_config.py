@@ -74,6 +74,28 @@ def test_lists_in_rows_stand_for_all_combinations() -> None:
     ]
 
 
+def test_rows_are_confined_as_their_method_is_unless_they_say() -> None:
+    rows = study_of(
+        {
+            "regions": ["mouth"],
+            "rows": [
+                "resefa",
+                "resefa-confined",
+                {"method": "resefa-confined", "confine": [0, 1], "feather": 0.1},
+            ],
+        }
+    ).rows
+    assert [row.confine for row in rows] == [0.0, 1.0, 0.0, 1.0]
+    assert Row("resefa-confined") == rows[1]
+    assert [row.title for row in rows[1:]] == [
+        "ReSeFa for confined edits",
+        "ReSeFa for confined edits, not confined",
+        "ReSeFa for confined edits, feather 0.1",
+    ]
+    given = {"regions": ["mouth"], "rows": ["resefa-confined"], "confine": [0, 0.5]}
+    assert [row.confine for row in study_of(given).rows] == [0.0, 0.5]
+
+
 def test_what_is_not_said_has_defaults() -> None:
     study = study_of(SMALL)
     assert study == Study(rows=(Row(),), regions={"mouth": "mouth"})

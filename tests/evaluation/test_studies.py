@@ -78,6 +78,9 @@ def test_every_row_can_be_measured_and_has_its_line(evaluations: dict[str, Evalu
     assert "| 16 others, jointly |" in FRAGMENTS["samples"](evaluations["samples"])
     assert "| 1e-05 |" in FRAGMENTS["regularization"](evaluations["regularization"])
     assert "| W+, fine |" in FRAGMENTS["spaces"](evaluations["spaces"])
+    confined = FRAGMENTS["confined"](evaluations["confined"])
+    for row in evaluations["confined"].rows:
+        assert confined.count(f"| {row.title} |") == 2
 
 
 def test_figures_are_drawn_of_all(evaluations: dict[str, Evaluation], tmp_path: Path) -> None:
@@ -95,6 +98,7 @@ def test_the_readme_tells_the_unconfined_rows_and_how_directions_carry_over(
 ) -> None:
     text = readme(evaluations["peers"], evaluations["samples"])
     assert "| ReSeFa, W+, confined |" in text
+    assert "| ReSeFa for confined edits, W+ |" in text
     assert "| SeFa, W |" in text
     assert "from 8 others" not in text
     assert "if it was found on one" in text

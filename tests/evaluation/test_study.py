@@ -198,6 +198,20 @@ def test_rows_that_are_not_defined_are_told_and_the_others_measured() -> None:
     assert evaluation.rows[0].space == "z"
 
 
+def test_a_feathered_row_for_confined_edits_is_found_and_edited_in_the_soft_region() -> None:
+    rows = (Row("resefa-confined", "w", feather=0.1), Row("resefa-confined", "w"))
+    study = replace(STUDY, rows=rows, seeds=(5000,), regions={"left": LEFT}, directions=1)
+    generator = tiny_stylegan2()
+    evaluation = evaluate(study, generator)
+    latent = generator.sample(5000, STUDY.truncation)
+    for row, region in ((0, LEFT.feather(0.1)), (1, LEFT)):
+        found = find_directions(generator, latent, region, "resefa-confined", num_directions=1, space="w")
+        expected = equal_change(generator, edits_of(latent, found), LEFT, STUDY.target)
+        (record,) = evaluation.select(row)
+        for name in ("distance", "inside", "outside"):
+            assert record.measures[name] == pytest.approx(getattr(expected, name).tolist(), rel=1e-3)
+
+
 def test_directions_for_a_region_drawn_otherwise_are_measured_in_the_region_itself() -> None:
     study = replace(
         STUDY,

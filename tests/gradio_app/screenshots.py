@@ -35,7 +35,7 @@ def main() -> None:
             page.goto(address, timeout=PATIENCE)
             page.wait_for_selector(READY, timeout=PATIENCE)
             page.wait_for_function(
-                "() => document.querySelector('#status .text').textContent.includes('layer by layer')",
+                "() => document.querySelector('#status .text').textContent.includes('Move a slider')",
                 timeout=PATIENCE,
             )
             before = page.eval_on_selector(".after", "(image) => image.src")

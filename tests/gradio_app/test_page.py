@@ -35,7 +35,7 @@ pytestmark = pytest.mark.flaky(reruns=2)  # a browser on a busy machine
 
 FIRST_SEED = 29
 PATIENCE = 90_000
-THOROUGH = "layer by layer"
+THOROUGH = "Move a slider"
 EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 
 
@@ -244,7 +244,7 @@ def test_a_box_on_the_mouth_gives_new_strips(demo: Demo) -> None:
     demo.settle(lambda: demo.drag((0.3, 0.6, 0.4, 0.2)))
     assert demo.version > version
     assert demo.strips() != before
-    assert demo.status.startswith("6 directions, layer by layer")
+    assert demo.status.startswith("6 ways to change ")
     assert demo.box == pytest.approx((0.3, 0.6, 0.4, 0.2), abs=0.02)
 
 
@@ -739,12 +739,12 @@ def test_quick_directions_first_and_finer_ones_in_their_place(visit: Callable[..
     demo.thorough()
     seen = _watch_status(demo)
     _type_seed(demo, "1001")
-    demo.wait("() => window.said.some((text) => text.includes('in w.'))")
+    demo.wait("() => window.said.some((text) => text.includes('better ones follow'))")
     demo.wait("() => document.querySelector('#background .text').textContent.includes('stay closer')")
     demo.thorough()
     assert len(demo.strips()) == 6
     texts = demo.page.evaluate(seen)
-    quick = next(i for i, text in enumerate(texts) if "in w." in text)
+    quick = next(i for i, text in enumerate(texts) if "better ones follow" in text)
     assert any(THOROUGH in text for text in texts[quick:])
 
 
@@ -752,14 +752,14 @@ def test_finer_directions_are_offered_where_a_slider_was_moved(visit: Callable[.
     demo = visit()
     demo.thorough()
     _type_seed(demo, "1002")
-    demo.said("in w.")
+    demo.said("better ones follow")
     demo.wait("() => document.querySelector('.rows').dataset.more === 'false'")
     demo.after(lambda: demo.slide(0, 3))
     offer = demo.page.get_by_role("button", name="Use the new directions")
     offer.wait_for()
     assert "ready" in demo.background
     assert demo.slider().input_value() == "3"
-    assert "in w." in demo.status
+    assert "better ones follow" in demo.status
     demo.settle(offer.click)
     assert THOROUGH in demo.status
     assert not offer.is_visible()

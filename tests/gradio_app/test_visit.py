@@ -87,8 +87,25 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     assert rows["more"] is False
     assert visit.directions is not None
     assert [item["name"] for item in rows["items"]] == list(visit.directions.names)
-    assert all(picture(item["strip"]).width == 5 * picture(item["strip"]).height for item in rows["items"])
+    assert len({picture(item["strip"]).size for item in rows["items"]}) == 1
+    assert last(shown, "status")["text"] == "6 quick ways to change the mouth; better ones follow."
+    assert shown[0]["confine"] == {"visible": True}
     json.dumps(shown, allow_nan=False)
+
+
+def test_faces_to_choose_from(steps: Steps, visit: Visit) -> None:
+    gallery = last(list(steps.arrive(Visit(), {})), "faces")["faces"]
+    assert gallery[0]["seed"] == FIRST_SEED
+    assert picture(gallery[0]["image"]).size == (64, 64)
+    (more,) = steps.choose_face(visit, {"more": True}, "avatars", 0.7)
+    assert len(more["faces"]["faces"]) == len(gallery)
+    assert more["faces"] != {"faces": gallery}
+    shown = list(steps.choose_face(visit, {"seed": gallery[1]["seed"]}, "avatars", 0.7))
+    assert last(shown, "seed") == gallery[1]["seed"]
+    assert visit.face is not None
+    assert visit.face.seed == gallery[1]["seed"]
+    for nonsense in (None, {}, {"seed": "1"}, {"seed": -1}, {"more": 1}):
+        problem_of(list(steps.choose_face(visit, nonsense, "avatars", 0.7)))
 
 
 def test_strips_come_as_they_are_drawn(steps: Steps, visit: Visit) -> None:
@@ -218,11 +235,18 @@ def test_regions_that_can_not_be_picked(steps: Steps, visit: Visit, payload: obj
 
 
 def test_slides(steps: Steps, visit: Visit) -> None:
-    before = last(list(steps.slide(visit, slid(visit, 0.0))), "picker")
+    before = np.asarray(steps.picture(visit)).astype(int)
     shown = list(steps.slide(visit, slid(visit, 4.0)))
     assert shown[0]["picker"]["of"] == visit.version
     assert visit.strengths == {0: 4.0}
-    assert np.abs(pixels(shown[0]["picker"]["image"]) - pixels(before["image"])).max() > 8
+    assert np.abs(pixels(shown[0]["picker"]["image"]) - before).max() > 8
+    assert list(steps.slide(visit, slid(visit, 4.0))) == []
+
+
+def test_a_slide_takes_back_a_problem(steps: Steps, visit: Visit) -> None:
+    problem_of(list(steps.pick(visit, {"region": {"preset": "tail"}})))
+    assert last(list(steps.slide(visit, slid(visit, 1.0))), "status") == {"text": "", "kind": "done"}
+    assert all("status" not in update for update in steps.slide(visit, slid(visit, 2.0)))
 
 
 def test_slides_of_older_directions_are_left(steps: Steps, visit: Visit) -> None:
@@ -238,7 +262,7 @@ def test_slides_that_make_no_sense_are_left(steps: Steps, visit: Visit, strength
 
 
 def test_slides_before_there_is_a_face(steps: Steps) -> None:
-    assert list(steps.slide(Visit(), {"version": 0, "strengths": [1]})) == []
+    assert "reload" in problem_of(list(steps.slide(Visit(), {"version": 0, "strengths": [1]})))
 
 
 def test_confined_edits_change_less_elsewhere(steps: Steps, visit: Visit) -> None:
@@ -259,6 +283,129 @@ def test_confined_edits_change_less_elsewhere(steps: Steps, visit: Visit) -> Non
     assert confined[0] / confined[1] > free[0] / free[1]
     list(steps.confine(visit, False, 0.0))
     assert changes() == free
+
+
+def test_directions_for_confined_edits_are_found_where_no_slider_was_moved(
+    steps: Steps, visit: Visit
+) -> None:
+    plain = visit.directions
+    shown = list(steps.confine(visit, True, 0.03))
+    assert visit.directions is not None
+    assert visit.directions.confined
+    assert last(shown, "status")["text"] == "6 ways to change the mouth alone. Move a slider."
+    list(steps.slide(visit, slid(visit, 3.0)))
+    list(steps.confine(visit, True, 0.1))
+    assert visit.directions.confined
+    assert visit.strengths == {0: 3.0}
+    list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert visit.directions.confined
+    list(steps.confine(visit, False, 0.1))
+    assert plain is not None
+    assert (visit.directions.method, visit.directions.space) == (plain.method, plain.space)
+
+
+def test_directions_for_confined_edits_are_offered_where_sliders_moved(steps: Steps, visit: Visit) -> None:
+    list(steps.slide(visit, slid(visit, 3.0)))
+    shown = list(steps.confine(visit, True, 0.03))
+    assert last(shown, "offer") is True
+    assert visit.strengths == {0: 3.0}
+    assert visit.directions is not None
+    assert not visit.directions.confined
+    list(steps.take_finer(visit))
+    assert visit.directions.confined
+
+
+def test_sets_for_confined_edits_are_confined_when_opened(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    list(steps.confine(visit, True, 0.03))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    file = saved(steps, visit, folder)[0]
+    other = arrived(steps, 900, "eyes")
+    list(steps.open_file(other, str(file)))
+    list(steps.use(other))
+    assert other.directions is not None
+    assert other.directions.confined
+    for each in (visit, other):
+        list(steps.slide(each, slid(each, 4.0)))
+    assert np.array_equal(np.asarray(steps.picture(visit)), np.asarray(steps.picture(other)))
+    list(steps.confine(other, True, 0.1))
+    assert other.directions.title == "A smile"
+
+
+def test_edits_add_up_over_regions_and_can_be_taken_back(steps: Steps, visit: Visit) -> None:
+    def look() -> np.ndarray[Any, Any]:
+        return np.asarray(steps.picture(visit)).astype(int)
+
+    plain = look()
+    list(steps.slide(visit, slid(visit, 4.0)))
+    mouth = look()
+    shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert last(shown, "undo") == "Take back the edit of the mouth"
+    assert visit.strengths == {}
+    assert np.array_equal(look(), mouth)
+    assert np.array_equal(pixels(last(shown, "picker")["image"]), mouth)
+    list(steps.slide(visit, slid(visit, 4.0)))
+    both = look()
+    assert visit.region is not None
+    eyes = visit.region.mask(64, 64).numpy() > 0
+    lips = resefa.Region.preset("mouth").mask(64, 64).numpy() > 0
+    assert np.abs(both - mouth)[eyes].mean() > 3 * np.abs(both - mouth)[lips].mean()
+    others = last(list(steps.others(visit, True)), "others")["images"]
+    shown = list(steps.undo(visit))
+    assert last(shown, "undo") == ""
+    assert visit.strengths == {0: 4.0}
+    alone = look()
+    assert np.abs(alone - plain)[lips].mean() < np.abs(both - plain)[lips].mean() / 3
+    assert last(list(steps.others(visit, True)), "others")["images"] != others
+    list(steps.undo(visit))
+    assert np.array_equal(look(), alone)
+
+
+def test_edits_are_kept_within_a_bound_and_gone_with_the_face(steps: Steps, visit: Visit) -> None:
+    for index in range(12):
+        list(steps.slide(visit, slid(visit, 0.5)))
+        list(steps.pick(visit, {"region": {"preset": ("eyes", "mouth")[index % 2]}}))
+    list(steps.slide(visit, slid(visit, 0.5)))
+    region, picture = visit.region, np.asarray(steps.picture(visit))
+    assert "take back some" in problem_of(list(steps.pick(visit, {"region": {"preset": "hair"}})))
+    assert (visit.region, len(visit.kept)) == (region, 12)
+    assert np.array_equal(np.asarray(steps.picture(visit)), picture)
+    shown = list(steps.draw(visit, "avatars", 901, 0.7))
+    assert last(shown, "undo") == ""
+    assert visit.kept == ()
+    assert visit.face is not None
+    assert np.array_equal(np.asarray(steps.picture(visit)), np.asarray(resefa.to_pil(visit.face.picture)))
+
+
+def test_names_that_were_typed_are_not_replaced(steps: Steps) -> None:
+    visit = arrived(steps, 917)
+    list(steps.slide(visit, {"version": visit.version, "strengths": [0, 0], "touched": True}))
+    directions = visit.directions
+    shown = list(steps.analyse(visit))
+    assert last(shown, "offer") is True
+    assert visit.directions is directions
+    shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert last(shown, "offer") is False
+    assert last(shown, "background")["text"] == ""
+    assert visit.finer is None
+
+
+def test_regions_too_small_to_change_alone_are_told(steps: Steps, visit: Visit) -> None:
+    steps.studio.analyse(visit.needed_face)
+    shown = list(steps.pick(visit, {"region": {"box": [0.49, 0.49, 0.02, 0.02]}}))
+    assert "draw a larger part, or confine" in last(shown, "status")["text"]
+
+
+def test_strips_show_the_region(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.pick(visit, {"region": {"box": [0.4, 0.6, 0.2, 0.1]}}))
+    wide = picture(last(shown, "directions")["items"][0]["strip"])
+    shown = list(steps.pick(visit, {"region": {"box": [0.0, 0.0, 0.2, 0.9]}}))
+    tall = picture(last(shown, "directions")["items"][0]["strip"])
+    shown = list(steps.pick(visit, {"region": {"box": [0.05, 0.05, 0.9, 0.9]}}))
+    whole = picture(last(shown, "directions")["items"][0]["strip"])
+    assert wide.width / 5 >= wide.height
+    assert tall.width / 5 < tall.height <= 1.7 * tall.width / 5
+    assert whole.width / 5 == whole.height
 
 
 def test_feathers_out_of_range_are_told(steps: Steps, visit: Visit) -> None:
@@ -307,7 +454,7 @@ def test_an_offer_is_gone_with_the_face(steps: Steps) -> None:
     assert visit.directions is directions
 
 
-@pytest.mark.parametrize("key", [key for key in resefa.METHODS if key != "resefa"])
+@pytest.mark.parametrize("key", [key for key in resefa.METHODS if key not in ("resefa", resefa.CONFINED)])
 def test_other_methods(steps: Steps, key: str) -> None:
     visit = arrived(steps, 903)
     shown = list(steps.choose_method(visit, key))
@@ -533,9 +680,11 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     folder.mkdir()
     list(steps.slide(visit, slid(visit, 3.0)))
     shown = np.asarray(steps.picture(visit)).tolist()
-    file, image = saved(steps, visit, folder, names=["smile", "frown"], kept=[True, True] + [False] * 4)
-    assert (file.name, image.name) == ("A-smile.safetensors", "A-smile.png")
+    file, image, both = saved(steps, visit, folder, names=["smile", "frown"], kept=[True, True] + [False] * 4)
+    assert [each.name for each in (file, image)] == ["A-smile.safetensors", "A-smile.png"]
     assert np.asarray(Image.open(image)).tolist() == shown
+    assert both.name == "A-smile-before-after.png"
+    assert Image.open(both).size == (1024, 512)
     loaded = resefa.Directions.load(file)
     assert loaded.names == ("smile", "frown")
     assert (loaded.title, loaded.author, loaded.license) == ("A smile", "Ada", "cc0-1.0")
@@ -554,6 +703,8 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     assert [item["name"] for item in last(used, "directions")["items"]] == ["smile", "frown"]
     assert last(used, "picker")["region"] == payloads.show_region(resefa.Region.preset("mouth"))
     assert last(used, "status")["text"] == "These are the 2 directions of the file."
+    assert last(used, "card") is None
+    assert last(used, "usable") is False
 
 
 @pytest.mark.parametrize(

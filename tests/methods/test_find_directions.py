@@ -45,6 +45,7 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
 }
 
 UNDEFINED = {
+    "resefa-confined": [n for n in GENERATORS if n == "wrapped" or n.split()[-1] in ("dcgan", "pggan")],
     "stylespace": [name for name in GENERATORS if not name.startswith("stylegan")],
     "sefa": ["wrapped"],
     "ganspace": ["wrapped"],
@@ -81,18 +82,30 @@ def test_every_method_measures_its_directions_alike_or_says_why_it_is_not_define
     vectors = found.vectors.flatten(1).double()
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     assert bool((largest > 0).all())
-    inside, outside = [], []
-    for latent in latents:
-        jacobian = reference_jacobian(generator, latent, found.space, found.layers, vectors.shape[1])
-        squares = torch.tensordot(vectors, jacobian, dims=1).square().sum(dim=1)
-        mask = REGION.mask(*squares.shape[1:]).double()
-        inside.append((squares * mask).sum(dim=(1, 2)) / (3 * mask.sum()))
-        outside.append((squares * (1 - mask)).sum(dim=(1, 2)) / (3 * (1 - mask).sum()))
-    changes = torch.stack(inside)
+
+    def changes(confine_to: Region | None) -> tuple[Tensor, Tensor]:
+        """Mean squared change inside and outside, `(images, k)` each."""
+        inside, outside = [], []
+        for latent in latents:
+            jacobian = reference_jacobian(
+                generator, latent, found.space, found.layers, vectors.shape[1], confine_to
+            )
+            squares = torch.tensordot(vectors, jacobian, dims=1).square().sum(dim=1)
+            mask = REGION.mask(*squares.shape[1:]).double()
+            inside.append((squares * mask).sum(dim=(1, 2)) / (3 * mask.sum()))
+            outside.append((squares * (1 - mask)).sum(dim=(1, 2)) / (3 * (1 - mask).sum()))
+        return torch.stack(inside), torch.stack(outside)
+
     kwargs: dict[str, Any] = {"rtol": 2e-3, "atol": 1e-7}
-    torch.testing.assert_close(found.inside.double(), changes.mean(dim=0), **kwargs)
-    torch.testing.assert_close(found.outside.double(), torch.stack(outside).mean(dim=0), **kwargs)
-    torch.testing.assert_close(found.steps.double(), (0.1 / changes.sqrt()).quantile(0.5, dim=0), **kwargs)
+    plain, _ = changes(None)
+    torch.testing.assert_close(found.steps.double(), (0.1 / plain.sqrt()).quantile(0.5, dim=0), **kwargs)
+    inside, outside = changes(REGION if found.confined else None)
+    torch.testing.assert_close(found.inside.double(), inside.mean(dim=0), **kwargs)
+    torch.testing.assert_close(found.outside.double(), outside.mean(dim=0), **kwargs)
+    if found.confined:
+        assert found.steps_confined is not None
+        expected = (0.1 / inside.sqrt()).quantile(0.5, dim=0)
+        torch.testing.assert_close(found.steps_confined.double(), expected, **kwargs)
 
 
 def test_ours_and_the_papers_are_what_factorize_finds() -> None:
@@ -251,7 +264,11 @@ def test_every_parameter_takes_its_default_and_its_bounds(method: str) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "reason"),
     [
-        ({"method": "magic"}, ParameterError, "'magic' is unknown: expected one of resefa, paper"),
+        (
+            {"method": "magic"},
+            ParameterError,
+            "'magic' is unknown: expected one of resefa, resefa-confined, paper",
+        ),
         ({"method": ["sefa"]}, ParameterError, "is unknown"),
         ({"method": None}, ParameterError, "'None' is unknown"),
         ({"space": 5}, LatentError, "no space '5'"),
