@@ -7,6 +7,7 @@ RESEFA_GENERATORS (names or files, separated by the system's path separator), RE
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import tempfile
@@ -82,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         launch()
     except OSError as error:
         sys.exit(f"resefa demo: the page can't be served: {error}")
+    gc.freeze()  # what is here stays; collecting the loops that Gradio left open would fill a Space's log
     threading.Thread(target=_warm, args=(studio,), daemon=True).start()
     page.block_thread()
 

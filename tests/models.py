@@ -76,6 +76,7 @@ def image_of_vector(  # type: ignore[no-untyped-def]
 ):
     """The image `(3, H, W)` as a plain function of a latent vector of a space, from its definition; the code
     moves inside a region only, if one is given."""
+    condition = generator.condition(latent)
 
     def image(vector: Tensor) -> Tensor:
         codes = latent.codes
@@ -107,7 +108,7 @@ def image_of_vector(  # type: ignore[no-untyped-def]
             gate = Gate(confine_to, 1.0)
             before = [generator.style(i, codes[:, i]) for i in range(generator.num_layers)]
             styles = [Style(b, ((gate, m - b),)) for b, m in zip(before, moved, strict=True)]
-        return generator.render(styles, generator.condition(latent))[0]
+        return generator.render(styles, condition)[0]
 
     return image
 

@@ -28,9 +28,16 @@ class Server:
         options: of the command line.
         environment: all that the process has.
         root: where the demo's folder is, and where it runs.
+        python: that runs it.
     """
 
-    def __init__(self, *options: str, environment: Mapping[str, str], root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        *options: str,
+        environment: Mapping[str, str],
+        root: Path = ROOT,
+        python: Path = Path(sys.executable),
+    ) -> None:
         self.folder = TemporaryDirectory(prefix="resefa-served-")
         self.log = Path(self.folder.name) / "log.txt"
         port = free_port()
@@ -38,7 +45,7 @@ class Server:
         address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path("gradio_app", "app.py")), *options],
+                [str(python), str(Path("gradio_app", "app.py")), *options],
                 cwd=root,
                 env={**environment, **address},
                 stdout=log,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from serving import ROOT, Server, inherited, serving
+from serving import ROOT, Server, free_port, inherited, serving
 
 import resefa_core as resefa
 
@@ -23,6 +23,8 @@ gradio_client = pytest.importorskip("gradio_client")
 pytest.importorskip("gradio")
 
 ASSEMBLE = ROOT / "space" / "assemble.py"
+CHECK = ROOT / "space" / "check.py"
+ASK = ROOT / "space" / "ask.py"
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,12 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("space") / "out"
     subprocess.run([sys.executable, str(ASSEMBLE), str(out)], check=True, stdout=subprocess.DEVNULL)
     return out
+
+
+def run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def files(folder: Path) -> set[str]:
@@ -50,9 +58,7 @@ def test_it_holds_the_demo_and_the_library_and_nothing_else(space: Path) -> None
 
 
 def test_a_folder_with_something_in_it_is_refused(space: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ASSEMBLE), str(space)], capture_output=True, text=True, check=False
-    )
+    done = run(ASSEMBLE, str(space))
     assert (done.returncode, done.stdout) == (1, "")
     assert "not empty" in done.stderr
     assert "Traceback" not in done.stderr
@@ -92,9 +98,32 @@ def test_the_demo_starts_from_it_as_a_space_does(space: Path, system: str) -> No
         client = gradio_client.Client(url, verbose=False)
         drawn = client.predict(3, 0.7, api_name="/draw_face")
         edited = run_the_example_of_the_readme(url)
+        asked = run(ASK, url)
     for picture in (drawn, edited):
         with Image.open(picture) as face:
             assert face.size == (64, 64)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout == "a face of 64 x 64, 6 directions, an edit\n"
+
+
+def test_a_demo_that_does_not_answer_is_told() -> None:
+    done = run(ASK, f"http://127.0.0.1:{free_port()}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "does not answer as it should" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_check_with_a_python_that_is_not_there_fails(tmp_path: Path) -> None:
+    done = run(CHECK, "--python", str(tmp_path / "python"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The Space does not run with" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif("SPACE_PYTHON" not in os.environ, reason="SPACE_PYTHON does not name an interpreter")
+def test_it_runs_where_nothing_is_installed_but_what_it_declares() -> None:
+    done = run(CHECK, "--python", os.environ["SPACE_PYTHON"])
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork, as ZeroGPU has")
