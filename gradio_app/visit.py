@@ -421,7 +421,8 @@ class Steps:
         strengths = dict(visit.strengths)
         directions = None if visit.directions is None else self._prepared(visit)
         confine, feather = self._confinement(visit)
-        images = []
+        images: list[dict[str, str]] = []
+        last_shown = time.monotonic()
         first = visit.face.seed + 1
         for other in self._more(visit, range(first, first + NUM_OTHERS)):
             other = self._with_kept(visit, other)
@@ -430,6 +431,9 @@ class Steps:
             else:
                 picture = self.studio.edit(other, directions, strengths, confine, feather)
             images.append({"image": payloads.data_url(picture), "label": f"seed {other.seed}"})
+            if time.monotonic() - last_shown > _SHOWN_EVERY:
+                yield {"others": {"images": images[:]}}
+                last_shown = time.monotonic()
         yield {"others": {"images": images}}
 
     @told
