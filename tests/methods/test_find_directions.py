@@ -45,7 +45,15 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
 }
 
 UNDEFINED = {
-    "resefa-confined": [n for n in GENERATORS if n == "wrapped" or n.split()[-1] in ("dcgan", "pggan")],
+    "resefa-confined": [
+        "biggan without chunks",
+        "biggan without embedding",
+        "dcgan",
+        "grey dcgan",
+        "pggan",
+        "fused pggan",
+        "wrapped",
+    ],
     "stylespace": [name for name in GENERATORS if not name.startswith("stylegan")],
     "sefa": ["wrapped"],
     "ganspace": ["wrapped"],
