@@ -1,8 +1,8 @@
 const place = element.querySelector(".place"), line = element.querySelector(".line");
 const bar = element.querySelector("progress"), text = element.querySelector(".text");
-const SHOWN_MS = 4000, LETTER_MS = 60, PAUSE_MS = 80;
+const SHOWN_MS = 4000, LETTER_MS = 60, PAUSE_MS = 80, ECHO_MS = 1000;
 const floats = Boolean(element.closest("#status"));
-let inSight = true, wanted = false, timer = 0, speech = 0;
+let inSight = true, wanted = false, timer = 0, speech = 0, last = "", heard = -Infinity;
 
 function float() {
   line.classList.toggle("afloat", floats && wanted && !inSight);
@@ -15,14 +15,19 @@ function want(kind, words) {
   float();
 }
 
-/** Words that are there already are taken away first, so that screen readers say them again. */
+/** Words that are there already are taken away first, so that screen readers say them again; but Gradio tells
+    the last line of a step twice. */
 function say(words, again) {
+  const echo = words === last && performance.now() - heard < ECHO_MS;
+  const repeated = words === last && again && !echo;
+  last = words;
+  if (again) heard = performance.now();
+  if (echo) return;
   clearTimeout(speech);
-  if (text.textContent !== words) text.textContent = words;
-  else if (again && words) {
+  if (repeated) {
     text.textContent = "";
     speech = setTimeout(() => { text.textContent = words; }, PAUSE_MS);
-  }
+  } else if (text.textContent !== words) text.textContent = words;
 }
 
 function update() {

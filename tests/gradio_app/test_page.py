@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -92,6 +93,8 @@ class Demo:
 
     def thorough(self) -> None:
         self.said(THOROUGH)
+        self.wait("() => document.querySelectorAll(`" + READY + "`).length === 6")
+        self.page.wait_for_timeout(100)
 
     def strips(self) -> list[str]:
         return list(self.page.eval_on_selector_all(".strip", "all => all.map((each) => each.src)"))
@@ -142,6 +145,21 @@ class Demo:
             }""",
             [index, value],
         )
+
+    def touch(self, *steps: tuple[str, list[tuple[float, float]]]) -> None:
+        """Fingers on the screen: kinds of touch events, and where the fingers are then."""
+        session = self.page.context.new_cdp_session(self.page)
+        for kind, fingers in steps:
+            points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(fingers)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            self.page.wait_for_timeout(20)
+        session.detach()
+
+    def make_files(self) -> None:
+        """Press the button at the end of the page, and wait for the line that follows."""
+        self.tab("Save")
+        self.page.locator("#save").click()
+        self.said("ready to download")
 
     def slider(self, index: int = 0) -> Any:
         return self.page.locator(".rows [type=range]").nth(index)
@@ -228,7 +246,7 @@ def test_it_opens_with_a_face_a_region_and_strips(demo: Demo) -> None:
     assert demo.page.title() == "ReSeFa"
     assert len(demo.strips()) == 6
     assert len(set(demo.strips())) == 6
-    assert demo.status.startswith("6 directions")
+    assert demo.status.startswith("6 ways to change ")
     assert demo.pixels().std() > 20
     overlay = demo.page.eval_on_selector(
         ".overlay", "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)"
@@ -427,24 +445,49 @@ def _orange(page: Page) -> int:
 def test_a_finger_drags_a_box(visit: Callable[..., Demo]) -> None:
     demo = visit(**PHONE)
     demo.thorough()
-    touch = demo.page.context.new_cdp_session(demo.page)
+    first, second, last = (demo.place(*at) for at in ((0.3, 0.3), (0.4, 0.35), (0.7, 0.5)))
     scrolled = demo.page.evaluate("scrollY")
-
-    def drag() -> None:
-        for kind, at in (
-            ("touchStart", (0.3, 0.3)),
-            ("touchMove", (0.4, 0.35)),
-            ("touchMove", (0.7, 0.5)),
-            ("touchEnd", None),
-        ):
-            points = [] if at is None else [dict(zip("xy", demo.place(*at), strict=True))]
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    demo.place(0, 0)
-    scrolled = demo.page.evaluate("scrollY")
-    demo.settle(drag)
+    demo.settle(
+        lambda: demo.touch(
+            ("touchStart", [first]), ("touchMove", [second]), ("touchMove", [last]), ("touchEnd", [])
+        )
+    )
     assert demo.page.evaluate("scrollY") == scrolled
     assert demo.box == pytest.approx((0.3, 0.3, 0.4, 0.2), abs=0.02)
+
+
+def test_two_fingers_scroll_and_draw_nothing(visit: Callable[..., Demo]) -> None:
+    demo = visit(**PHONE)
+    demo.thorough()
+    (x, y), version = demo.place(0.4, 0.9), demo.version
+    overlay = demo.page.eval_on_selector(".overlay", "(c) => c.toDataURL()")
+    scrolled = demo.page.evaluate("scrollY")
+    demo.touch(
+        ("touchStart", [(x, y)]),
+        ("touchStart", [(x, y), (x + 80, y)]),
+        *(("touchMove", [(x, y - up), (x + 80, y - up)]) for up in range(10, 200, 10)),
+        ("touchEnd", []),
+    )
+    demo.wait("(before) => scrollY > before + 50", scrolled)
+    assert demo.page.eval_on_selector(".overlay", "(c) => c.toDataURL()") == overlay
+    assert demo.version == version
+
+
+def test_a_box_may_start_outside_the_picture_or_at_its_corner(demo: Demo) -> None:
+    frame = demo.page.locator(".stage").bounding_box()
+    x, y, side = frame["x"], frame["y"], frame["width"]
+
+    def drag(left: float, top: float) -> None:
+        demo.page.mouse.move(x + left, y + top)
+        demo.page.mouse.down()
+        demo.page.mouse.move(x + 0.2 * side, y + 0.1 * side)
+        demo.page.mouse.move(x + 0.4 * side, y + 0.3 * side)
+        demo.page.mouse.up()
+
+    demo.settle(lambda: drag(-6, -6))
+    assert demo.box == pytest.approx((0, 0, 0.4, 0.3), abs=0.01)
+    demo.settle(lambda: drag(1, 1))
+    assert demo.box == pytest.approx((0, 0, 0.4, 0.3), abs=0.01)
 
 
 def test_the_keyboard_alone_moves_resizes_and_takes_the_box(visit: Callable[..., Demo]) -> None:
@@ -469,10 +512,51 @@ def test_the_keyboard_alone_moves_resizes_and_takes_the_box(visit: Callable[...,
 def test_presets(demo: Demo) -> None:
     names = [each.replace(" ", "_") for each in demo.page.locator(".presets button").all_inner_texts()]
     assert names == list(resefa.PRESETS["avatars"])
+    pressed = demo.page.locator(".presets [aria-pressed=true]")
+    assert pressed.all_inner_texts() == ["mouth"]
     strips = demo.strips()
     demo.settle(lambda: demo.page.get_by_role("button", name="eyes", exact=True).click())
     assert demo.query["region"] == "eyes"
     assert demo.strips() != strips
+    assert pressed.all_inner_texts() == ["eyes"]
+    demo.settle(lambda: demo.drag(MOUTH))
+    assert pressed.count() == 0
+
+
+def test_first_visitors_are_invited_to_draw(demo: Demo, address: str) -> None:
+    invitation = demo.page.locator(".invitation")
+    assert invitation.is_visible()
+    demo.settle(lambda: demo.drag(MOUTH))
+    assert not invitation.is_visible()
+    shown, errors = [], []
+    for script in (
+        "",
+        "Object.defineProperty(window, 'localStorage', { get() { throw new Error('none'); } })",
+    ):
+        page = demo.page.context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.add_init_script(script)
+        page.goto(address)
+        page.wait_for_function("() => document.querySelector('.after')?.src", timeout=PATIENCE)
+        shown.append(page.locator(".invitation").is_visible())
+    assert shown == [False, True]
+    assert errors == []
+
+
+@pytest.mark.parametrize("clipboard", ["there", "missing"])
+def test_the_link_can_be_copied(visit: Callable[..., Demo], clipboard: str) -> None:
+    demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
+    if clipboard == "there":
+        demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:
+        demo.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    demo.page.get_by_role("button", name="Copy link").click()
+    demo.page.get_by_role("button", name="Copied").wait_for()
+    field = demo.page.get_by_label("Name of direction 0")
+    field.fill("")
+    field.press("Control+V")
+    assert field.input_value() == demo.page.url[:80]
+    demo.page.get_by_role("button", name="Copy link").wait_for()
 
 
 def test_a_random_face_and_another_truncation(demo: Demo) -> None:
@@ -484,14 +568,9 @@ def test_a_random_face_and_another_truncation(demo: Demo) -> None:
     assert np.abs(second - first).mean() > 3
     demo.settle(lambda: _type_seed(demo, "11"))
     third = demo.pixels()
-    slider = demo.page.get_by_role("slider", name="Variety")
-    slider.focus()
-
-    def average() -> None:
-        demo.page.keyboard.press("Home")
-        slider.dispatch_event("pointerup")
-
-    demo.settle(average)
+    demo.page.get_by_role("button", name="Advanced").click()
+    demo.page.get_by_role("slider", name="Variety").focus()
+    demo.settle(lambda: demo.page.keyboard.press("Home"))
     assert demo.query == {**demo.query, "seed": "11", "truncation": "0"}
     assert np.abs(demo.pixels() - third).mean() > 3
 
@@ -513,6 +592,23 @@ def test_before_and_after(demo: Demo) -> None:
     clipped = demo.page.eval_on_selector(".before", "(e) => getComputedStyle(e).clipPath")
     assert clipped == "inset(0px 0% 0px 0px)"
     assert edited != before
+    demo.after(lambda: demo.slide(0, 2))
+    assert compare.input_value() == "0"
+    clipped = demo.page.eval_on_selector(".before", "(e) => getComputedStyle(e).clipPath")
+    assert clipped == "inset(0px 100% 0px 0px)"
+
+
+def test_the_outline_does_not_cover_the_edit(demo: Demo) -> None:
+    opacity = "() => Number(getComputedStyle(document.querySelector('.overlay')).opacity)"
+    assert demo.page.evaluate(opacity) == 1
+    demo.after(lambda: demo.slide(0, 4))
+    demo.wait(f"() => ({opacity})() < 0.2")
+    demo.page.mouse.move(*demo.place(0.5, 0.5))
+    demo.wait(f"() => ({opacity})() === 1")
+    demo.page.mouse.move(0, 0)
+    demo.wait(f"() => ({opacity})() < 0.2")
+    demo.page.get_by_role("button", name="Reset sliders").click()
+    demo.wait(f"() => ({opacity})() === 1")
 
 
 def test_reset(demo: Demo) -> None:
@@ -521,6 +617,145 @@ def test_reset(demo: Demo) -> None:
     after = demo.after(lambda: demo.page.get_by_role("button", name="Reset sliders").click())
     assert demo.slider(1).input_value() == "0"
     assert np.abs(after - before).max() < 3
+    demo.after(lambda: demo.slide(0, 3))
+    demo.after(lambda: demo.slide(1, 4))
+    demo.after(lambda: demo.page.get_by_role("button", name="Direction 1 back to 0").click())
+    assert [demo.slider(i).input_value() for i in range(2)] == ["3", "0"]
+    assert demo.page.locator(".rows output").all_inner_texts()[:2] == ["+3.0", "0.0"]
+
+
+def test_a_strips_picture_is_a_setting_of_its_slider(demo: Demo) -> None:
+    row = demo.page.locator(".rows .row").nth(1)
+    cells = row.locator(".cell")
+    assert cells.all_inner_texts() == ["−4", "−2", "0", "+2", "+4"]
+    assert row.locator(".near").all_inner_texts() == ["0"]
+    by_slider = demo.after(lambda: demo.slide(1, -4))
+    demo.after(lambda: cells.nth(2).click())
+    assert demo.slider(1).input_value() == "0"
+    by_click = demo.after(lambda: cells.nth(0).click())
+    assert demo.slider(1).input_value() == "-4"
+    assert np.array_equal(by_slider, by_click)
+    assert row.locator(".near").all_inner_texts() == ["−4"]
+    demo.after(lambda: demo.page.keyboard.press("ArrowRight"))
+    assert demo.slider(1).input_value() == "-3.9"
+    demo.after(lambda: demo.slide(1, 3.2))
+    assert row.locator(".near").all_inner_texts() == ["+4"]
+    strip = row.locator(".strip").bounding_box()
+    places = [cell.bounding_box() for cell in cells.all()]
+    for index, place in enumerate(places):
+        assert place["x"] == pytest.approx(strip["x"] + index * strip["width"] / 5, abs=1)
+        assert place["y"] <= strip["y"] + 1
+        assert place["y"] + place["height"] >= strip["y"] + strip["height"]
+
+
+def test_a_swipe_that_scrolls_moves_no_slider(visit: Callable[..., Demo]) -> None:
+    demo = visit(**PHONE)
+    demo.thorough()
+    before = demo.pixels()
+    slider = demo.slider(2)
+    slider.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
+    frame = slider.bounding_box()
+    middle, scrolled = frame["y"] + frame["height"] / 2, demo.page.evaluate("scrollY")
+    values = slider.evaluate_handle(
+        "(each) => { const all = []; each.oninput = () => all.push(each.value); return all; }"
+    )
+    x = frame["x"] + 0.8 * frame["width"]
+    demo.touch(
+        ("touchStart", [(x, middle)]),
+        *(("touchMove", [(x, middle - up)]) for up in range(10, 200, 10)),
+        ("touchEnd", []),
+    )
+    demo.wait("(before) => scrollY > before + 50", scrolled)
+    assert slider.input_value() == "0"
+    assert demo.page.locator(".rows output").nth(2).inner_text() == "0.0"
+    if values.json_value():  # it was moved for a moment: so must be the picture
+        demo.page.wait_for_timeout(1000)
+    assert np.array_equal(demo.pixels(), before)
+    slider.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
+    frame = slider.bounding_box()
+    middle, x = frame["y"] + frame["height"] / 2, frame["x"] + 0.5 * frame["width"]
+    demo.after(
+        lambda: demo.touch(
+            ("touchStart", [(x, middle)]),
+            *(("touchMove", [(x + right, middle)]) for right in range(5, 50, 5)),
+            ("touchEnd", []),
+        )
+    )
+    assert float(slider.input_value()) > 1
+
+
+@pytest.mark.parametrize("width", [320, 640, 768, 1024, 1152, 1280])
+def test_controls_are_in_reach(visit: Callable[..., Demo], width: int) -> None:
+    demo = visit(viewport={"width": width, "height": 900})
+    demo.thorough()
+    demo.after(lambda: demo.slide(0, -4))
+    cut = demo.page.evaluate(
+        """() => [...document.querySelectorAll("#picker, .rows .row")].flatMap((part) => {
+          const whole = part.getBoundingClientRect();
+          return [...part.querySelectorAll("button, input, output, img, .cell")].filter((each) => {
+            const place = each.getBoundingClientRect();
+            return place.width && (place.right > Math.min(whole.right, document.documentElement.clientWidth)
+              || place.left < Math.max(whole.left, 0));
+          }).map((each) => each.outerHTML.slice(0, 100));
+        })"""
+    )
+    assert cut == []
+    assert min(each.bounding_box()["width"] for each in demo.page.locator(".rows [type=range]").all()) > 80
+    assert min(each.bounding_box()["width"] for each in demo.page.locator(".rows [type=text]").all()) > 80
+    assert demo.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_what_is_said_out_of_sight_is_shown_below(demo: Demo) -> None:
+    demo.page.set_viewport_size({"width": 1280, "height": 600})
+    line, close = demo.page.locator("#status .line"), demo.page.locator("#status .close")
+    assert not close.is_visible()
+    demo.make_files()
+    close.wait_for()
+    place = line.bounding_box()
+    assert 400 < place["y"] < place["y"] + place["height"] <= 600
+    said = demo.page.get_by_text("ready to download")
+    assert said.count() == 1
+    assert demo.page.get_by_role("status").filter(has_text="ready to download").count() == 1
+    close.click()
+    assert not close.is_visible()
+    demo.page.locator("#save").click()
+    close.wait_for()
+    demo.page.evaluate("scrollTo(0, 0)")
+    close.wait_for(state="hidden")
+    assert 0 < line.bounding_box()["y"] < 300
+    demo.page.locator("#save").scroll_into_view_if_needed()
+    close.wait_for()
+    close.wait_for(state="hidden")  # after some time
+
+
+def test_the_same_line_is_said_again(demo: Demo) -> None:
+    demo.make_files()
+    text = demo.status
+    demo.page.wait_for_timeout(1500)  # what comes sooner is taken for the same answer
+    said = _watch_status(demo)
+    demo.page.locator("#save").click()
+    demo.wait("(text) => window.said.at(-1) === text", text)
+    demo.page.wait_for_timeout(500)
+    texts = [each for each, _ in itertools.groupby([text, *demo.page.evaluate(said)])]
+    assert texts == [text, "", text]
+
+
+def test_rows_are_marked_until_new_ones_come(demo: Demo) -> None:
+    busy = "() => document.querySelector('.rows').getAttribute('aria-busy')"
+    assert demo.page.evaluate(busy) == "false"
+
+    def press() -> None:
+        demo.page.evaluate("document.querySelector('[data-preset=hair]').click()")
+        assert demo.page.evaluate(busy) == "true"
+
+    demo.settle(press)
+    assert demo.page.evaluate(busy) == "false"
+    demo.page.get_by_role("button", name="Erase").click()
+    demo.page.get_by_label("Size of the brush").fill("20")
+    for height in (0.1, 0.3, 0.5, 0.7, 0.9):
+        demo.drag((0, height, 1, 0.01))
+    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
+    demo.wait(f"() => ({busy})() === 'false'")
 
 
 def test_other_faces_move_along(demo: Demo) -> None:
@@ -660,6 +895,7 @@ def test_texts_of_strangers_are_shown_and_do_not_run(
 def test_a_link_restores_the_state_and_the_address_follows(visit: Callable[..., Demo]) -> None:
     first = visit("?seed=42&truncation=0.5&box=0.2,0.3,0.4,0.25")
     assert first.page.locator("#seed input").input_value() == "42"
+    first.page.get_by_role("button", name="Advanced").click()
     assert first.page.get_by_role("spinbutton", name="Variety").input_value() == "0.5"
     assert first.query == {"seed": "42", "truncation": "0.5", "box": "0.2,0.3,0.4,0.25"}
     first.settle(lambda: first.drag((0.3, 0.6, 0.4, 0.2)))
@@ -766,6 +1002,55 @@ def test_finer_directions_are_offered_where_a_slider_was_moved(visit: Callable[.
     assert demo.slider().input_value() == "0"
 
 
+@pytest.mark.parametrize(("by", "seed"), [("name", "1004"), ("tick", "1005"), ("focus", "1006")])
+def test_what_is_being_named_ticked_or_focused_is_not_replaced(
+    visit: Callable[..., Demo], by: str, seed: str
+) -> None:
+    demo = visit()
+    demo.thorough()
+    _type_seed(demo, seed)
+    demo.said("better ones follow")
+    demo.wait("() => document.querySelector('.rows').dataset.more === 'false'")
+    name, kept = demo.page.get_by_label("Name of direction 1"), demo.page.get_by_label("Keep direction 2")
+    if by == "name":
+        name.fill("lips")
+    elif by == "tick":
+        kept.uncheck()
+    else:
+        demo.slider().evaluate("(each) => each.focus({ focusVisible: true })")
+    version = demo.version
+    offer = demo.page.get_by_role("button", name="Use the new directions")
+    offer.wait_for()
+    assert demo.version == version
+    assert name.input_value() == ("lips" if by == "name" else "direction 1")
+    assert kept.is_checked() == (by != "tick")
+    assert demo.page.evaluate("document.activeElement === document.querySelector('.rows [type=range]')") == (
+        by == "focus"
+    )
+    demo.settle(offer.click)
+    assert demo.version > version
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_where_the_keyboard_is_can_be_seen(visit: Callable[..., Demo], scheme: str) -> None:
+    demo = visit(color_scheme=scheme)
+    demo.thorough()
+    seen = set()
+    for _ in range(60):
+        demo.page.keyboard.press("Tab")
+        name, outline = demo.page.evaluate(
+            """() => {
+              const each = document.activeElement, style = getComputedStyle(each);
+              const kind = each.type || each.getAttribute("role") || each.tagName;
+              return [kind, style.outlineStyle === "none" ? "0px" : style.outlineWidth];
+            }"""
+        )
+        if name != "BODY":
+            assert (name, outline) == (name, "3px")
+            seen.add(name)
+    assert {"checkbox", "range", "button", "text", "application", "number"} <= seen
+
+
 def _watch_status(demo: Demo) -> str:
     demo.page.evaluate(
         """() => {
@@ -792,8 +1077,8 @@ def test_light_and_dark_on_desktop_and_phone(
         assert demo.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     if screen is PHONE:
         small = demo.page.eval_on_selector_all(
-            ".stage, .tools button, .presets button, .rows [type=range]",
-            "all => all.filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.outerHTML)",
+            "#picker button, #directions button, .rows [type=range], .rows [type=text], .keep label, .cell",
+            "all => all.filter((e) => e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)",
         )
         assert small == []
 
