@@ -179,7 +179,7 @@ def main() -> None:
                 document(name, evaluation, folder)
     except resefa.ReSeFaError as error:
         raise SystemExit(f"error: {error}") from error
-    kept = [arguments.output_dir / name / RESULTS for name in ("peers", "samples", "confined")]
+    kept = [arguments.output_dir / name / RESULTS for name in ("peers", "samples")]
     if arguments.documents and all(file.is_file() for file in kept):
         text = readme(*(Evaluation.load(file) for file in kept))
         replace_fragment(ROOT / "README.md", "evaluation", text)

@@ -67,8 +67,8 @@ def peers(evaluation: Evaluation) -> Figure:
 
 
 def _name(row: Row) -> str:
-    """The method and its space."""
-    return Row(row.method, row.space, label=row.label).title
+    """The method, its space and its layers."""
+    return Row(row.method, row.space, row.layers, label=row.label).title
 
 
 _KINDS = {

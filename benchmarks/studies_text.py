@@ -112,8 +112,13 @@ def _pairs(evaluation: Evaluation) -> str:
     confined = find(evaluation, method="resefa", space="w+", confine=1.0)
     stylespace = find(evaluation, method="stylespace", confine=0.0, samples=0)
     pairs += [(own["s"], stylespace), (own["w+"], first), (own["s"], own["w+"]), (confined, own["w+"])]
-    found_confined = find(evaluation, method=CONFINED, space="w+", samples=0)
-    pairs += [(found_confined, own["w+"]), (found_confined, confined)]
+    for_confined = {
+        name: find(evaluation, method=CONFINED, space=name, layers=None, samples=0) for name in ("w", "w+")
+    }
+    pairs += [
+        (for_confined["w"], find(evaluation, method="paper", space="w", confine=1.0)),
+        (for_confined["w+"], confined),
+    ]
     lines = []
     for row, other in pairs:
         if row is None or other is None:
@@ -254,14 +259,13 @@ FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
 """What each study puts into `docs/evaluation.md`."""
 
 
-def readme(peers_found: Evaluation, samples_found: Evaluation, confined_found: Evaluation) -> str:
-    """The README's table: every method on the image itself, how directions carry over, and what finding them
-    for confined edits brings."""
+def readme(peers_found: Evaluation, samples_found: Evaluation) -> str:
+    """The README's table: every method on the image itself, and how directions carry over."""
     shown = [row for row in measured_rows(peers_found) if _plain(peers_found.rows[row])]
     shown += [
         row
         for row in measured_rows(peers_found)
-        if peers_found.rows[row].method == "resefa" and peers_found.rows[row].confine
+        if peers_found.rows[row].method in ("resefa", CONFINED) and peers_found.rows[row].confine
     ]
     lines = [
         [peers_found.rows[row].title, *(ratio(peers_found, row, region) for region in peers_found.areas)]
@@ -275,21 +279,10 @@ def readme(peers_found: Evaluation, samples_found: Evaluation, confined_found: E
         for count in (1, 8)
     ]
     regions = " and ".join(samples_found.areas)
-    images = len({record.seed for record in confined_found.select()})
-    parts = ", ".join(confined_found.areas)
-    for_confined, only_confined = (
-        ", ".join(ratio(confined_found, row, region) for region in confined_found.areas)
-        for row in (
-            find(confined_found, method=CONFINED, space="w", feather=0.0),
-            find(confined_found, method="paper", space="w", confine=1.0),
-        )
-    )
     return (
         f"{table(['', *peers_found.areas], lines)}\n\n"
         f"For a direction in W+ that was found on other images than the one it is applied to ({regions}): "
-        f"{carried[0]} if it was found on one, {carried[1]} if on eight jointly.\n\n"
-        f"For a direction in W that was found for edits confined to the region ({parts}; {images} of these "
-        f"images): {for_confined}; for one that was not, but is confined: {only_confined}."
+        f"{carried[0]} if it was found on one, {carried[1]} if on eight jointly."
     )
 
 

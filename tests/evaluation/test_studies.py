@@ -96,9 +96,9 @@ def test_figures_are_drawn_of_all(evaluations: dict[str, Evaluation], tmp_path: 
 def test_the_readme_tells_the_unconfined_rows_and_how_directions_carry_over(
     evaluations: dict[str, Evaluation],
 ) -> None:
-    text = readme(*(evaluations[name] for name in ("peers", "samples", "confined")))
+    text = readme(evaluations["peers"], evaluations["samples"])
     assert "| ReSeFa, W+, confined |" in text
-    assert "for edits confined to the region (mouth, eyes; 1 of these images)" in text
+    assert "| ReSeFa for confined edits, W+ |" in text
     assert "| SeFa, W |" in text
     assert "from 8 others" not in text
     assert "if it was found on one" in text
