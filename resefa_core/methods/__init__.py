@@ -68,8 +68,8 @@ def find_directions(
         space: where they are to live; the method's own default for None.
         layers: the layers that they move; all for None.
         parameters: by name, those of the method; its defaults for what is not given.
-        jacobians: gives the analysis of a latent in a space on these layers, for example from a cache; by
-            default `compute_jacobian`.
+        jacobians: gives the analysis of a latent in a space on these layers, for example from a cache, to
+            methods that take one (`uses_analyses`); by default `compute_jacobian`.
         progress: called with (done, total); the work stops if it raises.
 
     Raises:
