@@ -136,7 +136,7 @@ function update() {
   wait(false);
   rows.dataset.version = String(version);
   rows.dataset.more = String(Boolean(value.more));
-  collect();
+  setTimeout(collect); // set at once, it could take the place of an update that is under way
 }
 watch("value", update);
 update();

@@ -43,7 +43,7 @@ function update() {
   want(value.kind, words);
   if (!working) {
     if (floats) document.dispatchEvent(new CustomEvent("resefa-answered"));
-    props.value = null; // so that the same line is news when it comes again
+    setTimeout(() => { props.value = null; }); // so that the same line is news when it comes again
   }
 }
 
