@@ -73,7 +73,7 @@ RESEFA_CONFINED = Method(
     citation=f"{_CITATION}; confined edits are this project's",
     summary="For edits that are confined to the region: by far the most local, and analysed anew for each "
     "region.",
-    spaces=("w+", "z+", "w", "s", "z"),
+    spaces=("w", "z", "z+", "w+", "s"),
     uses_region=True,
     find=find_confined,
     refuses=_refuses_to_confine,
