@@ -106,8 +106,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             count: how many directions, from 1 to 32.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.
-            method: resefa; resefa-confined, for edits confined to the region, the most local; or to compare:
-                paper, published, sefa, ganspace, lowrankgan, stylespace.
+            method: resefa, resefa-confined, paper, published, sefa, ganspace, lowrankgan, or stylespace.
 
         Returns:
             A direction file (safetensors), and each direction's mean squared change inside and outside.
@@ -149,8 +148,7 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
             strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            confine: let the codes move inside the directions' region only; directions of resefa-confined
-                always do.
+            confine: let the codes move inside the directions' region only, as resefa-confined always does.
             feather: softness of a confined edit's edge, from 0 to 0.2.
             generator: a generator's name; the first for nothing.
             class_name: a class's name or number, for generators that have classes.
