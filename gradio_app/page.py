@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -241,8 +241,8 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             with gr.Column(scale=14, min_width=320, elem_id="right"):
                 parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
                 parts["background"] = widget("status", said(""), elem_id="background")
-                parts["offer"] = gr.Button("Use the new directions", visible=False, size="sm")
-                parts["undo"] = gr.Button("", visible=False, size="sm", elem_id="undo")
+                parts["offer"] = gr.Button("Use the new directions", visible="hidden", size="sm")
+                parts["undo"] = gr.Button("", visible="hidden", size="sm", elem_id="undo")
                 parts["directions"] = widget("directions", elem_id="directions")
         with gr.Tabs():
             with gr.Tab("Other faces"):
@@ -278,9 +278,9 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 )
             sharing = add_sharing(parts, settings.on_space)
         with gr.Group():
-            parts["card"] = widget("details", elem_id="card", visible=False, padding=True)
+            parts["card"] = widget("details", elem_id="card", visible="hidden", padding=True)
             parts["usable"] = gr.Button(
-                "Use these directions", visible=False, variant="primary", elem_id="use"
+                "Use these directions", visible="hidden", variant="primary", elem_id="use"
             )
         add_endpoints(studio, settings.folder)
         _listen(page, parts, steps, generalize)
@@ -316,7 +316,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
         visible=len(studio.names) > 1 or settings.checkpoints,
         allow_custom_value=settings.checkpoints,
     )
-    parts["class"] = gr.Textbox("", label="Class", visible=False, max_length=100)
+    parts["class"] = gr.Textbox("", label="Class", visible="hidden", max_length=100)
     if settings.checkpoints:
         parts["checkpoint"] = gr.File(label="Generator's file", type="filepath", height=120)
 
@@ -362,7 +362,7 @@ def _save(parts: Parts) -> gr.Button:
         parts["author"] = gr.Textbox("", label="Author", max_length=100)
         parts["license"] = gr.Textbox("", label="License", max_length=60, placeholder="cc-by-4.0")
     save = gr.Button("Make the files", variant="primary", elem_id="save")
-    parts["files"] = gr.File(label="Files", file_count="multiple", interactive=False, visible=False)
+    parts["files"] = gr.File(label="Files", file_count="multiple", interactive=False, visible="hidden")
     return save
 
 
@@ -420,15 +420,15 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
 def _fit(name: str, value: Any) -> Any:
     """What a step says of a part, as Gradio wants it."""
     if name in ("offer", "usable"):
-        return gr.update(visible=value)
+        return gr.update(visible=_seen(value))
     if name == "confine":
-        return gr.update(visible=value["visible"])
+        return gr.update(visible=_seen(value["visible"]))
     if name == "undo":
-        return gr.update(value=value, visible=bool(value))
+        return gr.update(value=value, visible=_seen(value))
     if name == "card":
-        return gr.update(value=value, visible=value is not None)
+        return gr.update(value=value, visible=_seen(value is not None))
     if name == "class":
-        return gr.update(visible=value["visible"], placeholder=value["hint"])
+        return gr.update(visible=_seen(value["visible"]), placeholder=value["hint"])
     if name == "files":
         return gr.update(value=value, visible=True)
     if name == "method" or (name == "generator" and isinstance(value, dict)):
@@ -436,3 +436,9 @@ def _fit(name: str, value: Any) -> Any:
     if name == "found":
         return gr.update(choices=value, value=value[0][1] if value else None)
     return value
+
+
+def _seen(wanted: object) -> Literal[True, "hidden"]:
+    """Whether a part is seen. It stays on the page either way: while Gradio puts one there or takes it away,
+    updates of others may be lost."""
+    return True if wanted else "hidden"
