@@ -68,7 +68,7 @@ _TIMERS = """() => {
     });
     watching.observe(picture, { attributes: true, attributeFilter: ["src"] });
   });
-  document.querySelector(".stage").addEventListener(
+  document.addEventListener(
     "pointerup", () => { window.from = performance.now(); }, true);
 }"""
 
@@ -122,6 +122,7 @@ def main() -> None:
                 page.bring_to_front()
                 clock(f"{name}release to first strip").times.append(_release(page, box))
                 clock(f"{name}slider to picture").times.append(_slide(page, 1.0 + 0.05 * index))
+                _slide(page, 0.0)  # else the edit would be kept, and the next ones made on top of it
             directions = clock("factorize").measure(partial(studio.find, [face], region))
             clock("edit and encode").measure(partial(_edit, studio, face, directions))
             clock("make and encode a strip").measure(partial(_strip, studio, face, directions))
