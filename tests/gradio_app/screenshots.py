@@ -54,7 +54,8 @@ def main() -> None:
                 page.wait_for_function(
                     "() => document.querySelectorAll('#others img').length === 6", timeout=PATIENCE
                 )
-            page.wait_for_timeout(1000)
+            page.evaluate("() => window.scrollTo(0, 0)")  # where the line that tells what was found is
+            page.wait_for_timeout(1500)
             picture = Image.open(io.BytesIO(page.screenshot(full_page=name != "demo-phone"))).convert("RGB")
             save(picture, folder / f"{name}.jpg")
             context.close()
