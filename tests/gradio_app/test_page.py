@@ -575,6 +575,27 @@ def test_a_random_face_and_another_truncation(demo: Demo) -> None:
     assert np.abs(demo.pixels() - third).mean() > 3
 
 
+def test_a_face_of_the_gallery_and_other_ones(demo: Demo) -> None:
+    faces = demo.page.locator("#faces .faces button")
+    sync_api.expect(faces).to_have_count(12)
+    demo.settle(lambda: faces.nth(1).click())
+    shown = faces.nth(1).locator("img").get_attribute("alt")
+    assert shown == f"Face of seed {demo.query['seed']}"
+    before = faces.nth(0).locator("img").get_attribute("src")
+    demo.page.get_by_role("button", name="More faces").click()
+    demo.wait("(src) => document.querySelector('#faces .faces img').src !== src", before)
+
+
+def test_edits_add_up_and_are_taken_back(demo: Demo) -> None:
+    plain = demo.pixels()
+    edited = demo.after(lambda: demo.slide(0, 5))
+    demo.settle(lambda: demo.page.get_by_role("button", name="eyes", exact=True).click())
+    assert np.abs(demo.pixels() - edited).max() <= 2
+    demo.settle(lambda: demo.page.get_by_role("button", name="Take back the edit of the mouth").click())
+    assert np.abs(demo.pixels() - plain).max() <= 2
+    assert not demo.page.locator("#undo").is_visible()
+
+
 def _type_seed(demo: Demo, seed: str) -> None:
     demo.page.locator("#seed input").fill(seed)
     demo.page.locator("#seed input").press("Enter")
