@@ -316,7 +316,10 @@ class Studio:
         feather: float = 0.0,
     ) -> Face:
         """A face after an edit. A confined edit wants directions that were `prepared` for it."""
+        directions.check(face.generator)
         used: dict[int | str, float] = {key: value for key, value in strengths.items() if value}
+        if not used:
+            return face
         latent = resefa.move(face.latent, directions, used, confine, feather)
         return replace(face, latent=latent, _kept=[])
 
@@ -328,11 +331,8 @@ class Studio:
         confine: float | None = None,
         feather: float = 0.0,
     ) -> Image.Image:
-        """The edited face, in the generator's own size. A confined edit wants them `prepared` for it."""
-        directions.check(face.generator)
-        used: dict[int | str, float] = {key: value for key, value in strengths.items() if value}
-        latent = resefa.move(face.latent, directions, used, confine, feather) if used else face.latent
-        return resefa.to_pil(face.generator.synthesize(latent)[0])
+        """The picture of a face after an edit, in the generator's own size; see `moved`."""
+        return resefa.to_pil(self.moved(face, directions, strengths, confine, feather).picture)
 
     def carried(self, directions: resefa.Directions, faces: Sequence[Face], strength: float = 3.0) -> Effect:
         """How well the first direction carries over: the median of what it does to other faces."""

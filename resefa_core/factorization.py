@@ -141,7 +141,7 @@ def _directions(
     inside_pixels = 3.0 * float(mask.sum())
     outside_pixels = 3.0 * float((1.0 - mask).sum())
     inside, outside = solution.inside / inside_pixels, solution.outside / outside_pixels
-    steps = (STEP_CHANGE / inside.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0)
+    steps = steps_of(inside)
     vectors = solution.vectors.reshape(-1, *first.shape)
     seeds = [each.latent.seed for each in jacobians]
     return Directions(
@@ -164,6 +164,12 @@ def _directions(
         num_samples=len(jacobians),
         base_codes=first.latent.codes[0].float().cpu() if len(jacobians) == 1 else None,
     )
+
+
+def steps_of(inside: Tensor) -> Tensor:
+    """The distances that strength 1 moves: medians over images of mean squared changes inside the region per
+    squared unit of distance, `(images, k)`."""
+    return (STEP_CHANGE / inside.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0)
 
 
 def check_options(num_directions: int, regularization: float, solver: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..directions import Directions
 from ..errors import JacobianError, ParameterError, RegionError
-from ..factorization import STEP_CHANGE
+from ..factorization import steps_of
 from ..generators.base import Generator
 from ..jacobian import (
     ANALYSIS_SIDE,
@@ -259,7 +259,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
         eigenvalues=(inside.sum(dim=0) / outside.sum(dim=0).clamp_min(floor)).float(),
         inside=changes.mean(dim=0).float(),
         outside=(outside / outside_pixels).mean(dim=0).float(),
-        steps=(STEP_CHANGE / changes.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0).float(),
+        steps=steps_of(changes).float(),
         space=request.space,
         layers=request.layers,
         layer_sizes=request.generator.layer_sizes if request.space == "s" else (),

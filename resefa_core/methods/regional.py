@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..directions import CONFINED, Directions
-from ..factorization import REGULARIZATION, STEP_CHANGE, factorize
+from ..factorization import REGULARIZATION, factorize, steps_of
 from ..generators import Generator
 from ..jacobian import ANALYSIS_SIDE
 from .base import ONE_VECTOR, Method, Parameter, Request, energies, stage
@@ -46,8 +46,7 @@ def find_confined(request: Request) -> Directions:
     inside, _ = energies(request, found.vectors.flatten(1), stage(request.progress, 1, 2))
     side = min(request.generator.resolution, ANALYSIS_SIDE)
     changes = inside / (3.0 * float(request.region.mask(side, side).sum()))
-    steps = (STEP_CHANGE / changes.clamp_min(1e-30).sqrt()).quantile(0.5, dim=0)
-    return replace(found, steps=steps.float())
+    return replace(found, steps=steps_of(changes).float())
 
 
 def _refuses_to_confine(generator: Generator) -> str:
