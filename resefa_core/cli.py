@@ -34,6 +34,7 @@ from .errors import (
     LatentError,
     ParameterError,
     ReSeFaError,
+    printable,
 )
 from .evaluation import tables
 from .evaluation.config import (
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
         return 0
     except ReSeFaError as error:
-        print(_printable(f"resefa: error: {error}"), file=sys.stderr)
+        print(f"resefa: error: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("resefa: interrupted", file=sys.stderr)
@@ -889,7 +890,7 @@ def _convert_folder(options: argparse.Namespace) -> None:
             _convert_generator(options, source, output)
         except CheckpointError as error:
             failed += 1
-            print(_printable(f"resefa: error: {error}"), file=sys.stderr)
+            print(f"resefa: error: {error}", file=sys.stderr)
         else:
             print(f"wrote {output}")
     if failed or not sources:
@@ -917,7 +918,7 @@ def _download(options: argparse.Namespace) -> None:
 
 def _printable(text: str) -> str:
     """Text that may come from a stranger's file, without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _info(options: argparse.Namespace) -> None:

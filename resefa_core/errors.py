@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+_MAX_MESSAGE = 2000
+_MESSAGE_END = 500
+
+
+def printable(text: str) -> str:
+    """Text as one line that every terminal, log and socket takes: line breaks, control characters, what turns
+    the reading direction round, and bytes of file names that are not UTF-8 are written as escapes.
+
+    Example:
+        >>> print(printable("gut\\udce9\\x1b[2J.pt"))
+        gut\\udce9\\x1b[2J.pt
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
 
 class ReSeFaError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        message: may quote names and texts of strangers; it is made `printable`, and the middle of a very long
+            one is left out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_shortened(printable(_shortened(str(message)))))
+
+
+def _shortened(message: str) -> str:
+    if len(message) <= _MAX_MESSAGE:
+        return message
+    return f"{message[: _MAX_MESSAGE - _MESSAGE_END - 5]} ... {message[-_MESSAGE_END:]}"
 
 
 class CheckpointError(ReSeFaError):
