@@ -1,8 +1,9 @@
 """Set-up without anything but Python 3.10 or newer.
 
-    python install.py demo    install into .venv, open the demo in a browser
-    python install.py test    install into .venv, check the code and run the tests
-    python install.py         check what is installed here and report; changes nothing
+    python install.py demo          install into .venv, open the demo in a browser
+    python install.py test          install into .venv, check the code and run the tests
+    python install.py test --fast   the same with the tests that take no minute together
+    python install.py               check what is installed here and report; changes nothing
 
 The last is what ComfyUI-Manager calls: ComfyUI's own Python already has what `requirements.txt` names,
 or its manager installs it.
@@ -14,10 +15,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
+LOCKS = ROOT / "locks"
 OLDEST_PYTHON = (3, 10)
 MODULES = {"numpy": "numpy", "pillow": "PIL", "safetensors": "safetensors", "tqdm": "tqdm", "torch": "torch"}
 
@@ -27,9 +31,14 @@ def main(arguments: list[str]) -> int:
     if sys.version_info < OLDEST_PYTHON:
         print(f"ReSeFa needs Python 3.10 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    jobs = {(): report, ("demo",): demo, ("test",): test}
-    job = jobs.get(tuple(arguments[:1]))
-    if job is None or len(arguments) > 1:
+    jobs: dict[tuple[str, ...], Callable[[], int]] = {
+        (): report,
+        ("demo",): demo,
+        ("test",): check,
+        ("test", "--fast"): partial(check, fast=True),
+    }
+    job = jobs.get(tuple(arguments))
+    if job is None:
         print(__doc__, file=sys.stderr)
         return 2
     return job()
@@ -49,7 +58,7 @@ def report() -> int:
 
 def demo() -> int:
     """Install, then serve the demo's page to this machine and open it, until interrupted."""
-    python = environment("torch", "demo")
+    python = environment("demo")
     print(f"Starting the demo; Ctrl+C ends it. The command line: {python} -m resefa_core --help", flush=True)
     try:
         return run(python, str(Path("gradio_app", "app.py")), "--browser")
@@ -57,21 +66,25 @@ def demo() -> int:
         return 0
 
 
-def test() -> int:
-    """Install, then check format, style and types, and run the tests."""
-    python = environment("torch", "demo", "mcp", "dev")
+def check(fast: bool = False) -> int:
+    """Install, then check format, style and types, and run the tests, or the fast ones."""
+    python = environment("test")
     checks = (
         ("-m", "ruff", "format", "--check", "."),
         ("-m", "ruff", "check", "."),
         ("-m", "mypy"),
-        ("-m", "pytest"),
+        ("-m", "pytest", *(("--fast",) if fast else ())),
     )
     codes = [run(python, *check) for check in checks]
     return max(codes)
 
 
-def environment(*extras: str) -> Path:
-    """A virtual environment with the package, from `constraints.txt`; its Python."""
+def environment(job: str) -> Path:
+    """A virtual environment with the package and what a job needs; its Python.
+
+    Everything is checked against the hashes of `locks/JOB.txt`, except PyTorch with its CUDA libraries: which
+    build is the right one depends on the machine, so its version alone is fixed, in `constraints.txt`.
+    """
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     works = python.is_file() and run(python, "-m", "pip", "--version", quiet=True) == 0
     if not works:
@@ -79,12 +92,14 @@ def environment(*extras: str) -> Path:
         if run(Path(sys.executable), "-m", "venv", "--clear", str(ENVIRONMENT)) != 0:
             sys.exit("The venv module does not work here (on Debian and Ubuntu: apt install python3-venv)")
     print("Installing (the first time, torch takes a while) ...", flush=True)
-    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    pinned = ROOT / "constraints.txt"
-    constraints = ("--constraint", str(pinned)) if pinned.is_file() else ()
-    package = f"{ROOT}[{','.join(extras)}]"
-    if run(python, *install, *constraints, "--editable", package) != 0:
-        sys.exit("Installing failed: pip's message above says why")
+    steps = (
+        ("--require-hashes", "--no-deps", "--requirement", str(LOCKS / f"{job}.txt")),
+        ("--constraint", str(ROOT / "constraints.txt"), "torch"),
+        ("--no-deps", "--no-build-isolation", "--editable", str(ROOT)),
+    )
+    for step in steps:
+        if run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *step) != 0:
+            sys.exit("Installing failed: pip's message above says why")
     return python
 
 

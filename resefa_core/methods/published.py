@@ -28,7 +28,7 @@ from ..spaces import identity_chunk, latent_space
 from .base import ONE_VECTOR, Method, Request, formed, measured, stage
 
 _CITATION = (
-    "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022; "
+    "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022; "
     "the code at github.com/zhujiapeng/resefa"
 )
 

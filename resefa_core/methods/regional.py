@@ -10,7 +10,7 @@ from ..generators import Generator
 from ..jacobian import ANALYSIS_SIDE
 from .base import ONE_VECTOR, Method, Parameter, Request, energies, stage
 
-_CITATION = "Zhu, Shen, Xu, Zhao, Chen and Zhou: Region-Based Semantic Factorization in GANs. ICML 2022"
+_CITATION = "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(
     name="regularization",
     default=REGULARIZATION,
