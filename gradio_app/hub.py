@@ -40,7 +40,7 @@ from gradio_app.card import DIRECTIONS_FILE, PREVIEW_FILE, TAG, model_card, one_
 from resefa_core._version import __version__
 from resefa_core.directions import MAX_FILE_BYTES, Directions
 from resefa_core.errors import ReSeFaError
-from resefa_core.tensorfile import write_bytes
+from resefa_core.files import write_bytes
 
 try:
     import httpx2 as httpx

@@ -50,13 +50,13 @@ from .evaluation.equal_change import TARGET
 from .evaluation.pictures import study_sheet
 from .evaluation.study import evaluate
 from .factorization import factorize
+from .files import read_header, write_bytes
 from .generators import Generator
 from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
 from .methods import METHODS, Method, check_count, check_method, find_directions
 from .regions import Region
 from .sheets import contact_sheet, save_png, strength_labels, to_pil
-from .tensorfile import read_header, write_bytes
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130

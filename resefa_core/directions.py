@@ -22,10 +22,10 @@ from torch import Tensor
 
 from ._version import __version__
 from .errors import DirectionFileError, LatentError, ParameterError, RegionError
+from .files import DAMAGE, parse_npy, read_bytes, read_tensors, write_bytes, write_tensors
 from .generators.base import Generator
 from .regions import Region
 from .spaces import vector_shape
-from .tensorfile import DAMAGE, parse_npy, read_bytes, read_tensors, write_bytes, write_tensors
 
 FORMAT_VERSION = "1"
 MAX_FILE_BYTES = 64 << 20

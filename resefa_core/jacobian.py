@@ -26,13 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import JacobianError, LatentError, ParameterError, ReSeFaError
+from .files import DAMAGE, read_tensors, write_tensors
 from .generators.base import Generator
 from .generators.linearization import Linearization
 from .generators.styles import Gate
 from .latents import Latent
 from .regions import Region
 from .spaces import LatentSpace, Part, identity_chunk, latent_space, vector_shape
-from .tensorfile import DAMAGE, read_tensors, write_tensors
 
 Progress = Callable[[int, int], None]
 Method = Literal["auto", "dense", "matrix-free"]

@@ -22,8 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import LatentError, RegionError
-from .regions import Region
-from .tensorfile import (
+from .files import (
     DAMAGE,
     hash_tensors,
     pack_tensors,
@@ -33,6 +32,7 @@ from .tensorfile import (
     read_tensors,
     write_tensors,
 )
+from .regions import Region
 
 _FORMAT = "1"
 _MAX_BYTES = 64 << 20

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .directions import Directions
 from .errors import ReSeFaError
+from .files import write_bytes
 from .regions import Region
-from .tensorfile import write_bytes
 
 _MARGIN = 8
 _BACKGROUND = (255, 255, 255)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import CheckpointError
-from ..tensorfile import read_bytes
+from ..files import read_bytes
 from .container import Content
 from .spectral import without_torch_norms
 from .state_dict import about_of, has_names, named_tensors, renamed

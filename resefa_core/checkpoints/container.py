@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, open_regular, read_header
+from ..files import DAMAGE, open_regular, read_header
 from .unpickling import (
     TORCH_TYPES,
     Budget,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..errors import CheckpointError
-from ..tensorfile import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, write_bytes
+from ..files import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, write_bytes
 from .container import open_file
 from .nvidia_safetensors import check_hash
 from .weights import Lazy, Weights

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ..files import DAMAGE
 from ..generators.dcgan import ACTIVATIONS
-from ..tensorfile import DAMAGE
 from .container import Content, Tensors
 from .state_dict import about_of, named_tensors
 from .weights import Lazy, Weights, explained, positive

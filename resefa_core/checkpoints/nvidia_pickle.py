@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..tensorfile import MAX_TENSORS
+from ..files import MAX_TENSORS
 from . import nvidia_arguments
 from .container import Content, Unpickled
 from .unpickling import Name, Record, StoredArray, StoredTensor, kind_of, said

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import CheckpointError
-from ..tensorfile import DTYPES, HASH_KEY, hash_tensors
+from ..files import DTYPES, HASH_KEY, hash_tensors
 from . import nvidia_arguments
 from .container import Content, Tensors
 from .weights import Lazy, Weights, check_filters, explained

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..tensorfile import MAX_TENSORS
+from ..files import MAX_TENSORS
 from .container import Content, Unpickled
 from .state_dict import Change, convolution, first, plane, plus_one, renamed
 from .unpickling import Name, Record, kind_of, said

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
+from ..files import DAMAGE
 from ..generators.base import Generator
 from ..generators.biggan import BigGAN
 from ..generators.biggan_deep import BigGANDeep
@@ -23,7 +24,6 @@ from ..generators.pggan import PGGAN
 from ..generators.stylegan2 import StyleGAN2
 from ..generators.stylegan3 import StyleGAN3
 from ..latents import draw_noise
-from ..tensorfile import DAMAGE
 from .unpickling import StoredArray, StoredTensor, kind_of
 
 GENERATORS: dict[str, type[Generator]] = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import EvaluationError, ParameterError
-from ..tensorfile import DAMAGE, read_tensors, write_tensors
+from ..files import DAMAGE, read_tensors, write_tensors
 
 BUNDLED = "avatars"
 """The classifier that comes with the package: of the drawings that the bundled generators were made from."""

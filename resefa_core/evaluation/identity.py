@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import EvaluationError, ParameterError
-from ..tensorfile import read_bytes
+from ..files import read_bytes
 from .distances import features_of
 
 Embedding = Callable[[Tensor], Tensor]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .._version import __version__
 from ..errors import EvaluationError
+from ..files import DAMAGE, read_bytes, write_bytes
 from ..regions import Region
-from ..tensorfile import DAMAGE, read_bytes, write_bytes
 from .config import Row
 
 FORMAT = 1

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from ..checkpoints import load_generator
 from ..errors import EvaluationError, LatentError
+from ..files import write_bytes
 from ..generators.base import Generator
 from ..jacobian import Progress
 from ..latents import Latent
 from ..methods import METHODS
 from ..regions import Region
-from ..tensorfile import write_bytes
 from .analyses import Analyses
 from .attributes import Predictor
 from .config import Study, with_place

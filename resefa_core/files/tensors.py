@@ -1,31 +1,25 @@
-"""Files of tensors: bounded, checked reading and atomic writing, with the caller's error type."""
+"""Safetensors files: bounded, checked reading and atomic writing, with the caller's error type."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import math
 import os
-import secrets
-import stat
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .errors import ReSeFaError
-
-DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What reading a file's content raises where the content is not what it should be."""
+from ..errors import ReSeFaError
+from .reading import open_regular, read_bytes, reason
+from .writing import write_bytes
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_TENSORS = 4096
@@ -81,60 +75,7 @@ def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[se
         with open_regular(file, error) as stream:
             return _parse_header(file, stream, os.fstat(stream.fileno()).st_size, error)
     except (OSError, ValueError) as problem:
-        raise error(f"{file}: can't be read: {_reason(problem)}") from problem
-
-
-def read_bytes(file: Path, error: type[ReSeFaError], max_bytes: int) -> bytes:
-    """All of a regular file, which must not be larger than `max_bytes`."""
-    try:
-        with open_regular(file, error) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size > max_bytes:
-                raise error(f"{file}: {size} bytes, more than the {max_bytes >> 20} MB that are accepted")
-            return stream.read(size)
-    except (OSError, ValueError) as problem:
-        raise error(f"{file}: can't be read: {_reason(problem)}") from problem
-
-
-def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
-    """The floating-point array in the bytes of an .npy file, as float32.
-
-    Raises:
-        ValueError: anything else, or a shape that does not fit the number of bytes.
-    """
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"version {version} of the format")
-    if dtype.kind != "f":
-        raise ValueError(f"it holds {dtype}, expected floating-point numbers")
-    start = stream.tell()
-    if math.prod(shape) * dtype.itemsize != len(data) - start:
-        raise ValueError(f"{len(data) - start} bytes of data do not make an array of shape {shape}")
-    array = np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if by_columns else "C")
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32)
-
-
-def open_regular(file: Path, error: type[ReSeFaError]) -> BinaryIO:
-    """Open a regular file; a pipe is refused without waiting for its writer."""
-
-    def opener(path: str, flags: int) -> int:
-        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-    stream = open(file, "rb", opener=opener)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise error(f"{file}: not a regular file")
-    return stream
-
-
-def _reason(problem: OSError | ValueError) -> str:
-    return str(getattr(problem, "strerror", None) or problem)
+        raise error(f"{file}: can't be read: {reason(problem)}") from problem
 
 
 def _parse_header(
@@ -245,45 +186,3 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             separate[name] = separate[name].clone()
         seen.add(memory)
     return separate
-
-
-def write_bytes(
-    path: str | PathLike[str],
-    data: bytes | Iterable[bytes | memoryview],
-    error: type[ReSeFaError],
-    overwrite: bool,
-) -> None:
-    """Write a file atomically, whole or in parts that are made as they are written; see `write_tensors`."""
-    file = Path(path)
-    temporary = file.parent / f".resefa-{secrets.token_hex(8)}.part"
-    try:
-        if not overwrite and file.exists():
-            raise FileExistsError(file)
-        with temporary.open("xb") as stream:
-            for part in [data] if isinstance(data, bytes) else data:
-                stream.write(part)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if overwrite:
-            temporary.replace(file)
-        else:
-            _rename_new(temporary, file)
-    except FileExistsError as problem:
-        raise error(f"{file} exists: choose another name, or ask to overwrite it") from problem
-    except (OSError, ValueError) as problem:
-        raise error(f"{file}: can't be written: {_reason(problem)}") from problem
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            temporary.unlink(missing_ok=True)
-
-
-def _rename_new(temporary: Path, file: Path) -> None:
-    """Give a file its name unless that name is taken, without a moment in between where links exist."""
-    try:
-        os.link(temporary, file)
-    except FileExistsError:
-        raise
-    except OSError:
-        if file.exists():
-            raise FileExistsError(file) from None
-        temporary.replace(file)

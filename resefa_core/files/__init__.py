@@ -1,0 +1,37 @@
+"""Files as data: safetensors and .npy, read within bounds and written atomically."""
+
+from __future__ import annotations
+
+from .npy import parse_npy
+from .reading import DAMAGE, open_regular, read_bytes
+from .tensors import (
+    DTYPES,
+    HASH_KEY,
+    MAX_HEADER_BYTES,
+    MAX_TENSORS,
+    hash_tensors,
+    pack_tensors,
+    parse_tensors,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
+from .writing import write_bytes
+
+__all__ = [
+    "DAMAGE",
+    "DTYPES",
+    "HASH_KEY",
+    "MAX_HEADER_BYTES",
+    "MAX_TENSORS",
+    "hash_tensors",
+    "open_regular",
+    "pack_tensors",
+    "parse_npy",
+    "parse_tensors",
+    "read_bytes",
+    "read_header",
+    "read_tensors",
+    "write_bytes",
+    "write_tensors",
+]
