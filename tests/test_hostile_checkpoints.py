@@ -23,15 +23,10 @@ import pytest
 import torch
 
 from resefa_core import CheckpointError, StyleGAN2, load_generator
-from resefa_core.checkpoints.unpickling import (
-    MAX_STEPS,
-    Storage,
-    StoredArray,
-    StoredTensor,
-    StoredType,
-    read_pickle,
-)
 from resefa_core.checkpoints.weights import Lazy, Weights
+from resefa_core.files.calls import MAX_STEPS
+from resefa_core.files.described import Storage, StoredArray, StoredTensor, StoredType
+from resefa_core.files.unpickling import read_pickle
 
 FORBIDDEN = (
     "exec",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
+from ..files.described import kind_of
 from ..generators.base import Generator
 from . import (
     biggan,
@@ -24,7 +25,6 @@ from . import (
 )
 from .container import Content, open_file
 from .conversion import arguments_of, convert_generator
-from .unpickling import kind_of
 from .weights import Weights
 
 __all__ = [

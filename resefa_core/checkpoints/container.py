@@ -7,24 +7,11 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ..errors import CheckpointError
 from ..files import DAMAGE, open_regular, read_header
-from .unpickling import (
-    TORCH_TYPES,
-    Budget,
-    Name,
-    Storage,
-    kind_of,
-    read_pickle,
-)
-from .zipped import read_directory
+from ..files.torch_files import PICKLE_START, ZIP_START, read_torch_or_pickle
 
 MAX_BYTES = 16 << 30
-_MAGIC = 0x1950A86A20F9469CFC6C
-_PROTOCOL = 1001
-_MAX_STORAGES = 100_000
 
 
 @dataclass(frozen=True)
@@ -66,10 +53,9 @@ def open_file(file: Path) -> Content:
         names, metadata = read_header(file, CheckpointError)
         return Tensors(file, frozenset(names), metadata)
     try:
-        if start.startswith(b"PK\x03\x04"):
-            return Unpickled(file, read_zip(data), "PyTorch file")
-        if start[:1] == b"\x80":
-            return _read_plain_or_legacy(file, data)
+        if start.startswith((ZIP_START, PICKLE_START)):
+            root, is_torch = read_torch_or_pickle(data)
+            return Unpickled(file, root, "PyTorch file" if is_torch else "pickle")
     except DAMAGE as problem:
         raise CheckpointError(f"{file}: damaged, or not a generator's file: {problem}") from problem
     raise CheckpointError(f"{file}: {_guess(start)}: expected safetensors, a PyTorch file or a pickle")
@@ -96,115 +82,3 @@ def _mapped(file: Path) -> memoryview:
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise CheckpointError(f"{file}: can't be read: {reason}") from problem
-
-
-def _read_plain_or_legacy(file: Path, data: memoryview) -> Unpickled:
-    budget = Budget(read_legacy)
-    first, end = read_pickle(data, 0, budget)
-    if first == _MAGIC and type(first) is int:
-        return Unpickled(file, _read_legacy_body(data, end, budget), "PyTorch file")
-    return Unpickled(file, first, "pickle")
-
-
-def read_legacy(data: memoryview, budget: Budget) -> object:
-    """What a file in PyTorch's format before 1.6 describes: five pickles, then the storages' numbers.
-
-    Raises:
-        ValueError: damaged, or another format.
-    """
-    magic, end = read_pickle(data, 0, budget)
-    if type(magic) is not int or magic != _MAGIC:
-        raise ValueError(f"not in PyTorch's format: it begins with {kind_of(magic)}")
-    return _read_legacy_body(data, end, budget)
-
-
-def _read_legacy_body(data: memoryview, start: int, budget: Budget) -> object:
-    version, start = read_pickle(data, start, budget)
-    if type(version) is not int or version != _PROTOCOL:
-        raise ValueError("a version of PyTorch's older format that is not known")
-    system, start = read_pickle(data, start, budget)
-    if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise ValueError("written on a machine with another order of bytes")
-    storages: dict[str, Storage] = {}
-
-    def storage_of(key: object) -> object:
-        if isinstance(key, tuple) and len(key) > 1 and key[0] == "module":
-            return key[1]
-        name, dtype, count, view = _storage_key(key)
-        if view is not None:
-            raise ValueError("it has storages that are views of others, as PyTorch 0.1 wrote")
-        return _shared(storages, name, dtype, count)
-
-    root, start = read_pickle(data, start, budget, storage_of)
-    keys, start = read_pickle(data, start, budget)
-    if not isinstance(keys, list) or len(keys) != len(storages):
-        raise ValueError(f"it refers to {len(storages)} storages and lists {kind_of(keys)} of them")
-    for key in keys:
-        storage = storages.get(key) if isinstance(key, str) else None
-        if storage is None or storage.data is not None:
-            raise ValueError(f"it lists a storage that nothing refers to: {kind_of(key)}")
-        if start + 8 > len(data):
-            raise ValueError("it ends in the middle")
-        (count,) = struct.unpack("<q", data[start : start + 8])
-        start += 8
-        end = start + storage.count * storage.dtype.itemsize
-        if count != storage.count or end > len(data):
-            raise ValueError(f"a storage of {storage.count} numbers has {count}, or is cut off")
-        storage.data = data[start:end]
-        start = end
-    return root
-
-
-def read_zip(data: memoryview) -> object:
-    """What a file in PyTorch's zip format describes.
-
-    Raises:
-        ValueError: damaged, compressed, or another kind of archive.
-    """
-    entries = read_directory(data)
-    pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
-    if len(pickles) != 1:
-        found = ", ".join(repr(name[:40]) for name in sorted(entries)[:4]) or "nothing"
-        raise ValueError(f"an archive that PyTorch has not written: it holds {found}")
-    folder = pickles[0].removesuffix("data.pkl")
-    order = entries.get(f"{folder}byteorder")
-    if order is not None and bytes(order[:16]) != b"little":
-        raise ValueError("written on a machine with another order of bytes")
-    storages: dict[str, Storage] = {}
-
-    def storage_of(key: object) -> object:
-        name, dtype, count, _ = _storage_key(key)
-        storage = _shared(storages, name, dtype, count)
-        if storage.data is None:
-            numbers = entries.get(f"{folder}data/{name}")
-            if numbers is None or len(numbers) != count * dtype.itemsize:
-                held = "nothing" if numbers is None else f"{len(numbers)} bytes"
-                raise ValueError(f"storage {name[:40]!r} should have {count} numbers, the archive has {held}")
-            storage.data = numbers
-        return storage
-
-    return read_pickle(entries[pickles[0]], 0, Budget(read_legacy), storage_of)[0]
-
-
-def _storage_key(key: object) -> tuple[str, torch.dtype, int, object]:
-    """Name, type, count and base of a storage that a persistent id stands for."""
-    if not isinstance(key, tuple) or len(key) not in (5, 6) or key[0] != "storage":
-        raise ValueError("a persistent object is no storage")
-    _, kind, name, _, count = key[:5]
-    view = key[5] if len(key) == 6 else None
-    dtype = TORCH_TYPES.get(kind.name) if isinstance(kind, Name) else None
-    known = isinstance(kind, Name) and kind.module in ("torch", "torch.storage", "torch.cuda")
-    if dtype is None or not known:
-        raise ValueError(f"a storage is of the type {kind_of(kind)}")
-    if type(name) is not str or type(count) is not int or not 0 <= count < MAX_BYTES:
-        raise ValueError(f"a storage has the name {kind_of(name)} and {kind_of(count)} of numbers")
-    return name, dtype, count, view
-
-
-def _shared(storages: dict[str, Storage], name: str, dtype: torch.dtype, count: int) -> Storage:
-    storage = storages.setdefault(name, Storage(dtype, count))
-    if (storage.dtype, storage.count) != (dtype, count):
-        raise ValueError(f"storage {name[:40]!r} is of two types or sizes")
-    if len(storages) > _MAX_STORAGES:
-        raise ValueError(f"it has more than {_MAX_STORAGES} storages")
-    return storage

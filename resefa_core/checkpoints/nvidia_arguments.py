@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .unpickling import said
+from ..files.described import said
 from .weights import Lazy, positive, stylegan2_arguments
 
 _SIZES = {"z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"}

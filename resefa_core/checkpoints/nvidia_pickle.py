@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..files import MAX_TENSORS
+from ..files.described import Name, Record, StoredArray, StoredTensor, kind_of, said
 from . import nvidia_arguments
 from .container import Content, Unpickled
-from .unpickling import Name, Record, StoredArray, StoredTensor, kind_of, said
 from .weights import Lazy, Weights, check_filters, explained
 
 DESCRIPTION = "NVIDIA's StyleGAN2-ADA and StyleGAN3 pickles (.pkl)"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..files.described import StoredArray, StoredTensor, kind_of
 from .container import Content, Tensors
 from .nvidia_safetensors import ABOUT, tensors_in
-from .unpickling import StoredArray, StoredTensor, kind_of
 from .weights import Lazy
 
 Change = Callable[[Tensor], Tensor]

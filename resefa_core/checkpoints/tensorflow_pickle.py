@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..files import MAX_TENSORS
+from ..files.described import Name, Record, kind_of, said
 from .container import Content, Unpickled
 from .state_dict import Change, convolution, first, plane, plus_one, renamed
-from .unpickling import Name, Record, kind_of, said
 from .weights import Lazy, Weights, explained, stylegan2_arguments
 
 DESCRIPTION = "StyleGAN2 for TensorFlow by NVIDIA (.pkl)"

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
 from ..files import DAMAGE
+from ..files.described import StoredArray, StoredTensor, kind_of
 from ..generators.base import Generator
 from ..generators.biggan import BigGAN
 from ..generators.biggan_deep import BigGANDeep
@@ -24,7 +25,6 @@ from ..generators.pggan import PGGAN
 from ..generators.stylegan2 import StyleGAN2
 from ..generators.stylegan3 import StyleGAN3
 from ..latents import draw_noise
-from .unpickling import StoredArray, StoredTensor, kind_of
 
 GENERATORS: dict[str, type[Generator]] = {
     "biggan": BigGAN,

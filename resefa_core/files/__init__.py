@@ -1,4 +1,4 @@
-"""Files as data: safetensors and .npy, read within bounds and written atomically."""
+"""Files as data: safetensors, .npy, archives and pickles, read within bounds; atomic writing."""
 
 from __future__ import annotations
 
