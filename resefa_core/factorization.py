@@ -24,9 +24,8 @@ from .jacobian import (
     Progress,
     analysis_mode,
     orthonormal,
-    solver_device,
-    wide,
 )
+from .precision import solver_device, wide
 from .regions import Region
 
 Solver = Literal["auto", "cholesky", "woodbury"]

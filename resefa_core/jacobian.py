@@ -31,6 +31,7 @@ from .generators.base import Generator
 from .generators.linearization import Linearization
 from .generators.styles import Gate
 from .latents import Latent
+from .precision import solver_device, wide
 from .regions import Region
 from .spaces import LatentSpace, Part, identity_chunk, latent_space, vector_shape
 
@@ -905,16 +906,6 @@ def orthonormal(vectors: Tensor) -> Tensor:
 def _mean_energy(images: Tensor) -> float:
     """The mean squared norm of images `(n, 3, h, w)`: for Gaussian probes, an estimate of tr(JᵀJ)."""
     return float(wide(images).square().sum()) / images.shape[0]
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """A tensor in float64, on `solver_device`; moved first, since a device without float64 can't cast."""
-    return tensor.to(solver_device(tensor.device)).to(torch.float64)
-
-
-def solver_device(device: torch.device) -> torch.device:
-    """Where float64 work is done: the device itself, or the CPU where it has no float64."""
-    return torch.device("cpu") if device.type == "mps" else device
 
 
 def as_float32(generator: Generator) -> Generator:

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from models import tiny_stylegan2
+from models import double, tiny_stylegan2, tiny_stylegan3
 from PIL import Image
 
 import resefa_core as resefa
 from resefa_core import Generator, Latent, LatentError, Region
+from resefa_core.generators.mapping import MappedGenerator
 from resefa_core.latents import ConfinedMove, draw_noise
 
 
@@ -65,6 +68,63 @@ def test_a_batch_holds_what_each_seed_gives_alone(avatars: Generator) -> None:
         alone = avatars.sample(seed, truncation=0.8)
         assert alone.seed == (seed,)
         torch.testing.assert_close(batch.codes[index : index + 1], alone.codes)
+
+
+def mapped_exactly(generator: MappedGenerator, seed: int, label: int | None) -> np.ndarray:
+    """The w of a seed, `(D,)`, from the definition, in numpy's widest floating point."""
+    network = generator.mapping
+
+    def layer(name: str, x: np.ndarray) -> np.ndarray:
+        module = network.get_submodule(name)
+        weight, bias = (tensor.detach().numpy().astype(np.longdouble) for tensor in module.parameters())
+        return (weight * module.weight_gain * x).sum(axis=1) + bias * module.bias_gain
+
+    def normalized(x: np.ndarray) -> np.ndarray:
+        return x / np.sqrt((x * x).mean() + np.longdouble(1e-8))
+
+    x = normalized(draw_noise([seed], generator.z_dim)[0].numpy().astype(np.longdouble))
+    if label is not None:
+        one_hot = np.eye(generator.num_classes, dtype=np.longdouble)[label]
+        x = np.concatenate([x, normalized(layer("embed", one_hot))])
+    for index in range(network.num_layers):
+        x = layer(f"fc{index}", x)
+        x = np.where(x < 0, np.longdouble(0.2) * x, x) * np.sqrt(np.longdouble(2))
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "make", [None, partial(tiny_stylegan2, c_dim=3), tiny_stylegan3, partial(tiny_stylegan3, c_dim=3)]
+)
+def test_a_seed_names_the_same_codes_whatever_the_batch_and_the_processor(
+    make: Callable[[], MappedGenerator] | None, avatars: MappedGenerator
+) -> None:
+    """Sums in float64 leave codes that differ from the exact ones by their rounding to float32 alone: by half
+    a unit in the last place of a code, or one where it lies between two. Where terms of a sum cancel, what is
+    left has the error of the terms: a unit of the largest code bounds that too."""
+    generator = avatars if make is None else make()
+    seeds = list(range(40))
+    labels = [seed % 3 for seed in seeds] if generator.num_classes else None
+    expected = torch.from_numpy(
+        np.stack([mapped_exactly(generator, seed, labels and labels[seed]) for seed in seeds])
+    )
+    unit = torch.finfo(torch.float32).eps
+    bounds = {"rtol": unit, "atol": unit * float(expected.abs().max())}
+    for size in (1, 2, 3, 7, 40):
+        for start in range(0, len(seeds), size):
+            chunk = slice(start, start + size)
+            codes = generator.sample(seeds[chunk], label=labels and labels[chunk]).codes
+            for layer in range(generator.num_layers):
+                torch.testing.assert_close(codes[:, layer], expected[chunk], **bounds)
+
+
+def test_codes_of_a_half_precision_generator_are_rounded_once() -> None:
+    """Its noise and weights are float16 numbers, of which the codes are computed in float64."""
+    generator = tiny_stylegan2().half()
+    codes = generator.sample([1, 2, 3]).codes
+    assert codes.dtype == torch.float16
+    twin = double(generator)
+    noise = generator.draw([1, 2, 3]).half().double()
+    assert torch.equal(codes, twin.map(noise).half())
 
 
 def test_truncation_pulls_the_first_layers_to_the_mean(avatars: Generator) -> None:

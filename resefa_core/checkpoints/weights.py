@@ -25,6 +25,7 @@ from ..generators.pggan import PGGAN
 from ..generators.stylegan2 import StyleGAN2
 from ..generators.stylegan3 import StyleGAN3
 from ..latents import draw_noise
+from ..precision import wide
 
 GENERATORS: dict[str, type[Generator]] = {
     "biggan": BigGAN,
@@ -255,8 +256,9 @@ def with_mean_code(weights: Mapping[str, Lazy], lr_multiplier: float = 0.01) -> 
             for name, tensor in mapping.state_dict().items():
                 if name != "w_avg":
                     tensor.copy_(weights[f"mapping.{name}"].read())
-            mean: Tensor = mapping(draw_noise(range(_MEAN_DRAWS), arguments["z_dim"]), None).mean(dim=0)
-        return mean
+            noise = wide(draw_noise(range(_MEAN_DRAWS), arguments["z_dim"]))
+            mean: Tensor = mapping(noise, None).mean(dim=0)
+        return mean.float()
 
     if arguments["c_dim"]:
         raise ValueError("it has classes and no mean code")

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..directions import Directions
-from ..jacobian import orthonormal, wide
+from ..jacobian import orthonormal
+from ..precision import wide
 from ..regions import Region
 from .config import Variations
 

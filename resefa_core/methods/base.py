@@ -21,10 +21,10 @@ from ..jacobian import (
     applied,
     compute_jacobian,
     memory_for,
-    wide,
 )
 from ..jacobian import Method as Kind
 from ..latents import Latent
+from ..precision import wide
 from ..regions import Region
 from ..spaces import vector_shape
 

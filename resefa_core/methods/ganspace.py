@@ -10,7 +10,8 @@ from ..directions import Directions
 from ..errors import ParameterError
 from ..generators import PGGAN
 from ..generators.base import Generator
-from ..jacobian import Progress, analysis_mode, as_float32, wide
+from ..jacobian import Progress, analysis_mode, as_float32
+from ..precision import wide
 from .base import ONE_VECTOR, Method, Parameter, Request, candidates, ranked, stage
 from .entry import entry_maps, unknown_layers
 from .memo import Memo

@@ -22,9 +22,9 @@ from ..jacobian import (
     images_at_once,
     in_chunks,
     memory_for,
-    wide,
 )
 from ..latents import Latent
+from ..precision import wide
 from ..regions import Region
 from .base import Method, Parameter, Request, measured, stage
 
