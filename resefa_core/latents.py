@@ -8,7 +8,6 @@ import io
 import json
 import numbers
 import operator
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -18,15 +17,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from .codes import CODE_SUFFIXES, read_codes
 from .errors import LatentError, RegionError
 from .files import (
     DAMAGE,
     hash_tensors,
     pack_tensors,
-    parse_npy,
     parse_tensors,
     read_bytes,
     read_tensors,
@@ -226,16 +225,16 @@ class Latent:
     def load(path: str | PathLike[str]) -> Latent:
         """Read a latent: a file of `save`, a PNG that carries one, or codes from a projector.
 
-        `.npz` with key `w`, `.npy` and `.pt`/`.pth` (read with weights only; a tensor, or a dict with
-        `w`, `latent` or `codes`) may hold `(D,)`, `(L, D)` or `(B, L, D)`; one code alone, `(D,)` or
+        `.npz` with key `w`, `.npy` and `.pt`/`.pth` (a tensor, or a dict with `w`, `latent` or `codes`; read
+        as data, nothing in it is run) may hold `(D,)`, `(L, D)` or `(B, L, D)`; one code alone, `(D,)` or
         `(B, 1, D)`, is for all layers: give the generator's layers through `expand`.
 
         Raises:
             LatentError: the file is missing, damaged, or holds something else.
         """
         file = Path(path)
-        if file.suffix.lower() in (".npz", ".npy", ".pt", ".pth"):
-            return Latent(codes=_import_codes(file))
+        if file.suffix.lower() in CODE_SUFFIXES:
+            return Latent(codes=read_codes(file, _MAX_BYTES))
         if file.suffix.lower() == ".png":
             tensors, metadata = _from_png(file)
         else:
@@ -349,7 +348,7 @@ def _from_png(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             text = picture.info.get(PNG_KEY)
-    except (UnidentifiedImageError, Image.DecompressionBombError, *DAMAGE, OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow raises many kinds on damaged pictures
         raise LatentError(f"{file}: not readable as a PNG: {error}") from error
     if not isinstance(text, str):
         raise LatentError(f"{file}: this PNG carries no latent (it has no text named {PNG_KEY!r})")
@@ -358,66 +357,6 @@ def _from_png(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except ValueError as error:
         raise LatentError(f"{file}: the latent in this PNG is damaged: {error}") from error
     return parse_tensors(file, content, LatentError)
-
-
-def _import_codes(file: Path) -> Tensor:
-    data = read_bytes(file, LatentError, _MAX_BYTES)
-    try:
-        if file.suffix.lower() == ".npz":
-            codes = torch.from_numpy(parse_npy(_unpack_npz(data)))
-        elif file.suffix.lower() == ".npy":
-            codes = torch.from_numpy(parse_npy(data))
-        else:
-            codes = _unpack_pt(data)
-    except Exception as error:  # numpy, zipfile and torch raise many kinds on damaged files
-        raise LatentError(f"{file}: not readable as codes: {type(error).__name__}: {error}") from error
-    if codes.numel() * 4 > _MAX_BYTES:
-        raise LatentError(f"{file}: codes of shape {tuple(codes.shape)} are over {_MAX_BYTES >> 20} MB")
-    if codes.ndim == 1:
-        codes = codes[None, None]
-    elif codes.ndim == 2:
-        codes = codes[:, None] if codes.shape[0] == 1 else codes[None]
-    if codes.ndim != 3 or codes.numel() == 0:
-        raise LatentError(
-            f"{file}: codes have shape {tuple(codes.shape)}: expected (D,), (L, D) or (B, L, D)"
-        )
-    codes = codes.float().contiguous()
-    if not bool(codes.isfinite().all()):
-        raise LatentError(f"{file}: the codes are not all finite")
-    return codes
-
-
-def _unpack_npz(data: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
-        if "w.npy" not in names:
-            raise ValueError(f"expected an array named 'w', found {str(names)[:200]}")
-        with archive.open("w.npy") as stream:
-            unpacked = stream.read(_MAX_BYTES + 1)
-    if len(unpacked) > _MAX_BYTES:
-        raise ValueError(f"'w' unpacks to over {_MAX_BYTES >> 20} MB, too large for codes")
-    return unpacked
-
-
-def _unpack_pt(data: bytes) -> Tensor:
-    """A tensor saved by torch 1.6 or later; older formats are refused because some versions of torch
-    can be made to run code by them even when reading weights only."""
-    if not data.startswith(b"PK\x03\x04"):
-        raise ValueError("not a file of torch.save, or one of a torch before 1.6: save it again")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > _MAX_BYTES:
-            raise ValueError(f"it unpacks to over {_MAX_BYTES >> 20} MB, too large for codes")
-    found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    if isinstance(found, dict):
-        named = [found[key] for key in ("w", "latent", "codes") if key in found]
-        if not named:
-            raise ValueError(f"expected 'w', 'latent' or 'codes', found {str(list(found))[:200]}")
-        found = named[0]
-    if not isinstance(found, Tensor) or found.is_nested or found.layout != torch.strided:
-        raise ValueError(f"expected a dense tensor, found {type(found).__name__}")
-    if not found.is_floating_point() or found.device.type != "cpu":
-        raise ValueError(f"expected floating-point numbers, found {found.dtype} on {found.device}")
-    return found.detach()
 
 
 def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:

@@ -10,17 +10,17 @@ import pickle
 import random
 import resource
 import struct
-import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import checkpoint_files as layouts
 import pytest
 import torch
+from watching import watched
 
 from resefa_core import CheckpointError, StyleGAN2, load_generator
 from resefa_core.checkpoints.weights import Lazy, Weights
@@ -28,53 +28,7 @@ from resefa_core.files.calls import MAX_STEPS
 from resefa_core.files.described import Storage, StoredArray, StoredTensor, StoredType
 from resefa_core.files.unpickling import read_pickle
 
-FORBIDDEN = (
-    "exec",
-    "compile",
-    "import",
-    "code.__new__",
-    "function.__new__",
-    "pickle.find_class",
-    "marshal.",
-    "os.",
-    "subprocess.",
-    "socket.",
-    "shutil.",
-    "ctypes.",
-    "object.__setattr__",
-    "object.__delattr__",
-    "sys._getframe",
-)
 SECONDS, MEGABYTES = 4.0, 400
-SEEN: list[str] = []
-WATCHED: list[Path] = []
-
-
-def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if not WATCHED:
-        return
-    if event == "open":
-        path, mode, _ = arguments
-        if str(path) != str(WATCHED[0]) or (isinstance(mode, str) and set(mode) & set("wax+")):
-            SEEN.append(f"open {str(path)[:80]} {mode}")
-    elif event.startswith(FORBIDDEN):
-        SEEN.append(f"{event} {str(arguments)[:120]}")
-
-
-sys.addaudithook(_hook)
-
-
-def watched(file: Path, action: Callable[[Path], object]) -> tuple[object, list[str]]:
-    """What an action gave or raised, and what it did that it must not."""
-    SEEN.clear()
-    WATCHED.append(file)
-    try:
-        given = action(file)
-    except Exception as problem:
-        given = problem
-    finally:
-        WATCHED.clear()
-    return given, list(SEEN)
 
 
 class Tally:

@@ -54,7 +54,7 @@ def open_file(file: Path) -> Content:
         return Tensors(file, frozenset(names), metadata)
     try:
         if start.startswith((ZIP_START, PICKLE_START)):
-            root, is_torch = read_torch_or_pickle(data)
+            root, is_torch = read_torch_or_pickle(data, MAX_BYTES)
             return Unpickled(file, root, "PyTorch file" if is_torch else "pickle")
     except DAMAGE as problem:
         raise CheckpointError(f"{file}: damaged, or not a generator's file: {problem}") from problem

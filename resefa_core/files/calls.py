@@ -137,8 +137,9 @@ def _nested(budget: Budget, data: object) -> object:
     if budget.nesting < 1 or budget.read_nested is None:
         raise ValueError("files are nested in it too deeply")
     budget.nesting -= 1
+    view = memoryview(data)
     try:
-        return budget.read_nested(memoryview(data), budget)
+        return budget.read_nested(memoryview(bytearray(view)) if view.readonly else view, budget)
     finally:
         budget.nesting += 1
 

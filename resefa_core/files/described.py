@@ -7,6 +7,7 @@ that there are.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -94,14 +95,14 @@ class StoredTensor:
             )
 
     def tensor(self) -> Tensor:
-        """The tensor, on the file's own bytes where they are aligned; raises what `check` raises."""
+        """The tensor, on the file's own bytes where they are aligned, else a copy of its own numbers alone,
+        whatever the storage has beside them; raises what `check` raises."""
         self.check()
         data = self.storage.data
         assert data is not None
         if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=self.dtype)
-        whole = len(data) // self.dtype.itemsize * self.dtype.itemsize
-        return _numbers(data[:whole], self.dtype).as_strided(self.shape, self.strides, self.offset)
+        return _numbers(data, self.dtype, self.shape, self.strides, self.offset)
 
 
 @dataclass(eq=False)
@@ -137,22 +138,28 @@ class StoredArray:
     def tensor(self) -> Tensor:
         """The array as a tensor; raises what `check` raises."""
         self.check()
-        data = memoryview(b"") if self.data is None else self.data
-        if len(data) == 0:
+        if self.data is None or len(self.data) == 0:
             return torch.empty(self.shape, dtype=self.dtype)
-        flat = _numbers(data, self.dtype)
-        if self.by_columns:
-            return flat.reshape(self.shape[::-1]).permute(*reversed(range(len(self.shape))))
-        return flat.reshape(self.shape)
+        sides = self.shape[::-1] if self.by_columns else self.shape
+        strides = [math.prod(sides[axis + 1 :]) for axis in range(len(sides))]
+        array = _numbers(self.data, self.dtype, sides, strides)
+        return array.permute(*reversed(range(array.ndim))) if self.by_columns else array
 
 
-def _numbers(data: memoryview, dtype: torch.dtype) -> Tensor:
+def _numbers(
+    data: memoryview, dtype: torch.dtype, shape: Sequence[int], strides: Sequence[int], offset: int = 0
+) -> Tensor:
+    """Numbers of a buffer that has them, in a shape of at least one number, by strides in numbers."""
+    size, stored = dtype.itemsize, torch.uint8 if dtype == torch.bool else dtype
     raw = torch.frombuffer(bytearray(data) if data.readonly else data, dtype=torch.uint8)
-    if raw.data_ptr() % dtype.itemsize:
-        raw = raw.clone()
-    if dtype == torch.bool:
-        return raw != 0
-    return raw.view(dtype)
+    if raw.data_ptr() % size:
+        steps = [size * stride for stride in strides]
+        numbers = raw.as_strided((*shape, size), (*steps, 1), size * offset).contiguous()
+        numbers = numbers.flatten().view(stored).reshape(tuple(shape))
+    else:
+        whole = raw[: len(raw) // size * size].view(stored)
+        numbers = whole.as_strided(tuple(shape), tuple(strides), offset)
+    return numbers != 0 if dtype == torch.bool else numbers
 
 
 def kind_of(value: object) -> str:

@@ -19,14 +19,18 @@ _MAX_STORAGES = 100_000
 _MAX_COUNT = 16 << 30
 
 
-def read_torch_or_pickle(data: memoryview) -> tuple[object, bool]:
+def read_torch_or_pickle(data: memoryview, max_bytes: int) -> tuple[object, bool]:
     """What a file of `torch.save` in either format describes, or a plain pickle; and whether it is PyTorch's.
+
+    Args:
+        data: the whole file. Tensors stay in it, so it must be writable memory.
+        max_bytes: of all entries of an archive together.
 
     Raises:
         ValueError: damaged, TorchScript, or another format.
     """
     if data[:4] == ZIP_START:
-        return _read_zip(data), True
+        return _read_zip(data, max_bytes), True
     budget = Budget(_read_older)
     first, end = read_pickle(data, 0, budget)
     if type(first) is int and first == _MAGIC:
@@ -83,20 +87,25 @@ def _read_older_body(data: memoryview, start: int, budget: Budget) -> object:
     return root
 
 
-def _read_zip(data: memoryview) -> object:
+def _read_zip(data: memoryview, max_bytes: int) -> object:
     """What a file in PyTorch's zip format describes.
 
     Raises:
         ValueError: damaged, compressed, or another kind of archive.
     """
-    entries = read_directory(data)
+    entries = read_directory(data, max_bytes)
     pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         found = ", ".join(repr(name[:40]) for name in sorted(entries)[:4]) or "nothing"
         raise ValueError(f"an archive that PyTorch has not written: it holds {found}")
     folder = pickles[0].removesuffix("data.pkl")
+    if f"{folder}constants.pkl" in entries or any(name.startswith(f"{folder}code/") for name in entries):
+        raise ValueError(
+            "a TorchScript archive, which is a program: save the tensors alone, by torch.save of a tensor "
+            "or of a module's state_dict()"
+        )
     order = entries.get(f"{folder}byteorder")
-    if order is not None and bytes(order[:16]) != b"little":
+    if order is not None and bytes(order.stored()[:16]) != b"little":
         raise ValueError("written on a machine with another order of bytes")
     storages: dict[str, Storage] = {}
 
@@ -104,14 +113,15 @@ def _read_zip(data: memoryview) -> object:
         name, dtype, count, _ = _storage_key(key)
         storage = _shared(storages, name, dtype, count)
         if storage.data is None:
-            numbers = entries.get(f"{folder}data/{name}")
+            entry = entries.get(f"{folder}data/{name}")
+            numbers = None if entry is None else entry.stored()
             if numbers is None or len(numbers) != count * dtype.itemsize:
                 held = "nothing" if numbers is None else f"{len(numbers)} bytes"
                 raise ValueError(f"storage {name[:40]!r} should have {count} numbers, the archive has {held}")
             storage.data = numbers
         return storage
 
-    return read_pickle(entries[pickles[0]], 0, Budget(_read_older), storage_of)[0]
+    return read_pickle(entries[pickles[0]].stored(), 0, Budget(_read_older), storage_of)[0]
 
 
 def _storage_key(key: object) -> tuple[str, torch.dtype, int, object]:

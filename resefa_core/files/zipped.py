@@ -1,8 +1,10 @@
-"""Archives without compression, as PyTorch writes them: which bytes belong to which name."""
+"""Zip archives, as PyTorch and numpy write them: which bytes belong to which name."""
 
 from __future__ import annotations
 
 import struct
+import zlib
+from typing import NamedTuple
 
 MAX_ENTRIES = 20_000
 _MAX_DIRECTORY_BYTES = 8 << 20
@@ -10,35 +12,84 @@ _MAX_COMMENT_BYTES = 1 << 16
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _ENTRY, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 _UNSET = 0xFFFFFFFF
+_STORED, _DEFLATED = 0, 8
 
 
-def read_directory(data: memoryview) -> dict[str, memoryview]:
-    """The entries of an archive, as views of its bytes.
+class Entry(NamedTuple):
+    """What an archive has under a name, as a view of its bytes."""
+
+    name: str
+    method: int
+    length: int
+    checksum: int
+    packed: memoryview
+
+    def stored(self) -> memoryview:
+        """The bytes of an entry that is not compressed.
+
+        Raises:
+            ValueError: it is.
+        """
+        if self.method != _STORED or len(self.packed) != self.length:
+            raise ValueError(f"entry {self.name[:40]!r} is compressed, as PyTorch writes none")
+        return self.packed
+
+    def unpacked(self) -> bytes:
+        """The bytes of an entry, unpacked, of the length and checksum that the archive states.
+
+        Raises:
+            ValueError: damaged, or compressed otherwise than by deflate.
+        """
+        if self.method == _STORED:
+            data = bytes(self.packed)
+        elif self.method == _DEFLATED:
+            try:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.packed, self.length + 1)
+            except zlib.error as problem:
+                raise ValueError(f"entry {self.name[:40]!r} is damaged: {problem}") from problem
+        else:
+            raise ValueError(f"entry {self.name[:40]!r} is compressed by the unknown method {self.method}")
+        if len(data) != self.length or zlib.crc32(data) != self.checksum:
+            raise ValueError(f"entry {self.name[:40]!r} is damaged: its length or checksum is another")
+        return data
+
+
+def read_directory(data: memoryview, max_bytes: int) -> dict[str, Entry]:
+    """The entries of an archive.
+
+    Args:
+        data: the whole file.
+        max_bytes: how much the entries may unpack to together, by what they state.
 
     Raises:
-        ValueError: damaged, cut off, encrypted, compressed (PyTorch does not), or too many entries.
+        ValueError: damaged, cut off, encrypted, too large, or too many entries.
     """
     count, size, start = _end(data)
     if count > MAX_ENTRIES or size > _MAX_DIRECTORY_BYTES:
         raise ValueError(f"an archive of {count} entries, more than the {MAX_ENTRIES} that are accepted")
     directory = _part(data, start, size)
-    entries: dict[str, memoryview] = {}
-    position = 0
+    entries: dict[str, Entry] = {}
+    position = total = 0
     for _ in range(count):
         header = _part(directory, position, 46)
         if header[:4] != _ENTRY:
             raise ValueError("the archive's directory is damaged")
         flags, method = struct.unpack("<HH", header[8:12])
-        packed, length, name_length, extra_length, comment_length = struct.unpack("<IIHHH", header[20:34])
+        checksum, packed, length, name_length, extra_length, comment_length = struct.unpack(
+            "<IIIHHH", header[16:34]
+        )
         (offset,) = struct.unpack("<I", header[42:46])
         name = bytes(_part(directory, position + 46, name_length)).decode("utf-8")
         extra = _part(directory, position + 46 + name_length, extra_length)
         length, packed, offset = _wide(extra, length, packed, offset)
-        if flags & 1 or method != 0 or packed != length:
-            raise ValueError(f"entry {name[:40]!r} is compressed or encrypted, as PyTorch writes none")
+        total += length
+        if total > max_bytes:
+            raise ValueError(f"it unpacks to over {max_bytes >> 20} MB")
+        if flags & 1:
+            raise ValueError(f"entry {name[:40]!r} is encrypted")
         if name in entries:
             raise ValueError(f"entry {name[:40]!r} occurs twice")
-        entries[name] = _contents(data, offset, length)
+        entries[name] = Entry(name, method, length, checksum, _contents(data, offset, packed))
         position += 46 + name_length + extra_length + comment_length
     return entries
 
