@@ -33,8 +33,9 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
+from resefa_core.analysis import ImageDerivative, memory_for  # noqa: E402
 from resefa_core.generators.biggan_deep import published_layers  # noqa: E402
-from resefa_core.jacobian import _Operator, analysis_mode, memory_for  # noqa: E402
+from resefa_core.precision import analysis_mode  # noqa: E402
 from resefa_core.spaces import latent_space  # noqa: E402
 
 PAIRS = 3
@@ -76,7 +77,7 @@ def measure(name: str, device: torch.device) -> dict[str, Any]:
     latent = generator.sample(0, truncation=0.7, label=0 if generator.num_classes else None)
     with analysis_mode():
         space = latent_space(generator, latent, generator.spaces[0])
-        operator = _Operator(generator, latent, space, memory_for(device) // 2)
+        operator = ImageDerivative(generator, latent, space, memory_for(device) // 2)
     latents = resefa.stack([latent] * operator.push_chunk)
     styles, condition = generator.styles(latents), generator.condition(latents)
     tangents = torch.randn(operator.push_chunk, space.dimension, device=device)
@@ -87,11 +88,11 @@ def measure(name: str, device: torch.device) -> dict[str, Any]:
             generator.render(styles, condition)
 
     pairs = [
-        (seconds(lambda: operator.push(tangents), device), seconds(forward, device)) for _ in range(PAIRS + 1)
+        (seconds(lambda: operator.jvp(tangents), device), seconds(forward, device)) for _ in range(PAIRS + 1)
     ]
     tangent, image = (statistics.median(each) / len(tangents) for each in zip(*pairs[1:], strict=True))
     ratio = statistics.median(one / other for one, other in pairs[1:])
-    pulls = [seconds(lambda: operator.pull(cotangents), device) for _ in range(2)]
+    pulls = [seconds(lambda: operator.vjp(cotangents), device) for _ in range(2)]
     pull = pulls[-1] / len(cotangents)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":

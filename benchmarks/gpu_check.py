@@ -73,9 +73,10 @@ from torch import Tensor  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from benchmarks import architectures, jacobian  # noqa: E402
+from resefa_core.analysis import analysed  # noqa: E402
 from resefa_core.evaluation.equal_change import edits_of, equal_change  # noqa: E402
 from resefa_core.generators.styles import Style  # noqa: E402
-from resefa_core.jacobian import analysed, analysis_mode  # noqa: E402
+from resefa_core.precision import analysis_mode  # noqa: E402
 from resefa_core.spaces import latent_space  # noqa: E402
 
 SEED = 13

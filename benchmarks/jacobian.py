@@ -59,15 +59,11 @@ from resefa_core import (  # noqa: E402
     factorize,
     load_generator,
 )
+from resefa_core.analysis import DenseJacobian, ImageDerivative, analysed, in_chunks  # noqa: E402
+from resefa_core.analysis import Subject as AnalysisSubject  # noqa: E402
+from resefa_core.analysis.derivative import tangents_of  # noqa: E402
 from resefa_core.generators.styles import Style  # noqa: E402
-from resefa_core.jacobian import (  # noqa: E402
-    DenseJacobian,
-    _Operator,
-    _tangents,
-    analysed,
-    analysis_mode,
-    in_chunks,
-)
+from resefa_core.precision import analysis_mode  # noqa: E402
 from resefa_core.spaces import LatentSpace, Part, identity_chunk, latent_space  # noqa: E402
 
 SEED = 7
@@ -192,9 +188,9 @@ class Bench:
         title = f"{self.subject.title}, {self.generator.resolution} px"
         return Line(self.task.subject, title, space, method, dimension, passes, seconds, **other)
 
-    def operator(self, space: LatentSpace) -> _Operator:
+    def operator(self, space: LatentSpace) -> ImageDerivative:
         """The operator that `compute_jacobian` would use, at half of the memory budget."""
-        return _Operator(self.generator, self.latent, space, BUDGET)
+        return ImageDerivative(self.generator, self.latent, space, BUDGET)
 
     def space(self, name: str) -> LatentSpace:
         return latent_space(self.generator, self.latent, name)
@@ -386,12 +382,12 @@ def _dense_extrapolated(bench: Bench) -> Line:
         if space.shared:
             count = 2 * samples
             vectors = identity_chunk(0, count, space.dimension, bench.device)
-            seconds += bench.seconds(lambda: operator.push(vectors)) * space.dimension / count
+            seconds += bench.seconds(lambda: operator.jvp(vectors)) * space.dimension / count
             how = f"extrapolated from {count} of {space.dimension:,} tangents"
         else:
             count = samples * len(space.parts)
             seconds += sum(_layer_seconds(bench, operator, part, samples) for part in space.parts)
-            total = sum(_tangents(part) for part in space.parts)
+            total = sum(tangents_of(part) for part in space.parts)
             how = f"extrapolated from {count} of {total:,} tangents, {samples} a layer"
         seconds += _gram_seconds(bench, space.dimension, operator.image_size)
     height, width = operator.image_size
@@ -400,9 +396,9 @@ def _dense_extrapolated(bench: Bench) -> Line:
     return bench.line("ours, dense", space.dimension, space.dimension, seconds, memory=used, how=how)
 
 
-def _layer_seconds(bench: Bench, operator: _Operator, part: Part, samples: int) -> float:
+def _layer_seconds(bench: Bench, operator: ImageDerivative, part: Part, samples: int) -> float:
     """One layer's columns: its tangents, and what takes style channels to codes."""
-    count, size = _tangents(part), part.stop - part.start
+    count, size = tangents_of(part), part.stop - part.start
     channels = size if part.matrix is None else part.matrix.shape[0]
     tangents = identity_chunk(0, samples, channels, bench.device)
     images = torch.empty(samples, 3, *operator.image_size, device=bench.device)
@@ -426,12 +422,7 @@ def _gram_seconds(bench: Bench, dimension: int, image_size: tuple[int, int]) -> 
     part = (height // 8, width // 8)
     jacobian = DenseJacobian(
         torch.rand(dimension, 3, *part, device=bench.device),
-        space="w",
-        layers=(),
-        shape=(dimension,),
-        latent=bench.latent,
-        described={},
-        image_size=part,
+        AnalysisSubject("w", (), (dimension,), bench.latent, {}, part),
     )
     return 64.0 * bench.seconds(jacobian.gram)
 
@@ -511,7 +502,7 @@ def layered_cost(bench: Bench) -> list[Figure]:
     vectors = identity_chunk(0, whole.dimension, whole.dimension, bench.device)
     timings: list[tuple[float, float, float]] = []
     for _ in range(1 if bench.task.quick else 3):
-        passes = bench.seconds(lambda: full.push(vectors)) * dimension / whole.dimension
+        passes = bench.seconds(lambda: full.jvp(vectors)) * dimension / whole.dimension
         columns, start = 0.0, time.perf_counter()
 
         def note(done: int, count: int) -> None:

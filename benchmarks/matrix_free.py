@@ -25,7 +25,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import resefa_core as resefa
-from resefa_core.jacobian import DenseJacobian
+from resefa_core.analysis import DenseJacobian
 
 TOP = 8
 REGIONS = {
@@ -61,9 +61,8 @@ def main() -> None:
     dimension = 0
     for seed in tqdm(range(options.seeds)):
         latent = generator.sample(seed, 0.7)
-        dense = resefa.compute_jacobian(generator, latent, "w+", method="dense")
+        dense = resefa.compute_jacobian(generator, latent, "w+", method="dense").formed()
         free = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
-        assert isinstance(dense, DenseJacobian)
         dimension, sketch = dense.dimension, free.passes
         for region in REGIONS.values():
             best = resefa.factorize(dense, region, TOP).eigenvalues.double()

@@ -14,7 +14,6 @@ except ImportError:
 import torch
 
 import resefa_core as resefa
-from resefa_core.jacobian import DenseJacobian, MatrixFreeJacobian
 
 _log = logging.getLogger("resefa.demo")
 
@@ -38,17 +37,13 @@ def compute(
     except Exception as error:
         _log.warning("no GPU was lent, so the CPU is used: %s", error)
         return resefa.compute_jacobian(generator, latent, *args, **options)
-    return made.attached(generator) if isinstance(made, MatrixFreeJacobian) else made
+    return made.attached(generator)
 
 
 def _compute_lent(
     generator: resefa.Generator, latent: resefa.Latent, *args: Any, **options: Any
 ) -> resefa.Jacobian:
-    made = resefa.compute_jacobian(generator.to("cuda"), latent.to("cuda"), *args, **options)
-    if isinstance(made, MatrixFreeJacobian):
-        return made.detached()
-    assert isinstance(made, DenseJacobian)
-    return made.to("cpu")
+    return resefa.compute_jacobian(generator.to("cuda"), latent.to("cuda"), *args, **options).detached()
 
 
 def _seconds(generator: resefa.Generator, *args: Any, **options: Any) -> int:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
-from resefa_core.jacobian import Progress
+from resefa_core.progress import Progress
 
 Result = TypeVar("Result")
 

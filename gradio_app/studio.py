@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core.jacobian import Progress
+from resefa_core.progress import Progress
 
 Strengths = Mapping[int, float] | Mapping[int | str, float]
 

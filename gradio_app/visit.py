@@ -26,8 +26,8 @@ from gradio_app import jobs, payloads
 from gradio_app.files import fresh_folder, named
 from gradio_app.methods import about_method, title_of
 from gradio_app.studio import LARGEST_STRENGTH, MUCH_ELSEWHERE, OURS, Face, Studio
-from resefa_core.jacobian import Progress
 from resefa_core.methods import check_method
+from resefa_core.progress import Progress
 
 Update = dict[str, Any]
 Updates = Iterator[Update]

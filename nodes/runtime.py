@@ -111,7 +111,7 @@ def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
     """The images of a batch, `(B, 3, H, W)`, on the CPU; a few at a time, fewer where memory runs out."""
     generator = gan.ready()
     free = int(comfy.model_management.get_free_memory(gan.patcher.load_device))
-    chunk = min(_BATCH, resefa.jacobian.images_at_once(generator, free // 2))
+    chunk = min(_BATCH, resefa.analysis.images_at_once(generator, free // 2))
     images: list[torch.Tensor] = []
     start = 0
     while start < len(latent):

@@ -7,7 +7,7 @@ rest alone.
 from __future__ import annotations
 
 from ._version import __version__
-from .cache import JacobianCache
+from .analysis import Jacobian, JacobianCache, compute_jacobian, estimate, load_jacobian
 from .checkpoints import bundled_names, load_generator
 from .directions import CONFINED, Directions, encode_thumbnail
 from .editing import edit, mix, move, prepared, sweep, with_confined_steps
@@ -21,7 +21,6 @@ from .errors import (
     RegionError,
     ReSeFaError,
 )
-from .factorization import factorize
 from .generators import (
     DCGAN,
     PGGAN,
@@ -32,11 +31,11 @@ from .generators import (
     StyleGAN3,
     WrappedGenerator,
 )
-from .jacobian import Jacobian, compute_jacobian, estimate, load_jacobian
 from .latents import PNG_KEY, Latent, stack
 from .methods import METHODS, Method, find_directions
 from .regions import PRESETS, Region
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
+from .solve import factorize
 
 __all__ = [
     "CONFINED",

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ._version import __version__
+from .analysis import Jacobian, compute_jacobian, load_jacobian
 from .checkpoints import bundled_names, convert_generator, find_file, is_generator, load_generator
 from .checkpoints import describe as describe_generator
 from .checkpoints.biggan_deep import CONFIG
@@ -49,14 +50,14 @@ from .evaluation.config import (
 from .evaluation.equal_change import TARGET
 from .evaluation.pictures import study_sheet
 from .evaluation.study import evaluate
-from .factorization import factorize
 from .files import read_header, write_bytes
 from .generators import Generator
-from .jacobian import Jacobian, Progress, compute_jacobian, load_jacobian
 from .latents import Latent
 from .methods import METHODS, Method, check_count, check_method, find_directions
+from .progress import Progress
 from .regions import Region
 from .sheets import contact_sheet, save_png, strength_labels, to_pil
+from .solve import factorize
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130

@@ -8,13 +8,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .analysis import applied, in_chunks
 from .directions import LAYERED, Directions
 from .errors import LatentError, ParameterError
-from .factorization import STEP_CHANGE
 from .generators.base import Generator
-from .jacobian import Progress, analysis_mode, applied, in_chunks
 from .latents import ConfinedMove, Latent
+from .precision import analysis_mode
+from .progress import Progress
 from .regions import Region
+from .solve import STEP_CHANGE
 
 Strengths = Mapping["int | str", float]
 

@@ -41,8 +41,8 @@ from resefa_core import (
     load_generator,
     load_jacobian,
 )
+from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian
 from resefa_core.directions import _check_consistent, encode_thumbnail
-from resefa_core.jacobian import DenseJacobian, MatrixFreeJacobian
 from resefa_core.latents import ConfinedMove
 
 fuzz = partial(
@@ -128,7 +128,7 @@ def check_dense(found: DenseJacobian) -> None:
 
 
 def check_sketch(found: MatrixFreeJacobian) -> None:
-    assert {name: t.shape[1:] for name, t in found.sketch.items()} == {
+    assert {name: t.shape[1:] for name, t in found.sketch.tensors().items()} == {
         "basis": (found.dimension,),
         "probe_latents": (found.dimension,),
         "basis_images": (3, found.height, found.width),

@@ -145,7 +145,7 @@ def test_the_dense_jacobian_is_that_of_the_definition(name: str, space: str) -> 
     generator = TINY[name]()
     latent = sampled(generator)
     jacobian = resefa.compute_jacobian(generator, latent, space, method="dense")
-    assert isinstance(jacobian, resefa.jacobian.DenseJacobian)
+    assert isinstance(jacobian, resefa.analysis.DenseJacobian)
     expected = reference_jacobian(
         generator, latent, space, tuple(range(generator.num_layers)), jacobian.dimension
     )

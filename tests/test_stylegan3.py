@@ -13,10 +13,10 @@ from models import alias_free_image, double, reference_jacobian, tiny_stylegan3
 from torch import Tensor
 
 import resefa_core as resefa
+from resefa_core.analysis import DenseJacobian
 from resefa_core.generators import stylegan3 as module
 from resefa_core.generators.linearization import Linearization
 from resefa_core.generators.styles import Gate, Style
-from resefa_core.jacobian import DenseJacobian
 
 BOX = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..cache import JacobianCache
+from ..analysis import ANALYSIS_SIDE, DenseJacobian, Jacobian, JacobianCache, Subject, compute_jacobian
 from ..generators.base import Generator
-from ..jacobian import ANALYSIS_SIDE, DenseJacobian, Jacobian, Progress, analysis_mode, compute_jacobian
 from ..latents import Latent
+from ..precision import analysis_mode
+from ..progress import Progress
 from ..spaces import vector_shape
 
 DENSE_BYTES = 1 << 30
@@ -93,8 +94,7 @@ class Analyses:
         base = self._base if self._base in _LAYERED else None
         follows = (space, layers) != (base, every) and (space != "z" or not generator.has_mapping)
         if base is not None and follows and self._cache.holds(generator, latent, base):
-            whole = self._cache.analyse(generator, latent, base, method="dense")
-            assert isinstance(whole, DenseJacobian)
+            whole = self._cache.analyse(generator, latent, base, method="dense").formed()
             return derived(generator, whole, space, layers)
         started = time.perf_counter()
         jacobian = compute_jacobian(
@@ -134,17 +134,10 @@ def derived(generator: Generator, whole: DenseJacobian, space: str, layers: tupl
             ]
         return torch.cat(chosen) if space in _LAYERED else torch.stack(chosen).sum(dim=0)
 
-    shape = vector_shape(generator, space, layers)
     narrow = DenseJacobian(
         through(whole.matrix.flatten(1)).reshape(-1, *whole.matrix.shape[1:]),
-        space=space,
-        layers=layers,
-        shape=shape,
-        latent=whole.latent,
-        described=whole.described,
-        image_size=(whole.height, whole.width),
-        layer_sizes=generator.layer_sizes if space == "s" else (),
+        Subject.of(generator, whole.latent, space, layers),
+        through(through(whole.gram()).T),
     )
-    narrow._total = through(through(whole.gram()).T)
     narrow.passes = narrow.dimension
     return narrow

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..analysis import images_at_once, memory_for
 from ..directions import Directions
 from ..editing import move
 from ..errors import ParameterError
-from ..factorization import STEP_CHANGE
 from ..generators.base import Generator
-from ..jacobian import Progress, images_at_once, memory_for
 from ..latents import ConfinedMove, Latent
+from ..progress import Progress
 from ..regions import Region
+from ..solve import STEP_CHANGE
 
 TARGET = 0.02
 """The mean squared change inside the region, on the [-1, 1] scale, at which edits are compared."""

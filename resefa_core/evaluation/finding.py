@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..analysis import Jacobian
 from ..directions import CONFINED, Directions
 from ..errors import LatentError, ParameterError, RegionError
 from ..generators.base import Generator
-from ..jacobian import Jacobian
 from ..latents import Latent
 from ..methods import METHODS, check_method, find_directions
 from ..regions import Region

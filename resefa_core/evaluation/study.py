@@ -22,9 +22,9 @@ from ..checkpoints import load_generator
 from ..errors import EvaluationError, LatentError
 from ..files import write_bytes
 from ..generators.base import Generator
-from ..jacobian import Progress
 from ..latents import Latent
 from ..methods import METHODS
+from ..progress import Progress
 from ..regions import Region
 from .analyses import Analyses
 from .attributes import Predictor

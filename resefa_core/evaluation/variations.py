@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..analysis import orthonormal
 from ..directions import Directions
-from ..jacobian import orthonormal
 from ..precision import wide
 from ..regions import Region
 from .config import Variations

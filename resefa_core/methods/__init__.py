@@ -8,8 +8,8 @@ from dataclasses import replace
 from ..directions import Directions
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
-from ..jacobian import Progress
 from ..latents import Latent
+from ..progress import Progress
 from ..regions import Region
 from .base import Analyse, Method, Parameter, Request, check_count
 from .ganspace import GANSPACE

@@ -8,24 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..analysis import ANALYSIS_SIDE, Jacobian, KindChoice, applied, compute_jacobian, memory_for
 from ..directions import Directions
 from ..errors import JacobianError, ParameterError, RegionError
-from ..factorization import steps_of
 from ..generators.base import Generator
-from ..jacobian import (
-    ANALYSIS_SIDE,
-    DenseJacobian,
-    Jacobian,
-    Progress,
-    analysis_mode,
-    applied,
-    compute_jacobian,
-    memory_for,
-)
-from ..jacobian import Method as Kind
 from ..latents import Latent
-from ..precision import wide
+from ..precision import analysis_mode, wide
+from ..progress import Progress, stage
 from ..regions import Region
+from ..solve import signs, steps_of
 from ..spaces import vector_shape
 
 Analyse = Callable[[Latent, str], Jacobian]
@@ -108,7 +99,7 @@ class Request:
         self,
         progress: Progress | None,
         latents: Sequence[Latent] | None = None,
-        kind: Kind = "auto",
+        kind: KindChoice = "auto",
     ) -> Iterator[Jacobian]:
         """The Jacobian of every latent, in the request's space and on its layers; dense or matrix-free as
         asked for, unless `analyse` gives something else.
@@ -212,17 +203,6 @@ class Method:
         return values
 
 
-def stage(progress: Progress | None, index: int, count: int) -> Progress | None:
-    """The progress of one of several equal stages, as part of the whole."""
-    if progress is None:
-        return None
-
-    def report(done: int, total: int) -> None:
-        progress(1000 * index + 1000 * done // max(total, 1), 1000 * count)
-
-    return report
-
-
 def measured(request: Request, vectors: Tensor, progress: Progress | None = None) -> Directions:
     """Vectors as directions, with what they change at the request's latents, to first order.
 
@@ -240,8 +220,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
     shape = vector_shape(request.generator, request.space, request.layers)
     rows = vectors.detach().to("cpu", torch.float64).reshape(len(vectors), -1)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-300)
-    largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
-    rows = (rows * torch.where(largest < 0, -1.0, 1.0)).float()
+    rows = (rows * signs(rows.T).T).float()
     inside, outside = energies(request, rows, progress)
     kept = inside.sum(dim=0) > _NEGLIGIBLE * (inside + outside).sum(dim=0).max()
     if not bool(kept.any()):
@@ -318,29 +297,6 @@ def energies(request: Request, rows: Tensor, progress: Progress | None = None) -
             if progress is not None:
                 progress(image * len(blocks) + number + 1, count)
     return inside, outside
-
-
-def formed(jacobian: Jacobian) -> DenseJacobian:
-    """The Jacobian itself, or one with its matrix formed where that was only applied."""
-    if isinstance(jacobian, DenseJacobian):
-        return jacobian
-    with analysis_mode():
-        return like(jacobian, jacobian.jvp(torch.eye(jacobian.dimension, device=jacobian.device)))
-
-
-def like(jacobian: Jacobian, matrix: Tensor) -> DenseJacobian:
-    """A matrix `(d, 3, h, w)` as a Jacobian of what another one is of."""
-    return DenseJacobian(
-        matrix,
-        space=jacobian.space,
-        layers=jacobian.layers,
-        shape=jacobian.shape,
-        latent=jacobian.latent,
-        described=jacobian.described,
-        image_size=(jacobian.height, jacobian.width),
-        layer_sizes=jacobian.layer_sizes,
-        confined_to=jacobian.confined_to,
-    )
 
 
 def check_count(num_directions: object) -> None:

@@ -10,9 +10,9 @@ from ..directions import Directions
 from ..errors import ParameterError
 from ..generators import PGGAN
 from ..generators.base import Generator
-from ..jacobian import Progress, analysis_mode, as_float32
-from ..precision import wide
-from .base import ONE_VECTOR, Method, Parameter, Request, candidates, ranked, stage
+from ..precision import analysis_mode, as_float32, wide
+from ..progress import Progress, stage
+from .base import ONE_VECTOR, Method, Parameter, Request, candidates, ranked
 from .entry import entry_maps, unknown_layers
 from .memo import Memo
 

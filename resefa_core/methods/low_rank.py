@@ -8,11 +8,12 @@ import math
 import torch
 from torch import Tensor
 
+from ..analysis import DenseJacobian
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
-from ..jacobian import Progress
+from ..progress import Progress, stage
 from ..spaces import vector_shape
-from .base import Method, Parameter, Request, formed, like, measured, stage
+from .base import Method, Parameter, Request, measured
 from .memo import Memo
 from .robust_pca import robust_pca
 
@@ -75,9 +76,10 @@ def _grams(request: Request, progress: Progress | None) -> tuple[Tensor, Tensor]
     parts = []
     for jacobian in request.analyses(progress, kind="dense"):
         mask = request.region.mask(jacobian.height, jacobian.width)
-        dense = formed(jacobian)
+        dense = jacobian.formed()
         if request.parameters["fuse_channels"]:
-            dense = like(dense, dense.matrix.mean(dim=1, keepdim=True).expand_as(dense.matrix))
+            fused = dense.matrix.mean(dim=1, keepdim=True).expand_as(dense.matrix)
+            dense = DenseJacobian(fused, dense.subject)
         dense.check_response()
         both = dense.gram().cpu()
         inside = dense.gram(mask).cpu()

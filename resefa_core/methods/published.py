@@ -10,22 +10,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..analysis import ANALYSIS_SIDE, compute_jacobian, images_at_once, in_chunks, memory_for
 from ..directions import Directions
 from ..errors import RegionError
 from ..generators.base import Generator
-from ..jacobian import (
-    ANALYSIS_SIDE,
-    Progress,
-    analysis_mode,
-    as_float32,
-    compute_jacobian,
-    images_at_once,
-    in_chunks,
-    memory_for,
-)
 from ..latents import Latent
+from ..precision import analysis_mode, as_float32
+from ..progress import Progress, stage
 from ..spaces import identity_chunk, latent_space
-from .base import ONE_VECTOR, Method, Request, formed, measured, stage
+from .base import ONE_VECTOR, Method, Request, measured
 
 _CITATION = (
     "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022; "
@@ -64,7 +57,7 @@ def _jacobian(request: Request, latent: Latent, sum_channels: bool, progress: Pr
         (jacobian,) = request.analyses(progress, [latent])
     else:
         jacobian = compute_jacobian(generator, latent, request.space, method="dense", progress=progress)
-    matrix = formed(jacobian).matrix.cpu()
+    matrix = jacobian.formed().matrix.cpu()
     return matrix.sum(dim=1, keepdim=True) if sum_channels else matrix
 
 

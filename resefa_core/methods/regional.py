@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..analysis import ANALYSIS_SIDE
 from ..directions import CONFINED, Directions
-from ..factorization import REGULARIZATION, factorize, steps_of
 from ..generators import Generator
-from ..jacobian import ANALYSIS_SIDE
-from .base import ONE_VECTOR, Method, Parameter, Request, energies, stage
+from ..progress import stage
+from ..solve import REGULARIZATION, factorize, steps_of
+from .base import ONE_VECTOR, Method, Parameter, Request, energies
 
 _CITATION = "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(

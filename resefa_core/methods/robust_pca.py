@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..jacobian import Progress
+from ..progress import Progress
 
 _RELAXATION = 1.6
 _TOLERANCE = 1e-5

@@ -8,25 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..analysis import ANALYSIS_SIDE, analysed, applied, images_at_once, in_chunks, memory_for
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
 from ..generators import Generator, StyleGAN2, StyleGAN3
 from ..generators.stylegan2 import SynthesisLayer
-from ..jacobian import (
-    ANALYSIS_SIDE,
-    Progress,
-    analysed,
-    analysis_mode,
-    applied,
-    as_float32,
-    images_at_once,
-    in_chunks,
-    memory_for,
-)
 from ..latents import Latent
-from ..precision import wide
+from ..precision import analysis_mode, as_float32, wide
+from ..progress import Progress, stage
 from ..regions import Region
-from .base import Method, Parameter, Request, measured, stage
+from .base import Method, Parameter, Request, measured
 
 _PROBES = 16
 _SEEDS = 2**32

@@ -5,9 +5,9 @@ import torch
 from models import tiny_stylegan2
 
 import resefa_core as resefa
+from resefa_core.analysis import DenseJacobian
 from resefa_core.evaluation import analyses
 from resefa_core.evaluation.analyses import Analyses
-from resefa_core.jacobian import DenseJacobian
 
 
 def layered(num_layers: int = 4) -> resefa.WrappedGenerator:

@@ -9,7 +9,7 @@ import torch
 from models import tiny_stylegan2
 
 import resefa_core as resefa
-from resefa_core.jacobian import DenseJacobian
+from resefa_core.analysis import DenseJacobian
 
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
 

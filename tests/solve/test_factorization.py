@@ -9,8 +9,8 @@ from models import reference_jacobian, reference_pencil, tiny_stylegan2
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core import factorization
-from resefa_core.jacobian import DenseJacobian
+from resefa_core.analysis import DenseJacobian
+from resefa_core.solve import eigen, factorization, pencil
 
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
 LAMBDA = 1e-4
@@ -54,7 +54,7 @@ def test_layered_directions_match_a_float64_reference_on_the_bundled_generator(
     latent = avatars.sample(1, truncation=0.7)
     layers = tuple(range(avatars.num_layers - 3, avatars.num_layers))
     found = dense(avatars, latent, "w+", layers)
-    assert found.dimension > factorization._SMALL
+    assert found.dimension > eigen._SMALL
     reference = reference_jacobian(avatars, latent, "w+", layers, found.dimension)
     assert_matches_reference(found, reference, resefa.Region.preset("mouth"))
 
@@ -76,9 +76,9 @@ def test_a_prepared_jacobian_gives_the_same_directions(
     before = resefa.factorize(jacobian, region, 6)
     jacobian.prepare()
     assert jacobian.spectrum.rotated.dimension < jacobian.dimension, "some directions change nothing"
-    monkeypatch.setattr(factorization, "_solve_cholesky", None)
-    for row_bytes in (factorization._ROW_BYTES, 0):
-        monkeypatch.setattr(factorization, "_ROW_BYTES", row_bytes)
+    monkeypatch.setattr(factorization, "solve_cholesky", None)
+    for row_bytes in (pencil._ROW_BYTES, 0):
+        monkeypatch.setattr(pencil, "_ROW_BYTES", row_bytes)
         after = resefa.factorize(jacobian, region, 6)
         torch.testing.assert_close(after.eigenvalues, before.eigenvalues, rtol=1e-5, atol=0.0)
         torch.testing.assert_close(after.inside, before.inside, rtol=1e-4, atol=0.0)
@@ -91,7 +91,7 @@ def test_a_prepared_jacobian_takes_its_share_of_memory_and_moves_with_it() -> No
     jacobian = dense(generator, generator.sample(0))
     alone = jacobian.nbytes
     beats: list[int] = []
-    jacobian.prepare(lambda: beats.append(1))
+    jacobian.prepare(lambda done, total: beats.append(done))
     spectrum = jacobian.spectrum
     assert (
         jacobian.nbytes == alone + spectrum.basis.nbytes + spectrum.squares.nbytes + spectrum.rotated.nbytes
@@ -176,7 +176,7 @@ def test_the_matrix_free_solution_reaches_the_dense_optimum(seeds: tuple[int, ..
     found = resefa.factorize(free, REGION, 6, max_passes=2 * full[0].dimension)
     total_a, total_b = 0.0, 0.0
     for each in full:
-        assert isinstance(each, resefa.jacobian.DenseJacobian)
+        assert isinstance(each, resefa.analysis.DenseJacobian)
         a = each.gram(REGION.mask(32, 32))
         total_a, total_b = total_a + a / each.trace, total_b + (each.gram() - a) / each.trace
     vectors = found.vectors.double()
@@ -206,7 +206,7 @@ def test_a_large_operator_whose_krylov_space_does_not_settle_is_decomposed_after
     basis = torch.linalg.qr(torch.randn(300, 300, generator=noise, dtype=torch.float64))[0]
     values = 1.0 + 1e-9 * torch.arange(300, dtype=torch.float64)
     matrix = (basis * values) @ basis.T
-    _, top = factorization._top_eigenvectors(lambda block: matrix @ block, matrix, 4)
+    _, top = eigen.top_eigenvectors(lambda block: matrix @ block, matrix, 4)
     torch.testing.assert_close(top.T @ top, torch.eye(4, dtype=torch.float64))
     assert float((top.T @ matrix @ top).diagonal().min()) > values[-1] - 5e-9
 

@@ -10,8 +10,9 @@ import torch
 from models import reference_jacobian, tiny_stylegan2
 
 import resefa_core as resefa
-from resefa_core import jacobian as module
-from resefa_core.jacobian import DenseJacobian, MatrixFreeJacobian, load_jacobian
+from resefa_core.analysis import DenseJacobian, ImageDerivative, MatrixFreeJacobian, load_jacobian
+from resefa_core.analysis.sketch import SKETCH_SIZE
+from resefa_core.precision import analysis_mode
 
 
 def dense(generator: resefa.Generator, latent: resefa.Latent, space: str | None = None, layers=None, **more):  # type: ignore[no-untyped-def]
@@ -85,7 +86,7 @@ def test_a_matrix_free_jacobian_applies_the_dense_one_and_counts_its_passes() ->
     full = dense(generator, latent, "w+")
     free = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
     assert isinstance(free, MatrixFreeJacobian)
-    probes = min(module.SKETCH_SIZE, free.dimension)
+    probes = min(SKETCH_SIZE, free.dimension)
     assert free.passes == 4 * probes
     noise = torch.Generator().manual_seed(0)
     vectors, images = torch.randn(3, 48, generator=noise), torch.randn(5, 3, 16, 16, generator=noise)
@@ -130,13 +131,13 @@ def test_the_method_is_chosen_by_memory_and_can_be_overridden() -> None:
 
 def test_what_else_the_machine_does_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny_stylegan2(16)
-    push = module._Operator.push_styles
+    push = ImageDerivative.push_styles
 
-    def late(operator: module._Operator, tangents: dict[int, torch.Tensor]) -> torch.Tensor:
+    def late(operator: ImageDerivative, tangents: dict[int, torch.Tensor]) -> torch.Tensor:
         time.sleep(0.2)
         return push(operator, tangents)
 
-    monkeypatch.setattr(module._Operator, "push_styles", late)
+    monkeypatch.setattr(ImageDerivative, "push_styles", late)
     cost = resefa.estimate(generator, generator.sample(0))
     assert cost.dense_seconds < 0.2 * cost.dimension / 4
 
@@ -146,16 +147,16 @@ def test_running_out_of_device_memory_halves_the_chunks(monkeypatch: pytest.Monk
     latent = generator.sample(1)
     expected = dense(generator, latent, "w+").matrix
     pushed: list[int] = []
-    whole = module._Operator.push_styles
+    whole = ImageDerivative.push_styles
 
-    def limited(self: module._Operator, tangents: dict[int, torch.Tensor]) -> torch.Tensor:
+    def limited(self: ImageDerivative, tangents: dict[int, torch.Tensor]) -> torch.Tensor:
         count = next(iter(tangents.values())).shape[0]
         pushed.append(count)
         if count > 3:
             raise torch.cuda.OutOfMemoryError("too large")
         return whole(self, tangents)
 
-    monkeypatch.setattr(module._Operator, "push_styles", limited)
+    monkeypatch.setattr(ImageDerivative, "push_styles", limited)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     torch.testing.assert_close(dense(generator, latent, "w+").matrix, expected, atol=1e-4, rtol=1e-4)
     assert max(pushed) > 3 >= pushed[-1]
@@ -275,8 +276,8 @@ def test_tf32_is_off_during_analysis_and_back_as_it_was_after_the_last_one(moder
     before = getattr(matmul, name)
     setattr(matmul, name, on)
     try:
-        with module.analysis_mode():
-            with module.analysis_mode():
+        with analysis_mode():
+            with analysis_mode():
                 assert getattr(matmul, "fp32_precision", "ieee") == "ieee"
             assert getattr(matmul, "fp32_precision", "ieee") == "ieee"
         assert getattr(matmul, name) == on

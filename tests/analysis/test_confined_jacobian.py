@@ -14,9 +14,9 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core import Generator, Region
+from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian
 from resefa_core.generators.linearization import Linearization
 from resefa_core.generators.styles import Gate, Style
-from resefa_core.jacobian import DenseJacobian, MatrixFreeJacobian
 
 REGION = Region.from_box(0.25, 0.3, 0.45, 0.4).feather(0.08)
 GATE = Gate(REGION, 1.0)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from functools import partial
 
-from .errors import ParameterError
-from .generators.base import Generator
-from .jacobian import (
-    DenseJacobian,
-    Jacobian,
-    MatrixFreeJacobian,
-    Method,
-    Progress,
-    compute_jacobian,
-    memory_for,
-)
-from .latents import Latent
+from ..errors import ParameterError
+from ..generators.base import Generator
+from ..latents import Latent
+from ..progress import Progress
+from .budget import memory_for
+from .compute import compute_jacobian
+from .jacobian import Jacobian, KindChoice
 
 _PREPARED_SIZE = 3  # times as large at most
 _Key = tuple[str, str, str, tuple[int, ...], str]
@@ -43,7 +36,7 @@ class JacobianCache:
             raise ParameterError(f"max_bytes {max_bytes} is out of range: expected 0 or more")
         self.max_bytes = max_bytes
         self._compute = compute
-        self._kept: OrderedDict[_Key, DenseJacobian | MatrixFreeJacobian] = OrderedDict()
+        self._kept: OrderedDict[_Key, Jacobian] = OrderedDict()
         self._running: dict[_Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -78,7 +71,7 @@ class JacobianCache:
         space: str | None = None,
         layers: Iterable[int] | None = None,
         *,
-        method: Method = "auto",
+        method: KindChoice = "auto",
         memory_budget: int | None = None,
         prepared: bool = False,
         progress: Progress | None = None,
@@ -114,12 +107,12 @@ class JacobianCache:
                 if prepared:
                     self._prepare(found, progress)
                     self._shrink()
-                return _revived(found, generator)
+                return found.attached(generator)
             finally:
                 with self._lock:
                     self._running.pop(key, None)
 
-    def _find(self, key: _Key) -> DenseJacobian | MatrixFreeJacobian | None:
+    def _find(self, key: _Key) -> Jacobian | None:
         with self._lock:
             if key not in self._kept:
                 return None
@@ -127,13 +120,12 @@ class JacobianCache:
             return self._kept[key]
 
     def _prepare(self, jacobian: Jacobian, progress: Progress | None) -> None:
-        if isinstance(jacobian, DenseJacobian) and _PREPARED_SIZE * jacobian.nbytes <= self.max_bytes:
+        if _PREPARED_SIZE * jacobian.nbytes <= self.max_bytes:
             total = jacobian.dimension
-            jacobian.prepare(None if progress is None else partial(progress, total, total))
+            jacobian.prepare(None if progress is None else lambda *_: progress(total, total))
 
     def _keep(self, key: _Key, jacobian: Jacobian) -> None:
-        assert isinstance(jacobian, (DenseJacobian, MatrixFreeJacobian))
-        kept = jacobian.to("cpu") if isinstance(jacobian, DenseJacobian) else jacobian.detached()
+        kept = jacobian.detached()
         with self._lock:
             if kept.nbytes > self.max_bytes:
                 return
@@ -161,23 +153,9 @@ def _key(generator: Generator, latent: Latent, space: str | None, layers: Iterab
     )
 
 
-def _serves(kept: Jacobian, method: Method, budget: int) -> bool:
-    """Whether a kept analysis is what is asked for; a dense one must fit the budget as a new one must."""
-    if isinstance(kept, DenseJacobian) and method == "auto":
-        return kept.matrix.nbytes <= budget // 2
-    return method in ("auto", kept.kind)
-
-
-def _revived(kept: Jacobian, generator: Generator) -> Jacobian:
-    """A kept analysis for the generator that asks: on its device, and under its name, which two files of the
-    same weights need not share."""
-    if isinstance(kept, DenseJacobian):
-        revived: Jacobian = kept.to(generator.device)
-    else:
-        assert isinstance(kept, MatrixFreeJacobian)
-        revived = kept.attached(generator)
-    described = generator.describe()
-    if revived.described != described:
-        revived = copy.copy(revived)
-        revived.described = described
-    return revived
+def _serves(kept: Jacobian, method: KindChoice, budget: int) -> bool:
+    """Whether a kept analysis is what is asked for; where the choice is free, a dense one must fit the budget
+    as a new one must."""
+    if method == "auto":
+        return kept.matrix_bytes <= budget // 2
+    return kept.kind == method

@@ -1,0 +1,140 @@
+"""Analysing one image: forming its Jacobian, or preparing to apply it, whichever pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from ..errors import LatentError, ParameterError
+from ..generators.base import Generator
+from ..latents import Latent
+from ..precision import analysis_mode
+from ..progress import Progress
+from ..regions import Region
+from .budget import memory_for
+from .dense import DenseJacobian
+from .derivative import ImageDerivative, derivative_at
+from .jacobian import Jacobian, Kind, KindChoice, Subject
+from .matrix_free import MatrixFreeJacobian
+
+PATIENCE_SECONDS = 60.0
+TYPICAL_PASSES = 320
+_GRAM_RATE = {"cuda": 5e11}
+_GRAM_RATE_CPU = 2e10
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an analysis would cost.
+
+    Attributes:
+        dimension: d, the dimension of the latent space.
+        dense_bytes: size of the Jacobian, if it is formed.
+        dense_seconds: about how long forming it takes.
+        matrix_free_seconds: about how long one region takes without forming it.
+    """
+
+    dimension: int
+    dense_bytes: int
+    dense_seconds: float
+    matrix_free_seconds: float
+
+
+def compute_jacobian(
+    generator: Generator,
+    latent: Latent,
+    space: str | None = None,
+    layers: Iterable[int] | None = None,
+    *,
+    method: KindChoice = "auto",
+    memory_budget: int | None = None,
+    confine_to: Region | None = None,
+    progress: Progress | None = None,
+) -> Jacobian:
+    """Analyse one image: how each of its pixels depends on each entry of its latent (Eq. 4).
+
+    The image is averaged over areas to at most 256 x 256; all colour channels are kept; the analysis
+    is in float32 whatever the weights' type. Works under `torch.inference_mode()`.
+
+    Args:
+        generator: on any device.
+        latent: a batch of one; its own moves are part of the point that is analysed.
+        space: `w+`, `w`, `s`, `z`, `z+`; the generator's default, its first, for None.
+        layers: the layers that directions will be applied to; all for None.
+        method: form the Jacobian (`dense`), only apply it (`matrix-free`), or choose by `estimate`:
+            dense where it fits half of the memory budget and takes a minute at most, or no more than
+            twice as long as one region without it.
+        memory_budget: bytes; 2 GiB by default, half of the free memory on a CUDA device.
+        confine_to: analyse edits that are fully confined to this region: the code moves inside it only. Such
+            an analysis is for directions of that region; None: of any.
+        progress: called with (tangents done, tangents in all); the analysis stops if it raises.
+
+    Raises:
+        LatentError: the latent, the space or the layers do not fit the generator, it can't confine edits, or
+            the image does not respond to the latent at all.
+        ParameterError: unknown method.
+    """
+    if method not in ("auto", "dense", "matrix-free"):
+        raise ParameterError(f"method {method!r} is unknown: expected 'auto', 'dense' or 'matrix-free'")
+    _check_one(generator, latent)
+    with analysis_mode():
+        latent = latent.map_tensors(torch.clone)
+        budget = memory_for(generator.device) if memory_budget is None else memory_budget
+        derivative = derivative_at(generator, latent, space, layers, budget // 2, confine_to)
+        chosen = derivative.space
+        subject = Subject.of(generator, latent, chosen.name, chosen.layers, confine_to)
+        if method == "auto":
+            method = _choose(_estimate(derivative), budget)
+        jacobian: Jacobian
+        if method == "dense":
+            jacobian = DenseJacobian(derivative.columns(progress), subject)
+            jacobian.passes = jacobian.dimension
+            jacobian.gram(
+                beat=None if progress is None else partial(progress, jacobian.passes, jacobian.passes)
+            )
+        else:
+            jacobian = MatrixFreeJacobian(generator, subject, derivative)
+            jacobian.prepare(progress)
+    jacobian.check_response()
+    return jacobian
+
+
+def estimate(
+    generator: Generator, latent: Latent, space: str | None = None, layers: Iterable[int] | None = None
+) -> Estimate:
+    """What analysing a latent would cost, from the time of one warm tangent pass.
+
+    Raises:
+        LatentError: the latent, the space or the layers do not fit the generator.
+    """
+    _check_one(generator, latent)
+    with analysis_mode():
+        return _estimate(derivative_at(generator, latent, space, layers, memory_for(generator.device)))
+
+
+def _check_one(generator: Generator, latent: Latent) -> None:
+    if len(latent) != 1:
+        raise LatentError(f"{len(latent)} latents were given: analyse one at a time, latent[i]")
+    generator.check_latent(latent)
+
+
+def _estimate(derivative: ImageDerivative) -> Estimate:
+    dimension, outputs = derivative.dimension, derivative.num_outputs
+    seconds_per_pass = derivative.seconds_per_pass()
+    rate = _GRAM_RATE.get(derivative.device.type, _GRAM_RATE_CPU)
+    gram_seconds = dimension**2 * outputs / rate
+    share = 1.0 if derivative.space.shared else 0.6
+    return Estimate(
+        dimension=dimension,
+        dense_bytes=4 * dimension * outputs,
+        dense_seconds=seconds_per_pass * dimension * share + gram_seconds,
+        matrix_free_seconds=seconds_per_pass * min(TYPICAL_PASSES, dimension),
+    )
+
+
+def _choose(cost: Estimate, budget: int) -> Kind:
+    quick = cost.dense_seconds <= max(PATIENCE_SECONDS, 2 * cost.matrix_free_seconds)
+    return "dense" if cost.dense_bytes <= budget // 2 and quick else "matrix-free"

@@ -1,0 +1,16 @@
+"""From analyses and a region to directions: the generalized Rayleigh quotient and its solvers."""
+
+from __future__ import annotations
+
+from .factorization import REGULARIZATION, Solver, check_options, factorize
+from .solution import STEP_CHANGE, signs, steps_of
+
+__all__ = [
+    "REGULARIZATION",
+    "STEP_CHANGE",
+    "Solver",
+    "check_options",
+    "factorize",
+    "signs",
+    "steps_of",
+]

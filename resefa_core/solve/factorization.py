@@ -1,0 +1,203 @@
+"""The generalized Rayleigh quotient: what changes a region and leaves the rest alone.
+
+With region weights m, `A = Jᵀ diag(m) J` and `B = Jᵀ diag(1 - m) J`, directions maximise
+`nᵀA n / nᵀ(B + aI) n` with `a = λ tr(B)` (Eq. 7, 10, 11).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..analysis import DenseJacobian, Jacobian
+from ..analysis.compute import TYPICAL_PASSES
+from ..directions import CONFINED, Directions
+from ..errors import JacobianError, ParameterError
+from ..precision import analysis_mode
+from ..progress import Progress
+from ..regions import Region
+from .cholesky import solve_cholesky, solve_in_spectrum
+from .iterative import AppliedPencil
+from .pencil import DensePencil, check_split
+from .solution import Solution, signs, steps_of
+from .woodbury import solve_woodbury
+
+Solver = Literal["auto", "cholesky", "woodbury"]
+
+REGULARIZATION = 1e-4
+"""λ, a fraction of tr(B). Where each layer or style channel moves by itself, edits are two to three times
+more local than at the paper's 0.001, and go further for the same change (docs/evaluation.md)."""
+
+_SURELY_REGULAR = 1e-6
+
+
+def factorize(
+    jacobian: Jacobian | Sequence[Jacobian],
+    region: Region,
+    num_directions: int = 8,
+    regularization: float = REGULARIZATION,
+    *,
+    solver: Solver = "auto",
+    max_passes: int | None = None,
+    progress: Progress | None = None,
+) -> Directions:
+    """Directions that change a region and leave the rest of the image alone, best first.
+
+    Args:
+        jacobian: of one image, or of several images of one generator in one space: then A and B are
+            summed over them (each divided by its own tr(JᵀJ)) and the directions hold for all.
+        region: where to change the image.
+        num_directions: k, in [1, 512]; fewer are returned where d is smaller, or where only fewer
+            change the region at all.
+        regularization: λ >= 0, a fraction of tr(B).
+        solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12), or for `auto` the former, unless there is one
+            Jacobian that was prepared: then in its spectrum, in less time. They agree. Matrix-free Jacobians
+            are solved by conjugate gradients on blocks (LOBPCG) instead.
+        max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
+            (those of its sketch included); by default a third of d, and at least 320. The sketch and
+            the first block are computed in any case.
+        progress: for matrix-free Jacobians, called with (passes done, passes allowed) after each
+            step; dense ones are solved at once.
+
+    Returns:
+        Unit vectors with their quotients, mean squared change inside and outside the region per
+        squared unit of distance, and steps; the entry of largest magnitude of each is positive. Of Jacobians
+        of confined edits, all of that is of confined edits, and the directions are `confined`.
+
+    Raises:
+        RegionError: the image does not respond inside the region, or nothing is left outside, or
+            `B + aI` is singular.
+        JacobianError: the Jacobians do not belong together.
+        ParameterError: a number is out of range.
+    """
+    jacobians = [jacobian] if isinstance(jacobian, Jacobian) else list(jacobian)
+    check_options(num_directions, regularization, solver)
+    _check(jacobians)
+    first = jacobians[0]
+    mask = region.mask(first.height, first.width)
+    if first.confined_to is not None and not _same(first, region):
+        raise JacobianError("the analysis is of edits that are confined to another region")
+    count = min(num_directions, first.dimension)
+    with analysis_mode():
+        if first.kind == "dense":
+            formed = [each.formed() for each in jacobians]
+            solution = solve_dense(formed, mask, count, regularization, solver)
+        else:
+            free = AppliedPencil(jacobians, mask, regularization, progress)
+            limit = max(first.dimension // 3, TYPICAL_PASSES)
+            solution = free.solve(count, limit if max_passes is None else max_passes)
+    return _directions(jacobians, region, mask, solution.responding(), regularization)
+
+
+@analysis_mode()
+def _directions(
+    jacobians: list[Jacobian], region: Region, mask: Tensor, solution: Solution, regularization: float
+) -> Directions:
+    """A solution in the terms that users see: change per pixel, steps, and where it comes from."""
+    first = jacobians[0]
+    inside_pixels = 3.0 * float(mask.sum())
+    outside_pixels = 3.0 * float((1.0 - mask).sum())
+    inside, outside = solution.inside / inside_pixels, solution.outside / outside_pixels
+    steps = steps_of(inside)
+    vectors = solution.vectors.reshape(-1, *first.shape)
+    seeds = [each.latent.seed for each in jacobians]
+    return Directions(
+        vectors=vectors.float().cpu(),
+        eigenvalues=solution.quotients.float().cpu(),
+        inside=inside.mean(dim=0).float().cpu(),
+        outside=outside.mean(dim=0).float().cpu(),
+        steps=steps.float().cpu(),
+        steps_confined=None if first.confined_to is None else steps.float().cpu(),
+        method="resefa" if first.confined_to is None else CONFINED,
+        space=first.space,
+        layers=first.layers,
+        layer_sizes=first.layer_sizes,
+        region=region,
+        generator=first.described,
+        regularization=regularization,
+        damping=solution.damping,
+        truncation=first.latent.truncation,
+        seeds=None if None in seeds else tuple(s for seed in seeds for s in seed or ()),
+        num_samples=len(jacobians),
+        base_codes=first.latent.codes[0].float().cpu() if len(jacobians) == 1 else None,
+    )
+
+
+def check_options(num_directions: int, regularization: float, solver: str) -> None:
+    """Raise ParameterError unless `factorize` takes these."""
+    if not 1 <= num_directions <= 512:
+        raise ParameterError(f"num_directions {num_directions} is out of range: expected 1 to 512")
+    if not (math.isfinite(regularization) and regularization >= 0):
+        raise ParameterError(f"regularization {regularization} is out of range: expected 0 or more")
+    if solver not in ("auto", "cholesky", "woodbury"):
+        raise ParameterError(f"solver {solver!r} is unknown: expected 'auto', 'cholesky' or 'woodbury'")
+
+
+def _check(jacobians: list[Jacobian]) -> None:
+    if not jacobians:
+        raise JacobianError("no Jacobians were given")
+    first = jacobians[0]
+    for other in jacobians[1:]:
+        for what in ("space", "layers", "shape", "height"):
+            if getattr(other, what) != getattr(first, what):
+                raise JacobianError(
+                    f"Jacobians of different {what} were given: {getattr(first, what)} and "
+                    f"{getattr(other, what)}"
+                )
+        if other.kind != first.kind:
+            raise JacobianError("dense and matrix-free Jacobians can't be solved together")
+        if not _same(first, other.confined_to):
+            raise JacobianError("Jacobians of edits that are confined differently were given")
+        if other.device != first.device:
+            raise JacobianError(f"Jacobians on {first.device} and on {other.device} were given")
+        if other.described.get("fingerprint") != first.described.get("fingerprint"):
+            raise JacobianError(
+                f"Jacobians of different generators were given: {first.described.get('name')!r} and "
+                f"{other.described.get('name')!r}"
+            )
+    for each in jacobians:
+        each.check_response()
+
+
+def _same(jacobian: Jacobian, region: Region | None) -> bool:
+    """Whether a Jacobian is of edits that are confined to a region; to nothing for None."""
+    confined_to = jacobian.confined_to
+    if confined_to is None or region is None:
+        return confined_to is region
+    size = (jacobian.height, jacobian.width)
+    return torch.equal(confined_to.mask(*size, check=False), region.mask(*size, check=False))
+
+
+def solve_dense(
+    jacobians: list[DenseJacobian], mask: Tensor, count: int, regularization: float, solver: Solver
+) -> Solution:
+    alone = solver == "auto" and regularization >= _SURELY_REGULAR and len(jacobians) == 1
+    spectrum = jacobians[0].spectrum if alone else None
+    pencil = DensePencil(jacobians if spectrum is None else [spectrum.rotated], mask)
+    check_split(pencil.trace_inside, pencil.trace_outside, float(len(jacobians)))
+    damping = regularization * pencil.trace_outside
+    if spectrum is not None:
+        vectors = solve_in_spectrum(pencil, damping, count)
+    elif solver == "woodbury":
+        vectors = solve_woodbury(pencil, damping, count)
+    else:
+        vectors = solve_cholesky(pencil, damping, count)
+    vectors = vectors / vectors.norm(dim=0)
+    inside, outside = pencil.energies(vectors)
+    if spectrum is not None:
+        vectors = spectrum.basis @ vectors
+    vectors = vectors * signs(vectors)
+    weights = torch.tensor(pencil.weights, dtype=inside.dtype, device=inside.device)
+    quotients = (weights @ inside) / (weights @ outside + damping)
+    order = quotients.argsort(descending=True)
+    return Solution(
+        vectors.T[order],
+        quotients[order],
+        inside[:, order],
+        outside[:, order],
+        damping / float(weights.mean()),
+    )
