@@ -41,7 +41,7 @@ from resefa_core import (
     load_generator,
     load_jacobian,
 )
-from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian
+from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian, Subject
 from resefa_core.directions import _check_consistent, encode_thumbnail
 from resefa_core.latents import ConfinedMove
 
@@ -91,12 +91,14 @@ def save_latent(file: Path) -> None:
 def save_dense(file: Path) -> None:
     DenseJacobian(
         torch.ones(4, 3, 2, 2),
-        space="w",
-        layers=(0, 1),
-        shape=(4,),
-        latent=Latent(torch.ones(1, 2, 4), seed=(1,)),
-        described={"architecture": "stylegan2", "resolution": 2, "fingerprint": "ab", "name": "tiny"},
-        image_size=(2, 2),
+        Subject(
+            space="w",
+            layers=(0, 1),
+            shape=(4,),
+            latent=Latent(torch.ones(1, 2, 4), seed=(1,)),
+            described={"architecture": "stylegan2", "resolution": 2, "fingerprint": "ab", "name": "tiny"},
+            image_size=(2, 2),
+        ),
     ).save(file)
 
 
