@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .names import check_save_name, check_text
 from .npy import parse_npy
 from .reading import DAMAGE, open_regular, read_bytes
 from .tensors import (
@@ -16,7 +17,7 @@ from .tensors import (
     read_tensors,
     write_tensors,
 )
-from .writing import write_bytes
+from .writing import make_folder, write_bytes
 
 __all__ = [
     "DAMAGE",
@@ -24,7 +25,10 @@ __all__ = [
     "HASH_KEY",
     "MAX_HEADER_BYTES",
     "MAX_TENSORS",
+    "check_save_name",
+    "check_text",
     "hash_tensors",
+    "make_folder",
     "open_regular",
     "pack_tensors",
     "parse_npy",
