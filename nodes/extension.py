@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .. import resefa_core as resefa
 from . import folders
 from .apply_direction import ApplyDirection, DirectionSweep
 from .convert import FromStyleGANDirections, FromStyleGANLatent
@@ -17,6 +18,7 @@ from .select_region import SelectRegion
 class ReSeFaExtension(ComfyExtension):
     async def on_load(self) -> None:
         folders.register()
+        _name_errors(resefa.ReSeFaError)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
@@ -35,6 +37,13 @@ class ReSeFaExtension(ComfyExtension):
             FromStyleGANLatent,
             FromStyleGANDirections,
         ]
+
+
+def _name_errors(kind: type[resefa.ReSeFaError]) -> None:
+    """ComfyUI shows errors with the path of their module, which is the pack's folder there."""
+    kind.__module__ = "resefa"
+    for child in kind.__subclasses__():
+        _name_errors(child)
 
 
 async def comfy_entrypoint() -> ReSeFaExtension:

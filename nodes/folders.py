@@ -11,6 +11,7 @@ from pathlib import Path
 import folder_paths
 
 from .. import resefa_core as resefa
+from ..resefa_core.files import check_save_name, check_text, is_file, make_folder, unwritten
 
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
@@ -21,6 +22,7 @@ _EXTENSIONS = {
 _LATENTS = "gan_latents"
 _LATENT_EXTENSIONS = (".safetensors", ".png", ".npz", ".npy", ".pt", ".pth")
 _OUTPUT = " [output]"
+_NUMBERED = "_00001_.png"
 _MAX_COPIES = 100_000
 _PNG_MARK = b"tEXt" + resefa.PNG_KEY.encode()
 _PNG_HEAD = 1 << 20
@@ -49,7 +51,7 @@ def generator_file(name: str) -> Path | None:
     """
     if name in resefa.bundled_names():
         return None
-    found = _model_file(GENERATORS, name)
+    found = _model_file(GENERATORS, name, resefa.CheckpointError)
     if found is None:
         raise resefa.CheckpointError(_missing("generator", name, GENERATORS, resefa.bundled_names()))
     return found
@@ -61,7 +63,7 @@ def directions_file(name: str) -> Path:
     Raises:
         DirectionFileError: there is no such file; the message says where it was looked for.
     """
-    found = _model_file(DIRECTIONS, name)
+    found = _model_file(DIRECTIONS, name, resefa.DirectionFileError)
     if found is None:
         raise resefa.DirectionFileError(_missing("direction file", name, DIRECTIONS))
     return found
@@ -74,18 +76,16 @@ def direction_names() -> list[str]:
 
 def directions_folder() -> Path:
     """Where new direction files go."""
-    folder = Path(folder_paths.get_folder_paths(DIRECTIONS)[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return make_folder(Path(folder_paths.get_folder_paths(DIRECTIONS)[0]), resefa.DirectionFileError)
 
 
 def latent_names() -> list[str]:
-    """Files that may hold a latent: those of the input folder, and those saved by the pack; or a line
-    that says where they belong."""
+    """Files that may hold a latent: those of the input folder and those saved by the pack, subfolders
+    included; or a line that says where they belong."""
     source = Path(folder_paths.get_input_directory())
     saved = Path(folder_paths.get_output_directory())
-    names = [file.name for file in _files(source)]
-    names += [f"{_LATENTS}/{file.name}{_OUTPUT}" for file in _files(saved / _LATENTS)]
+    names = [file.relative_to(source).as_posix() for file in _files(source)]
+    names += [f"{file.relative_to(saved).as_posix()}{_OUTPUT}" for file in _files(saved / _LATENTS)]
     return names or ["(no latent in the input folder)"]
 
 
@@ -95,40 +95,75 @@ def latent_file(name: str) -> Path:
     Raises:
         LatentError: there is no such file in the input or the output folder.
     """
+    name = check_text(name, "the latent's file", resefa.LatentError)
     folder = Path(folder_paths.get_input_directory())
     if name.endswith(_OUTPUT):
         folder, name = Path(folder_paths.get_output_directory()), name.removesuffix(_OUTPUT)
     file = folder / name
-    if not (_is_within(file, folder) and file.is_file()):
+    if not (_is_within(file, folder) and is_file(file)):
         raise resefa.LatentError(f"there is no latent file {name[:120]!r} in {folder}")
     return file
 
 
 def latents_folder() -> Path:
     """Where new latents go."""
-    folder = Path(folder_paths.get_output_directory()) / _LATENTS
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return make_folder(Path(folder_paths.get_output_directory()) / _LATENTS, resefa.LatentError)
 
 
 def free_file(folder: Path, name: str, extension: str) -> Path:
     """A file of that name, or of the first free number after it: nothing is ever replaced.
 
+    Args:
+        folder: where to.
+        name: plain, or with subfolders, which are made; with or without the extension.
+        extension: with its dot.
+
     Raises:
-        ReSeFaError: the name is empty or leads out of the folder.
+        ReSeFaError: the name can't be a file's, or leads out of the folder.
     """
-    stem = name.strip().removesuffix(extension)
+    stem = check_save_name(name, extension, resefa.ReSeFaError)
     file = folder / f"{stem}{extension}"
-    if not stem or not _is_within(file, folder):
-        raise resefa.ReSeFaError(
-            f"{name[:120]!r} can't name a file in {folder}: expected a plain name, or one with subfolders"
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_within(file, folder):
+        raise resefa.ReSeFaError(f"{name[:120]!r} leads out of {folder}: choose another name")
+    make_folder(file.parent, resefa.ReSeFaError)
     number = 2
     while file.exists() and number < _MAX_COPIES:
         file = folder / f"{stem}_{number}{extension}"
         number += 1
     return file
+
+
+def numbered_images(prefix: str, count: int, height: int, width: int) -> tuple[list[Path], str]:
+    """Files for images, named and numbered as ComfyUI's Save Image does it, none of them there yet.
+
+    Args:
+        prefix: plain, or with subfolders of the output folder; `%width%`, `%date%` and the like are
+            replaced, and `%batch_num%` by the image's place in the batch.
+        count: of images.
+        height, width: of the images, in pixels.
+
+    Returns:
+        The files, and the subfolder that they are in.
+
+    Raises:
+        ReSeFaError: the prefix can't be a name, or the subfolder can't be made.
+    """
+    output = folder_paths.get_output_directory()
+    if isinstance(prefix, str) and Path(prefix).is_absolute():
+        prefix = os.path.relpath(prefix, output)
+    prefix = check_save_name(prefix, _NUMBERED, resefa.ReSeFaError)
+    if not _is_within(Path(output, prefix), Path(output)):
+        raise resefa.ReSeFaError(f"{prefix[:120]!r} leads out of {output}: choose another name")
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
+    except OSError as problem:
+        raise resefa.ReSeFaError(unwritten(Path(output, prefix), problem)) from problem
+    stems = [name.replace("%batch_num%", str(index)) for index in range(count)]
+    while True:
+        files = [Path(folder, f"{stem}_{counter + index:05}_.png") for index, stem in enumerate(stems)]
+        if not any(is_file(file) for file in files):
+            return files, subfolder
+        counter += 1
 
 
 def validated(find: Callable[[str], object], name: str | None) -> bool | str:
@@ -166,8 +201,8 @@ def _hash(file: Path, size: int, time: int) -> str:
     return digest.hexdigest()
 
 
-def _model_file(kind: str, name: str) -> Path | None:
-    path = folder_paths.get_full_path(kind, name)
+def _model_file(kind: str, name: str, error: type[resefa.ReSeFaError]) -> Path | None:
+    path = folder_paths.get_full_path(kind, check_text(name, f"the file in models/{kind}", error))
     return None if path is None else Path(path)
 
 
@@ -186,14 +221,19 @@ def _model_names(kind: str) -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder, its subfolders left out, that may hold a latent: of its pictures only those
-    that say so."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        files = sorted(Path(entry.path) for entry in entries if entry.is_file())
-    files = [file for file in files if file.suffix.lower() in _LATENT_EXTENSIONS]
-    return [file for file in files if file.suffix.lower() != ".png" or _carries_latent(file)]
+    """The files of a folder and its subfolders that may hold a latent: of its pictures only those that say
+    so. Links that lead out of the folder are left out."""
+    files = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            file = Path(parent, name)
+            if file.suffix.lower() not in _LATENT_EXTENSIONS:
+                continue
+            if file.suffix.lower() == ".png" and not _carries_latent(file):
+                continue
+            if not file.is_symlink() or _is_within(file, folder):
+                files.append(file)
+    return sorted(files)
 
 
 def _carries_latent(file: Path) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -292,19 +290,12 @@ class SaveGANImage(io.ComfyNode):
             images = from_comfy(image)
             if len(images) != len(latent):
                 raise resefa.LatentError(f"{len(images)} images for {len(latent)} latents: expected as many")
-            height, width = images.shape[2:]
-            folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-                filename_prefix, folder_paths.get_output_directory(), width, height
-            )
-            names = [name.replace("%batch_num%", str(index)) for index in range(len(latent))]
-            while any(Path(folder, f"{stem}_{counter + i:05}_.png").exists() for i, stem in enumerate(names)):
-                counter += 1
+            files, subfolder = folders.numbered_images(filename_prefix, len(latent), *images.shape[2:])
             saved = []
-            for index, stem in enumerate(names):
-                file = f"{stem}_{counter + index:05}_.png"
+            for index, file in enumerate(files):
                 texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text()}
-                resefa.save_png(resefa.to_pil(images[index]), f"{folder}/{file}", texts=texts)
-                saved.append(ui.SavedResult(file, subfolder, io.FolderType.output))
+                resefa.save_png(resefa.to_pil(images[index]), file, texts=texts)
+                saved.append(ui.SavedResult(file.name, subfolder, io.FolderType.output))
         return io.NodeOutput(ui=ui.SavedImages(saved))
 
     @classmethod

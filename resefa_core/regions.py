@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import RegionError
+from .files import is_file
 
 _MAX_MASK_SIDE = 8192
 _MAX_PARTS = 64
@@ -290,14 +290,6 @@ class _Feathered(Region):
         down = _blur(height, sigma)
         across = down if width == height else _blur(width, sigma)
         return down @ mask @ across.T
-
-
-def is_file(text: str) -> bool:
-    """Whether a text names a file; one that can't be a path does not."""
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _number(value: object, what: str) -> float:

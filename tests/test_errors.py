@@ -5,10 +5,13 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import resefa_core as resefa
+from resefa_core.checkpoints import BUNDLED
+from resefa_core.cli import main
 from resefa_core.errors import ReSeFaError, printable
 
 KINDS = [ReSeFaError, *ReSeFaError.__subclasses__()]
@@ -66,3 +69,25 @@ def test_a_file_whose_name_is_not_utf8_is_told_of(tmp_path: Path) -> None:
         resefa.load_generator(str(tmp_path / "gut\udce9\n.safetensors"))
     str(caught.value).encode("utf-8")
     assert "gut\\udce9\\n.safetensors" in str(caught.value)
+
+
+def test_files_whose_names_are_not_utf8_open(tmp_path: Path) -> None:
+    generator = tmp_path / "gut\udce9.safetensors"
+    generator.write_bytes((BUNDLED / "avatars.safetensors").read_bytes())
+    loaded = resefa.load_generator(generator)
+    assert loaded.fingerprint == resefa.load_generator("avatars").fingerprint
+    latent, directions = tmp_path / "latent\udce9.safetensors", tmp_path / "directions\udce9.safetensors"
+    loaded.sample(3).save(tmp_path / "latent.safetensors")
+    (tmp_path / "latent.safetensors").rename(latent)
+    resefa.Directions.from_vectors(torch.eye(3, loaded.latent_dim), "w", loaded).save(
+        tmp_path / "d.safetensors"
+    )
+    (tmp_path / "d.safetensors").rename(directions)
+    assert resefa.Latent.load(latent).seed == (3,)
+    assert len(resefa.Directions.load(directions)) == 3
+    assert (
+        main(["info", str(generator)]) == main(["info", str(latent)]) == main(["info", str(directions)]) == 0
+    )
+    converted = tmp_path / "converted.safetensors"
+    assert main(["convert", str(generator), str(converted)]) == 0
+    assert resefa.load_generator(converted).fingerprint == loaded.fingerprint

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
+from ..files import is_file
 from ..files.described import kind_of
 from ..generators.base import Generator
 from . import (
@@ -79,11 +80,11 @@ def find_file(name: str | PathLike[str]) -> Path:
         CheckpointError: neither is there.
     """
     file = BUNDLED / f"{name}.safetensors"
-    if "/" in str(name) or "\\" in str(name) or not _is_file(file):
+    if "/" in str(name) or "\\" in str(name) or not is_file(file):
         file = Path(name)
-    if _is_file(file / biggan_deep.CONFIG):
-        file = next((file / each for each in biggan_deep.WEIGHTS if _is_file(file / each)), file)
-    if not _is_file(file):
+    if is_file(file / biggan_deep.CONFIG):
+        file = next((file / each for each in biggan_deep.WEIGHTS if is_file(file / each)), file)
+    if not is_file(file):
         raise CheckpointError(
             f"{name}: no such file, and not a bundled generator; bundled: {', '.join(bundled_names())}"
         )
@@ -152,13 +153,6 @@ def _summary(content: Content) -> str:
         listed = ", ".join(repr(key) for key in keys) + (f" and {more} more" if more else "")
         return f"a {content.container} of a dictionary with {listed or 'nothing'}"
     return f"a {content.container} of {kind_of(content.root)}"
-
-
-def _is_file(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def bundled_names() -> list[str]:

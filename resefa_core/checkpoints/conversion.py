@@ -122,7 +122,11 @@ def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> d
         "modelspec.license": license or weights.about.get("modelspec.license", ""),
         "modelspec.resolution": f"{resolution}x{resolution}",
     }
-    return {key: text for key, text in metadata.items() if text}
+    return {
+        key: text.encode("utf-8", "backslashreplace").decode("utf-8")
+        for key, text in metadata.items()
+        if text
+    }
 
 
 def arguments_of(weights: Weights) -> dict[str, Any]:

@@ -8,14 +8,12 @@ StyleGAN2 is read off the tensors.
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import safetensors
 import torch
 from safetensors import SafetensorError
 
 from ..errors import CheckpointError
-from ..files import DTYPES, HASH_KEY, hash_tensors
+from ..files import DTYPES, HASH_KEY, hash_tensors, open_tensors
 from . import nvidia_arguments
 from .container import Content, Tensors
 from .weights import Lazy, Weights, check_filters, explained
@@ -78,7 +76,7 @@ def check_hash(content: Content) -> None:
 
 def tensors_in(content: Tensors) -> dict[str, Lazy]:
     """The tensors of a safetensors file, still on the disk."""
-    opened: Any = safetensors.safe_open(content.file, framework="pt")
+    opened = open_tensors(content.file)
     tensors = {}
     for name in sorted(content.names):
         part = opened.get_slice(name)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, printable
 from ..files import DAMAGE
 from ..files.described import StoredArray, StoredTensor, kind_of
 from ..generators.base import Generator
@@ -94,7 +94,7 @@ class Weights:
     @property
     def title(self) -> str:
         """Its name, or the file's."""
-        return self.name or self.file.stem
+        return printable(self.name or self.file.stem)
 
     def outline(self) -> Generator:
         """The generator without numbers, after its tensors' names and shapes were compared.

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from ..directions import CONFINED, SPACES
 from ..errors import ParameterError, RegionError
-from ..files import read_bytes
+from ..files import is_file, read_bytes
 from ..methods import METHODS, check_method
-from ..regions import Region, is_file
+from ..regions import Region
 from .equal_change import TARGET
 from .identity import WHOLE, Box
 

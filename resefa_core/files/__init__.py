@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .names import check_save_name, check_text
+from .names import check_save_name, check_text, is_file
 from .npy import parse_npy
 from .reading import DAMAGE, open_regular, read_bytes
 from .tensors import (
@@ -11,13 +11,14 @@ from .tensors import (
     MAX_HEADER_BYTES,
     MAX_TENSORS,
     hash_tensors,
+    open_tensors,
     pack_tensors,
     parse_tensors,
     read_header,
     read_tensors,
     write_tensors,
 )
-from .writing import make_folder, write_bytes
+from .writing import make_folder, unwritten, write_bytes
 
 __all__ = [
     "DAMAGE",
@@ -28,14 +29,17 @@ __all__ = [
     "check_save_name",
     "check_text",
     "hash_tensors",
+    "is_file",
     "make_folder",
     "open_regular",
+    "open_tensors",
     "pack_tensors",
     "parse_npy",
     "parse_tensors",
     "read_bytes",
     "read_header",
     "read_tensors",
+    "unwritten",
     "write_bytes",
     "write_tensors",
 ]

@@ -23,6 +23,14 @@ def check_text(text: object, what: str, error: type[ReSeFaError]) -> str:
     return text
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a path leads to a file; text that can't be a path does not."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def check_save_name(text: object, extension: str, error: type[ReSeFaError]) -> str:
     """The name that a graph or a browser gives to a new file: plain, or with subfolders before it.
 

@@ -78,6 +78,17 @@ def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[se
         raise error(f"{file}: can't be read: {reason(problem)}") from problem
 
 
+def open_tensors(file: Path) -> Any:
+    """A safetensors file whose tensors are read when they are asked for. The library takes no name that is
+    not UTF-8; such a file is opened by its descriptor."""
+    try:
+        str(file).encode("utf-8")
+    except UnicodeEncodeError:
+        with file.open("rb") as stream:
+            return safetensors.safe_open(f"/dev/fd/{stream.fileno()}", framework="pt")
+    return safetensors.safe_open(file, framework="pt")
+
+
 def _parse_header(
     file: Path, stream: BinaryIO | io.BytesIO, size: int, error: type[ReSeFaError]
 ) -> tuple[set[str], dict[str, str]]:
