@@ -8,11 +8,12 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io, ui
 
-from .. import resefa_core as resefa
+from .core import resefa
 from .latents import foreign_note, latent_outputs, with_image, with_notes
+from .node import Node
 from .pictures import to_comfy
-from .runtime import LoadedGAN, ProgressOfStages, as_output, computing, synthesize
-from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
+from .runtime import LoadedGAN, ProgressOfStages, as_output, synthesize
+from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 
 def direction_inputs() -> list[io.Input]:
@@ -82,17 +83,14 @@ def choose(
 ) -> tuple[resefa.Directions, float]:
     """The direction to move along and how far to confine it, after all that the sockets gave was checked;
     edits are confined to the region if one is given, and fully if the directions were found for that."""
-    gan = expect(gan, LoadedGAN, "Load GAN")
-    latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-    chosen = which(expect(directions, resefa.Directions, "Factorize Region"), direction)
+    chosen = which(directions, direction)
     if region is not None:
-        region = expect(region, resefa.Region, "Select Region")
         chosen = replace(chosen, region=region, steps_confined=None)
     confine = 1.0 if chosen.confined else confine
     return resefa.prepared(gan.ready(), latent, chosen, confine, feather), confine
 
 
-class ApplyDirection(io.ComfyNode):
+class ApplyDirection(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -119,7 +117,7 @@ class ApplyDirection(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         gan: LoadedGAN,
         latent: resefa.Latent,
@@ -130,13 +128,12 @@ class ApplyDirection(io.ComfyNode):
         confine_feather: float,
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
-        with computing():
-            chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
-            moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
-            return with_image(cls, gan, moved, chosen.origin_note(gan.generator))
+        chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
+        moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
+        return with_image(cls, gan, moved, chosen.origin_note(gan.generator))
 
 
-class DirectionSweep(io.ComfyNode):
+class DirectionSweep(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -163,7 +160,7 @@ class DirectionSweep(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         gan: LoadedGAN,
         latent: resefa.Latent,
@@ -176,14 +173,13 @@ class DirectionSweep(io.ComfyNode):
         confine_feather: float,
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
-        with computing():
-            chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
-            report = ProgressOfStages(1).stage()
-            images = []
-            for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):
-                moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
-                images.append(to_comfy(synthesize(gan, moved)))
-                report(index + 1, frames)
+        chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
+        report = ProgressOfStages(1).stage()
+        images = []
+        for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):
+            moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
+            images.append(to_comfy(synthesize(gan, moved)))
+            report(index + 1, frames)
         batch = torch.cat(images)
         notes = (foreign_note(gan, latent), chosen.origin_note(gan.generator))
         return io.NodeOutput(as_output(batch), ui=with_notes(ui.PreviewImage(batch, cls=cls), *notes))

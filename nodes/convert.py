@@ -5,13 +5,14 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from .. import resefa_core as resefa
+from .core import resefa
 from .latents import latent_outputs, with_image
-from .runtime import LoadedGAN, computing
-from .sockets import GAN, GANDirections, StyleGANDirections, StyleGANLatent, expect
+from .node import Node
+from .runtime import LoadedGAN
+from .sockets import GAN, GANDirections, StyleGANDirections, StyleGANLatent
 
 
-class FromStyleGANLatent(io.ComfyNode):
+class FromStyleGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -29,24 +30,20 @@ class FromStyleGANLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, gan: LoadedGAN, stylegan_latent: Tensor) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
-        with computing():
-            generator = gan.ready()
-            codes = (
-                expect(stylegan_latent, Tensor, "of a ComfyUI-StyleGan pack").detach().float().cpu().clone()
+    def run(cls, gan: LoadedGAN, stylegan_latent: Tensor) -> io.NodeOutput:
+        generator = gan.ready()
+        codes = stylegan_latent.detach().float().cpu().clone()
+        if codes.ndim != 3:
+            raise resefa.LatentError(
+                f"a latent of shape {tuple(codes.shape)} was given: expected (B, L, D), the codes of all "
+                "layers; noise (B, D) is not one"
             )
-            if codes.ndim != 3:
-                raise resefa.LatentError(
-                    f"a latent of shape {tuple(codes.shape)} was given: expected (B, L, D), the codes of all "
-                    "layers; noise (B, D) is not one"
-                )
-            latent = resefa.Latent(codes=codes, generator=generator.fingerprint).expand(generator.num_layers)
-            generator.check_latent(latent)
-            return with_image(cls, gan, latent)
+        latent = resefa.Latent(codes=codes, generator=generator.fingerprint).expand(generator.num_layers)
+        generator.check_latent(latent)
+        return with_image(cls, gan, latent)
 
 
-class FromStyleGANDirections(io.ComfyNode):
+class FromStyleGANDirections(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -65,8 +62,6 @@ class FromStyleGANDirections(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, gan: LoadedGAN, stylegan_directions: Tensor) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
-        vectors = expect(stylegan_directions, Tensor, "of a ComfyUI-StyleGan pack")
-        with computing():
-            return io.NodeOutput(resefa.Directions.from_vectors(vectors.detach().clone(), "w", gan.generator))
+    def run(cls, gan: LoadedGAN, stylegan_directions: Tensor) -> io.NodeOutput:
+        vectors = stylegan_directions.detach().clone()
+        return io.NodeOutput(resefa.Directions.from_vectors(vectors, "w", gan.generator))

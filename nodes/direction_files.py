@@ -8,13 +8,13 @@ from pathlib import Path
 
 from comfy_api.latest import io, ui
 
-from .. import resefa_core as resefa
 from . import folders
-from .runtime import computing
-from .sockets import GANDirections, expect
+from .core import resefa
+from .node import Node
+from .sockets import GANDirections
 
 
-class LoadDirections(io.ComfyNode):
+class LoadDirections(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -46,15 +46,14 @@ class LoadDirections(io.ComfyNode):
         return folders.fingerprint(folders.directions_file, file)
 
     @classmethod
-    def execute(cls, file: str) -> io.NodeOutput:
+    def run(cls, file: str) -> io.NodeOutput:
         path = folders.directions_file(file)
-        with computing():
-            directions = read(path)
+        directions = read(path)
         info = describe(directions)
         return io.NodeOutput(directions, info, ui=ui.PreviewText(info))
 
 
-class SaveDirections(io.ComfyNode):
+class SaveDirections(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -89,7 +88,7 @@ class SaveDirections(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         directions: resefa.Directions,
         filename: str,
@@ -99,21 +98,19 @@ class SaveDirections(io.ComfyNode):
         author: str,
         license: str,
     ) -> io.NodeOutput:
-        directions = expect(directions, resefa.Directions, "Factorize Region")
-        with computing():
-            given = [line.strip() for line in names.rstrip().splitlines()]
-            if len(given) > len(directions):
-                raise resefa.ParameterError(f"{len(given)} names were given for {len(directions)} directions")
-            directions = replace(
-                directions.renamed({i: name for i, name in enumerate(given) if name}),
-                title=title.strip() or directions.title,
-                description=description.strip() or directions.description,
-                author=author.strip() or directions.author,
-                license=license.strip() or directions.license,
-                date=datetime.date.today().isoformat(),
-            )
-            file = folders.free_file(folders.directions_folder(), filename, ".safetensors")
-            directions.save(file)
+        given = [line.strip() for line in names.rstrip().splitlines()]
+        if len(given) > len(directions):
+            raise resefa.ParameterError(f"{len(given)} names were given for {len(directions)} directions")
+        directions = replace(
+            directions.renamed({i: name for i, name in enumerate(given) if name}),
+            title=title.strip() or directions.title,
+            description=description.strip() or directions.description,
+            author=author.strip() or directions.author,
+            license=license.strip() or directions.license,
+            date=datetime.date.today().isoformat(),
+        )
+        file = folders.free_file(folders.directions_folder(), filename, ".safetensors")
+        directions.save(file)
         return io.NodeOutput(str(file), ui=ui.PreviewText(f"saved {file}"))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .. import resefa_core as resefa
 from . import folders
 from .apply_direction import ApplyDirection, DirectionSweep
 from .convert import FromStyleGANDirections, FromStyleGANLatent
+from .core import resefa
 from .direction_files import LoadDirections, SaveDirections
 from .factorize_region import FactorizeRegion
 from .latents import LoadGANLatent, MixLatents, SampleGANLatent, SaveGANImage, SaveGANLatent

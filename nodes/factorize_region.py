@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,20 +11,19 @@ from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
-from .. import resefa_core as resefa
+from .core import resefa
 from .latents import chosen_layers, foreign_note, layers_inputs, with_notes
+from .node import Node
 from .pictures import picture_to_comfy
 from .runtime import (
-    ANALYSES,
     LoadedGAN,
     Progress,
     ProgressOfStages,
     analysis_budget,
     as_output,
-    computing,
     synthesize,
 )
-from .sockets import GAN, GANDirections, GANLatent, GANRegion, expect
+from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 _AUTO = "auto"
 _OURS = ("resefa", resefa.CONFINED)
@@ -33,7 +33,7 @@ _ROW_SIDE = 256
 _STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 
 
-class FactorizeRegion(io.ComfyNode):
+class FactorizeRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -107,7 +107,7 @@ class FactorizeRegion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         gan: LoadedGAN,
         latent: resefa.Latent,
@@ -120,55 +120,50 @@ class FactorizeRegion(io.ComfyNode):
         regularization: float,
         method: str = "resefa",
     ) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
-        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-        region = expect(region, resefa.Region, "Select Region")
-        with computing():
-            generator = gan.ready(images=_ANALYSIS_IMAGES)
-            generator.check_latent(latent)
-            chosen = chosen_layers(generator, layers, layer_list)
-            named = None if space == _AUTO else space
-            finder = resefa.methods.check_method(method, generator, named)
-            batch = [latent[i] for i in range(len(latent))]
-            batch += [further_sample(generator, latent, i) for i in range(further_samples)]
-            analysed = batch if finder.uses_analyses else []
-            progress = ProgressOfStages(len(analysed) + 3)
-            lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
-            budget = analysis_budget(gan, len(batch))
-            kept: dict[str, resefa.Jacobian] = {}
-            kind = "auto"
-            for each in analysed:
-                jacobian = ANALYSES.analyse(
-                    generator,
-                    each,
-                    named or finder.spaces_of(generator)[0],
-                    chosen,
-                    method=kind,
-                    memory_budget=budget,
-                    progress=progress.stage(lit),
-                )
-                kept[each.digest] = jacobian
-                kind = jacobian.kind
-            directions = resefa.find_directions(
+        generator = gan.ready(images=_ANALYSIS_IMAGES)
+        generator.check_latent(latent)
+        chosen = chosen_layers(generator, layers, layer_list)
+        named = None if space == _AUTO else space
+        finder = resefa.methods.check_method(method, generator, named)
+        batch = [latent[i] for i in range(len(latent))]
+        batch += [further_sample(generator, latent, i) for i in range(further_samples)]
+        analysed = batch if finder.uses_analyses else []
+        progress = ProgressOfStages(len(analysed) + 3)
+        lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
+        budget = analysis_budget(gan, len(batch))
+        kept: dict[str, resefa.Jacobian] = {}
+        kind: Literal["auto", "dense", "matrix-free"] = "auto"
+        for each in analysed:
+            jacobian = gan.analyses.analyse(
                 generator,
-                batch,
-                region,
-                method,
-                num_directions=num_directions,
-                space=named,
-                layers=chosen,
-                parameters={"regularization": regularization} if method in _OURS else None,
-                jacobians=(lambda each, _: kept[each.digest]) if kept else None,
+                each,
+                named or finder.spaces_of(generator)[0],
+                chosen,
+                method=kind,
+                memory_budget=budget,
                 progress=progress.stage(lit),
             )
-            if generator.can_confine and directions.steps_confined is None:
-                directions = resefa.with_confined_steps(
-                    generator, latent, directions, progress=progress.stage()
-                )
-            directions, sheet = with_strips(generator, latent[:1], directions, progress.stage())
-            progress.finish(sheet)
-            images = picture_to_comfy(sheet)
-            shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent))
+            kept[each.digest] = jacobian
+            kind = jacobian.kind
+        gan.keep_within_bound()
+        directions = resefa.find_directions(
+            generator,
+            batch,
+            region,
+            method,
+            num_directions=num_directions,
+            space=named,
+            layers=chosen,
+            parameters={"regularization": regularization} if method in _OURS else None,
+            jacobians=(lambda each, _: kept[each.digest]) if kept else None,
+            progress=progress.stage(lit),
+        )
+        if generator.can_confine and directions.steps_confined is None:
+            directions = resefa.with_confined_steps(generator, latent, directions, progress=progress.stage())
+        directions, sheet = with_strips(generator, latent[:1], directions, progress.stage())
+        progress.finish(sheet)
+        images = picture_to_comfy(sheet)
+        shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent))
         return io.NodeOutput(directions, as_output(images), ui=shown)
 
 

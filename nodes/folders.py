@@ -10,8 +10,7 @@ from pathlib import Path
 
 import folder_paths
 
-from .. import resefa_core as resefa
-from ..resefa_core.files import check_save_name, check_text, is_file, make_folder, unwritten
+from .core import resefa
 
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
@@ -76,7 +75,9 @@ def direction_names() -> list[str]:
 
 def directions_folder() -> Path:
     """Where new direction files go."""
-    return make_folder(Path(folder_paths.get_folder_paths(DIRECTIONS)[0]), resefa.DirectionFileError)
+    return resefa.files.make_folder(
+        Path(folder_paths.get_folder_paths(DIRECTIONS)[0]), resefa.DirectionFileError
+    )
 
 
 def latent_names() -> list[str]:
@@ -95,19 +96,19 @@ def latent_file(name: str) -> Path:
     Raises:
         LatentError: there is no such file in the input or the output folder.
     """
-    name = check_text(name, "the latent's file", resefa.LatentError)
+    name = resefa.files.check_text(name, "the latent's file", resefa.LatentError)
     folder = Path(folder_paths.get_input_directory())
     if name.endswith(_OUTPUT):
         folder, name = Path(folder_paths.get_output_directory()), name.removesuffix(_OUTPUT)
     file = folder / name
-    if not (_is_within(file, folder) and is_file(file)):
+    if not (_is_within(file, folder) and resefa.files.is_file(file)):
         raise resefa.LatentError(f"there is no latent file {name[:120]!r} in {folder}")
     return file
 
 
 def latents_folder() -> Path:
     """Where new latents go."""
-    return make_folder(Path(folder_paths.get_output_directory()) / _LATENTS, resefa.LatentError)
+    return resefa.files.make_folder(Path(folder_paths.get_output_directory()) / _LATENTS, resefa.LatentError)
 
 
 def free_file(folder: Path, name: str, extension: str) -> Path:
@@ -121,11 +122,11 @@ def free_file(folder: Path, name: str, extension: str) -> Path:
     Raises:
         ReSeFaError: the name can't be a file's, or leads out of the folder.
     """
-    stem = check_save_name(name, extension, resefa.ReSeFaError)
+    stem = resefa.files.check_save_name(name, extension, resefa.ReSeFaError)
     file = folder / f"{stem}{extension}"
     if not _is_within(file, folder):
         raise resefa.ReSeFaError(f"{name[:120]!r} leads out of {folder}: choose another name")
-    make_folder(file.parent, resefa.ReSeFaError)
+    resefa.files.make_folder(file.parent, resefa.ReSeFaError)
     number = 2
     while file.exists() and number < _MAX_COPIES:
         file = folder / f"{stem}_{number}{extension}"
@@ -151,17 +152,17 @@ def numbered_images(prefix: str, count: int, height: int, width: int) -> tuple[l
     output = folder_paths.get_output_directory()
     if isinstance(prefix, str) and Path(prefix).is_absolute():
         prefix = os.path.relpath(prefix, output)
-    prefix = check_save_name(prefix, _NUMBERED, resefa.ReSeFaError)
+    prefix = resefa.files.check_save_name(prefix, _NUMBERED, resefa.ReSeFaError)
     if not _is_within(Path(output, prefix), Path(output)):
         raise resefa.ReSeFaError(f"{prefix[:120]!r} leads out of {output}: choose another name")
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
     except OSError as problem:
-        raise resefa.ReSeFaError(unwritten(Path(output, prefix), problem)) from problem
+        raise resefa.ReSeFaError(resefa.files.unwritten(Path(output, prefix), problem)) from problem
     stems = [name.replace("%batch_num%", str(index)) for index in range(count)]
     while True:
         files = [Path(folder, f"{stem}_{counter + index:05}_.png") for index, stem in enumerate(stems)]
-        if not any(is_file(file) for file in files):
+        if not any(resefa.files.is_file(file) for file in files):
             return files, subfolder
         counter += 1
 
@@ -202,7 +203,9 @@ def _hash(file: Path, size: int, time: int) -> str:
 
 
 def _model_file(kind: str, name: str, error: type[resefa.ReSeFaError]) -> Path | None:
-    path = folder_paths.get_full_path(kind, check_text(name, f"the file in models/{kind}", error))
+    path = folder_paths.get_full_path(
+        kind, resefa.files.check_text(name, f"the file in models/{kind}", error)
+    )
     return None if path is None else Path(path)
 
 

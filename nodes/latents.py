@@ -9,11 +9,12 @@ from comfy.cli_args import args
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from .. import resefa_core as resefa
 from . import folders
+from .core import resefa
+from .node import Node
 from .pictures import from_comfy, to_comfy
-from .runtime import LoadedGAN, as_output, computing, synthesize
-from .sockets import GAN, GANLatent, expect
+from .runtime import LoadedGAN, as_output, synthesize
+from .sockets import GAN, GANLatent
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -26,7 +27,7 @@ def latent_outputs() -> list[io.Output]:
     ]
 
 
-def with_image(cls: type[io.ComfyNode], gan: LoadedGAN, latent: resefa.Latent, *notes: str) -> io.NodeOutput:
+def with_image(cls: type[Node], gan: LoadedGAN, latent: resefa.Latent, *notes: str) -> io.NodeOutput:
     """A latent, its images, and on the node their preview, with notes and what is odd about the latent."""
     images = to_comfy(synthesize(gan, latent))
     shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent), *notes)
@@ -70,7 +71,7 @@ def chosen_layers(generator: resefa.Generator, layers: str, layer_list: str) -> 
     return generator.choose_layers(layer_list if layers == "list" else layers)
 
 
-class SampleGANLatent(io.ComfyNode):
+class SampleGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -127,7 +128,7 @@ class SampleGANLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         gan: LoadedGAN,
         seed: int,
@@ -136,17 +137,15 @@ class SampleGANLatent(io.ComfyNode):
         class_index: int,
         class_name: str = "",
     ) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
         seeds = [(seed + i) % (_LARGEST_SEED + 1) for i in range(batch_size)]
-        with computing():
-            generator = gan.ready()
-            label = None
-            if generator.num_classes:
-                label = generator.find_class(class_name) if class_name.strip() else class_index
-            return with_image(cls, gan, generator.sample(seeds, truncation, label))
+        generator = gan.ready()
+        label = None
+        if generator.num_classes:
+            label = generator.find_class(class_name) if class_name.strip() else class_index
+        return with_image(cls, gan, generator.sample(seeds, truncation, label))
 
 
-class MixLatents(io.ComfyNode):
+class MixLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -175,7 +174,7 @@ class MixLatents(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         gan: LoadedGAN,
         first: resefa.Latent,
@@ -184,15 +183,12 @@ class MixLatents(io.ComfyNode):
         layers: str,
         layer_list: str,
     ) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
-        latents = [expect(each, resefa.Latent, "Sample GAN Latent") for each in (first, second)]
-        with computing():
-            generator = gan.ready()
-            mixed = resefa.mix(generator, *latents, amount, chosen_layers(generator, layers, layer_list))
-            return with_image(cls, gan, mixed, *(foreign_note(gan, latent) for latent in latents))
+        generator = gan.ready()
+        mixed = resefa.mix(generator, first, second, amount, chosen_layers(generator, layers, layer_list))
+        return with_image(cls, gan, mixed, *(foreign_note(gan, latent) for latent in (first, second)))
 
 
-class LoadGANLatent(io.ComfyNode):
+class LoadGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -223,16 +219,14 @@ class LoadGANLatent(io.ComfyNode):
         return folders.fingerprint(folders.latent_file, file)
 
     @classmethod
-    def execute(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:
-        gan = expect(gan, LoadedGAN, "Load GAN")
+    def run(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:
         path = folders.latent_file(file)
-        with computing():
-            generator = gan.ready()
-            latent = resefa.Latent.load(path).expand(generator.num_layers)
-            return with_image(cls, gan, latent)
+        generator = gan.ready()
+        latent = resefa.Latent.load(path).expand(generator.num_layers)
+        return with_image(cls, gan, latent)
 
 
-class SaveGANLatent(io.ComfyNode):
+class SaveGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -252,15 +246,13 @@ class SaveGANLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent: resefa.Latent, filename: str) -> io.NodeOutput:
-        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
+    def run(cls, latent: resefa.Latent, filename: str) -> io.NodeOutput:
         file = folders.free_file(folders.latents_folder(), filename, ".safetensors")
-        with computing():
-            latent.save(file)
+        latent.save(file)
         return io.NodeOutput(str(file), ui=ui.PreviewText(f"saved {file}"))
 
 
-class SaveGANImage(io.ComfyNode):
+class SaveGANImage(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -284,18 +276,16 @@ class SaveGANImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor, latent: resefa.Latent, filename_prefix: str) -> io.NodeOutput:
-        latent = expect(latent, resefa.Latent, "Sample GAN Latent")
-        with computing():
-            images = from_comfy(image)
-            if len(images) != len(latent):
-                raise resefa.LatentError(f"{len(images)} images for {len(latent)} latents: expected as many")
-            files, subfolder = folders.numbered_images(filename_prefix, len(latent), *images.shape[2:])
-            saved = []
-            for index, file in enumerate(files):
-                texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text()}
-                resefa.save_png(resefa.to_pil(images[index]), file, texts=texts)
-                saved.append(ui.SavedResult(file.name, subfolder, io.FolderType.output))
+    def run(cls, image: Tensor, latent: resefa.Latent, filename_prefix: str) -> io.NodeOutput:
+        images = from_comfy(image)
+        if len(images) != len(latent):
+            raise resefa.LatentError(f"{len(images)} images for {len(latent)} latents: expected as many")
+        files, subfolder = folders.numbered_images(filename_prefix, len(latent), *images.shape[2:])
+        saved = []
+        for index, file in enumerate(files):
+            texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text()}
+            resefa.save_png(resefa.to_pil(images[index]), file, texts=texts)
+            saved.append(ui.SavedResult(file.name, subfolder, io.FolderType.output))
         return io.NodeOutput(ui=ui.SavedImages(saved))
 
     @classmethod

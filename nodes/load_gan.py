@@ -6,13 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from .. import resefa_core as resefa
 from . import folders
-from .runtime import LoadedGAN, computing
+from .core import resefa
+from .node import Node
+from .runtime import LoadedGAN
 from .sockets import GAN
 
 
-class LoadGAN(io.ComfyNode):
+class LoadGAN(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         names = folders.generator_names()
@@ -47,11 +48,10 @@ class LoadGAN(io.ComfyNode):
         return folders.fingerprint(folders.generator_file, name)
 
     @classmethod
-    def execute(cls, name: str) -> io.NodeOutput:
+    def run(cls, name: str) -> io.NodeOutput:
         file = folders.generator_file(name)
-        with computing():
-            generator = resefa.load_generator(name if file is None else file)
-            gan = LoadedGAN.of(generator)
+        generator = resefa.load_generator(name if file is None else file)
+        gan = LoadedGAN.of(generator)
         info = describe(generator)
         return io.NodeOutput(gan, info, ui=ui.PreviewText(info))
 

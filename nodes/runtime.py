@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.patcher_extension
 import comfy.utils
 import torch
 from PIL import Image
 
-from .. import resefa_core as resefa
+from .core import resefa
 
 Progress = Callable[[int, int], None]
 
 _PARTS = 1000
-_KEPT_BYTES = 2 << 30
+_CACHE_MB = 2048
 _LARGEST_BUDGET = 16 << 30
 _BATCH = 8
 
-ANALYSES = resefa.JacobianCache(_KEPT_BYTES)
-"""The analyses of all Factorize nodes."""
+
+def _cache_bytes() -> int:
+    """What the analyses of all generators may take: `RESEFA_CACHE_MB` of the environment, in MiB."""
+    given = os.environ.get("RESEFA_CACHE_MB", str(_CACHE_MB))
+    if given.isascii() and given.isdigit() and len(given) < 10:
+        return int(given) << 20
+    logging.warning(
+        "ReSeFa: RESEFA_CACHE_MB is %.40r: expected a number of MiB; %d is used", given, _CACHE_MB
+    )
+    return _CACHE_MB << 20
+
+
+CACHE_BYTES = _cache_bytes()
 
 
 class _Managed(torch.nn.Module):
@@ -36,17 +51,27 @@ class _Managed(torch.nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class LoadedGAN:
-    """A generator under ComfyUI's memory management."""
+    """A generator under ComfyUI's memory management, and its analyses: ComfyUI frees both together."""
 
     generator: resefa.Generator
     patcher: comfy.model_patcher.ModelPatcher
+    analyses: resefa.JacobianCache = field(default_factory=lambda: resefa.JacobianCache(CACHE_BYTES))
 
     @staticmethod
     def of(generator: resefa.Generator) -> LoadedGAN:
         load = comfy.model_management.get_torch_device()
         offload = comfy.model_management.unet_offload_device()
-        managed = _Managed(generator.to(offload), offload)
-        return LoadedGAN(generator, comfy.model_patcher.ModelPatcher(managed, load, offload))
+        patcher = comfy.model_patcher.ModelPatcher(_Managed(generator.to(offload), offload), load, offload)
+        gan = LoadedGAN(generator, patcher)
+        _loaded.add(gan)
+        analyses = gan.analyses
+
+        def forget(_: object, unloaded: bool) -> None:
+            if unloaded:
+                analyses.clear()
+
+        patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_DETACH, forget)
+        return gan
 
     def ready(self, images: int = 1) -> resefa.Generator:
         """The generator on ComfyUI's device, with room there for that many images at once.
@@ -56,6 +81,15 @@ class LoadedGAN:
         needed = 4 * self.generator.activation_floats() * images
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
         return self.generator.to(self.patcher.load_device)
+
+    def keep_within_bound(self) -> None:
+        """Drop other generators' analyses if all together take more than they may."""
+        if sum(each.analyses.nbytes for each in _loaded) > CACHE_BYTES:
+            for other in _loaded - {self}:
+                other.analyses.clear()
+
+
+_loaded: weakref.WeakSet[LoadedGAN] = weakref.WeakSet()
 
 
 @contextlib.contextmanager

@@ -7,16 +7,17 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from .. import resefa_core as resefa
+from .core import resefa
+from .node import Node
 from .pictures import from_comfy, picture_to_comfy
-from .runtime import as_output, computing
+from .runtime import as_output
 from .selection import COMBINE, NO_PRESET, REPLACE, preset_names, select
 from .sockets import GANRegion
 
 _MOUTH_OF_AVATARS = {"x": 20, "y": 38, "width": 24, "height": 12}
 
 
-class SelectRegion(io.ComfyNode):
+class SelectRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -72,7 +73,7 @@ class SelectRegion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def run(
         cls,
         image: Tensor,
         box: dict[str, Any],
@@ -82,13 +83,12 @@ class SelectRegion(io.ComfyNode):
         invert: bool,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        with computing():
-            picture = from_comfy(image[:1])[0]
-            height, width = picture.shape[1:]
-            painted = None if mask is None else mask.reshape(-1, *mask.shape[-2:])[0]
-            region, note = select(box, width, height, painted, preset, combine, invert, feather)
-            preview = picture_to_comfy(resefa.show_region(picture, region))
-            weights = region.mask(height, width)[None]
+        picture = from_comfy(image[:1])[0]
+        height, width = picture.shape[1:]
+        painted = None if mask is None else mask.reshape(-1, *mask.shape[-2:])[0]
+        region, note = select(box, width, height, painted, preset, combine, invert, feather)
+        preview = picture_to_comfy(resefa.show_region(picture, region))
+        weights = region.mask(height, width)[None]
         shown = ui.PreviewImage(preview, cls=cls).as_dict()
         if note:
             shown["text"] = (note,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from .. import resefa_core as resefa
+from .core import resefa
 
 NO_PRESET = "none"
 REPLACE, ADD, INTERSECT, SUBTRACT = "replace", "add", "intersect", "subtract"
@@ -34,9 +35,9 @@ def region_of_box(box: Mapping[str, Any], width: int, height: int) -> tuple[rese
     """
     try:
         left, top, wide, high = (float(box[name]) for name in ("x", "y", "width", "height"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise resefa.RegionError(
-            f"the box {str(box)[:80]} is not one: expected x, y, width and height in pixels"
+            f"the box {reprlib.repr(box)} is not one: expected x, y, width and height in pixels"
         ) from error
     x0, x1 = (min(max(edge, 0.0), width) for edge in (left, left + wide))
     y0, y1 = (min(max(edge, 0.0), height) for edge in (top, top + high))

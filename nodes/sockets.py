@@ -1,10 +1,12 @@
-"""The types of the pack's sockets, and the check that a value is what its socket promises."""
+"""The types of the pack's sockets, and what values they carry."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
 from comfy_api.latest import io
+from torch import Tensor
+
+from .core import resefa
+from .runtime import LoadedGAN
 
 GAN = io.Custom("RESEFA_GAN")
 GANLatent = io.Custom("RESEFA_LATENT")
@@ -13,18 +15,14 @@ GANDirections = io.Custom("RESEFA_DIRECTIONS")
 StyleGANLatent = io.Custom("STYLEGAN_LATENT")
 StyleGANDirections = io.Custom("STYLEGAN_DIRECTIONS")
 
-_T = TypeVar("_T")
-
-
-def expect(value: Any, kind: type[_T], source: str) -> _T:
-    """The value, known to be of its socket's kind.
-
-    Args:
-        source: the node that makes such values, for the error.
-
-    Raises:
-        TypeError: it is something else, which only a socket of any type or an API call can bring here.
-    """
-    if not isinstance(value, kind):
-        raise TypeError(f"expected what the node {source} gives, got a {type(value).__name__}")
-    return value
+CARRIED: dict[str, tuple[type, str]] = {
+    GAN.io_type: (LoadedGAN, "what Load GAN gives"),
+    GANLatent.io_type: (resefa.Latent, "what Sample GAN Latent gives"),
+    GANRegion.io_type: (resefa.Region, "what Select Region gives"),
+    GANDirections.io_type: (resefa.Directions, "what Factorize Region or Load Directions gives"),
+    StyleGANLatent.io_type: (Tensor, "a latent of a ComfyUI-StyleGan pack"),
+    StyleGANDirections.io_type: (Tensor, "directions of a ComfyUI-StyleGan pack"),
+    io.Image.io_type: (Tensor, "an image"),
+    io.Mask.io_type: (Tensor, "a mask"),
+}
+"""For each type of socket the class of its values, and what they are in words."""

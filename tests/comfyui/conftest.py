@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from comfy import DIRECTORY, ComfyUI
+from comfy_server import DIRECTORY, ComfyUI
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

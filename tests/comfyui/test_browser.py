@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfy import ComfyUI
+from comfy_server import ComfyUI
 from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

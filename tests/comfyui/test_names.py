@@ -6,13 +6,7 @@ import shutil
 from typing import Any
 
 import pytest
-from comfy import ROOT, ComfyUI, Prompt
-
-BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": f"ReSeFa_{kind}", "inputs": inputs}
+from comfy_server import BUNDLED, ComfyUI, Prompt, node
 
 
 def sampled(name: str = "avatars", seed: int = 3, **more: dict[str, Any]) -> Prompt:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comfy import ROOT, ComfyUI, Prompt, as_prompt, problem
+from comfy_server import BUNDLED, ROOT, ComfyUI, Prompt, as_prompt, graph, node, problem
 from older_gans import save_biggan
 from PIL import Image
 from safetensors import safe_open
@@ -22,62 +22,10 @@ from safetensors.torch import save_file
 import resefa_core as resefa
 from resefa_core import cli
 
-MOUTH = {"x": 20, "y": 38, "width": 24, "height": 12}
-BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 SCHEMAS = json.loads((Path(__file__).parent / "schemas.json").read_text())
 
 Schemas = dict[str, dict[str, Any]]
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": f"ReSeFa_{kind}", "inputs": inputs}
-
-
-def graph(**changes: dict[str, Any]) -> Prompt:
-    """Load, sample, select, factorize on two layers (quick), apply; `changes` of inputs by node."""
-    prompt = {
-        "load": node("LoadGAN", name="avatars"),
-        "sample": node(
-            "SampleGANLatent", gan=["load", 0], seed=7, truncation=0.7, batch_size=1, class_index=0
-        ),
-        "region": node(
-            "SelectRegion",
-            image=["sample", 1],
-            box=MOUTH,
-            preset="none",
-            combine="replace",
-            feather=0.0,
-            invert=False,
-        ),
-        "factorize": node(
-            "FactorizeRegion",
-            gan=["load", 0],
-            latent=["sample", 0],
-            region=["region", 0],
-            num_directions=3,
-            further_samples=0,
-            space="auto",
-            layers="list",
-            layer_list="2-3",
-            regularization=1e-4,
-        ),
-        "apply": node(
-            "ApplyDirection",
-            gan=["load", 0],
-            latent=["sample", 0],
-            directions=["factorize", 0],
-            direction="0",
-            strength=3.0,
-            confine=0.0,
-            confine_feather=0.0,
-        ),
-        "image": {"class_type": "PreviewImage", "inputs": {"images": ["apply", 1]}},
-    }
-    prompt = copy.deepcopy(prompt)
-    for name, inputs in changes.items():
-        prompt[name]["inputs"].update(inputs)
-    return prompt
 
 
 def pixels(comfyui: ComfyUI, output: dict[str, Any]) -> np.ndarray:
@@ -227,6 +175,18 @@ def test_an_interrupt_stops_an_analysis(comfyui: ComfyUI) -> None:
     kinds = [kind for kind, _ in done["status"]["messages"]]
     assert "execution_interrupted" in kinds
     comfyui.run(graph())
+
+
+def test_analyses_go_when_comfyui_unloads_models(comfyui: ComfyUI) -> None:
+    comfyui.free({"unload_models": True})
+    before = comfyui.resident_mb()
+    for seed in range(300, 304):
+        comfyui.run(graph(sample={"seed": seed}, factorize={"layers": "all", "num_directions": 1}))
+    analysed = comfyui.resident_mb()
+    assert analysed - before > 4 * 60 * 0.8
+    comfyui.free({"unload_models": True})
+    assert comfyui.resident_mb() - before < 0.4 * (analysed - before)
+    comfyui.run(graph(sample={"seed": 300}, factorize={"layers": "all", "num_directions": 2}))
 
 
 def test_masks_presets_and_combinations(comfyui: ComfyUI) -> None:

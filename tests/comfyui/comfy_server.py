@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
 DIRECTORY = os.environ.get("COMFYUI_DIR")
 START_SECONDS = 300
 RUN_SECONDS = 900
@@ -99,6 +101,24 @@ class ComfyUI:
         outputs: dict[str, Any] = done["outputs"]
         return outputs
 
+    def resident_mb(self) -> int:
+        """The server's resident memory."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+
+    def free(self, what: dict[str, bool]) -> None:
+        """Have ComfyUI free what is named, as its buttons do; done when this returns.
+
+        Args:
+            what: `unload_models` or `free_memory`, true.
+        """
+        status, _ = self.post("/free", what)
+        assert status == 200
+        for colour in (0, 1):  # what is to be freed is looked for after a prompt: before the second one it is
+            small = {"width": 8, "height": 8, "batch_size": 1, "color": colour}
+            image = {"class_type": "EmptyImage", "inputs": small}
+            self.run({"0": image, "1": {"class_type": "PreviewImage", "inputs": {"images": ["0", 0]}}})
+
     def picture(self, shown: dict[str, str]) -> Path:
         """The file of an image in a node's output."""
         return self.base / shown["type"] / shown["subfolder"] / shown["filename"]
@@ -109,6 +129,56 @@ class ComfyUI:
         except OSError:
             return False
         return True
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": f"ReSeFa_{kind}", "inputs": inputs}
+
+
+def graph(**changes: dict[str, Any]) -> Prompt:
+    """Load, sample, select, factorize on two layers (quick), apply; `changes` of inputs by node."""
+    prompt = {
+        "load": node("LoadGAN", name="avatars"),
+        "sample": node(
+            "SampleGANLatent", gan=["load", 0], seed=7, truncation=0.7, batch_size=1, class_index=0
+        ),
+        "region": node(
+            "SelectRegion",
+            image=["sample", 1],
+            box={"x": 20, "y": 38, "width": 24, "height": 12},
+            preset="none",
+            combine="replace",
+            feather=0.0,
+            invert=False,
+        ),
+        "factorize": node(
+            "FactorizeRegion",
+            gan=["load", 0],
+            latent=["sample", 0],
+            region=["region", 0],
+            num_directions=3,
+            further_samples=0,
+            space="auto",
+            layers="list",
+            layer_list="2-3",
+            regularization=1e-4,
+        ),
+        "apply": node(
+            "ApplyDirection",
+            gan=["load", 0],
+            latent=["sample", 0],
+            directions=["factorize", 0],
+            direction="0",
+            strength=3.0,
+            confine=0.0,
+            confine_feather=0.0,
+        ),
+        "image": {"class_type": "PreviewImage", "inputs": {"images": ["apply", 1]}},
+    }
+    prompt = copy.deepcopy(prompt)
+    for name, inputs in changes.items():
+        prompt[name]["inputs"].update(inputs)
+    return prompt
 
 
 def _python(directory: Path) -> str:
