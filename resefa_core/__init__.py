@@ -11,6 +11,8 @@ from .analysis import Jacobian, JacobianCache, compute_jacobian, estimate, load_
 from .checkpoints import bundled_names, load_generator
 from .directions import CONFINED, Directions, encode_thumbnail
 from .editing import edit, mix, move, prepared, sweep, with_confined_steps
+from .edits import Edit, Edited, Move
+from .effects import Effect
 from .errors import (
     CheckpointError,
     DirectionFileError,
@@ -33,7 +35,9 @@ from .generators import (
 )
 from .latents import PNG_KEY, Latent, stack
 from .methods import METHODS, Method, find_directions
-from .regions import PRESETS, Region
+from .recipes import Recipe
+from .regions import PRESETS, Region, presets_of
+from .session import Session
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 from .solve import factorize
 
@@ -49,6 +53,9 @@ __all__ = [
     "CheckpointError",
     "DirectionFileError",
     "Directions",
+    "Edit",
+    "Edited",
+    "Effect",
     "EvaluationError",
     "Generator",
     "Jacobian",
@@ -57,10 +64,13 @@ __all__ = [
     "Latent",
     "LatentError",
     "Method",
+    "Move",
     "ParameterError",
     "ReSeFaError",
+    "Recipe",
     "Region",
     "RegionError",
+    "Session",
     "StyleGAN2",
     "StyleGAN3",
     "WrappedGenerator",
@@ -79,6 +89,7 @@ __all__ = [
     "mix",
     "move",
     "prepared",
+    "presets_of",
     "save_png",
     "show_region",
     "stack",

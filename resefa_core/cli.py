@@ -42,9 +42,7 @@ from .evaluation.config import (
     FID_FEATURES,
     STUDY_SEEDS,
     Study,
-    parse_seeds,
     read_study,
-    shown_seeds,
     study_of,
 )
 from .evaluation.equal_change import TARGET
@@ -54,6 +52,7 @@ from .files import read_header, write_bytes
 from .generators import Generator
 from .latents import Latent
 from .methods import METHODS, Method, check_count, check_method, find_directions
+from .parsing import parse_seeds, shown_seeds
 from .progress import Progress
 from .regions import Region
 from .sheets import contact_sheet, save_png, strength_labels, to_pil

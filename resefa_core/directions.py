@@ -22,8 +22,18 @@ from torch import Tensor
 
 from ._version import __version__
 from .errors import DirectionFileError, LatentError, ParameterError, RegionError
-from .files import DAMAGE, parse_npy, read_bytes, read_tensors, write_bytes, write_tensors
+from .files import (
+    DAMAGE,
+    pack_tensors,
+    parse_npy,
+    parse_tensors,
+    read_bytes,
+    read_tensors,
+    write_bytes,
+    write_tensors,
+)
 from .generators.base import Generator
+from .recipes import Recipe
 from .regions import Region
 from .spaces import vector_shape
 
@@ -90,6 +100,7 @@ class Directions:
         title, description, author, license, tags, date: for people; plain text.
         thumbnail: a picture of at most 256 x 256, PNG, or None.
         method: what found them, a key of `METHODS`, or `imported`.
+        recipe: how to find them again, where that is known; files do not keep it.
     """
 
     vectors: Tensor
@@ -119,6 +130,7 @@ class Directions:
     date: str = ""
     thumbnail: bytes | None = None
     method: str = "resefa"
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -149,6 +161,7 @@ class Directions:
             steps=self.steps[chosen],
             steps_confined=None if confined is None else confined[chosen],
             names=tuple(self.names[i] for i in chosen),
+            recipe=None if self.recipe is None else self.recipe.take(chosen),
         )
 
     @property
@@ -233,6 +246,25 @@ class Directions:
         tensors, metadata = _to_tensors(self), _to_metadata(self)
         write_tensors(path, tensors, metadata, DirectionFileError, overwrite, MAX_FILE_BYTES)
 
+    def to_bytes(self) -> bytes:
+        """The bytes of a direction file, in which a region has its mask only where nothing else tells it."""
+        tensors, metadata = _to_tensors(self), _to_metadata(self)
+        if self.region is not None and self.region.to_json() != {"mask": True}:
+            del tensors["region_mask"]
+        return pack_tensors(Path("directions"), tensors, metadata, DirectionFileError, MAX_FILE_BYTES)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Directions:
+        """Undo `to_bytes`; the bytes may come from a stranger.
+
+        Raises:
+            DirectionFileError: they are no direction file.
+        """
+        file = Path("directions")
+        if len(data) > MAX_FILE_BYTES:
+            raise DirectionFileError(f"{len(data)} bytes of directions: expected up to {MAX_FILE_BYTES}")
+        return _read(file, *parse_tensors(file, data, DirectionFileError))
+
     @staticmethod
     def load(path: str | PathLike[str]) -> Directions:
         """Read a direction file, which may come from a stranger.
@@ -240,20 +272,7 @@ class Directions:
         Raises:
             DirectionFileError: the file is missing, over 64 MB, damaged, inconsistent, or no direction file.
         """
-        tensors, metadata = read_tensors(path, DirectionFileError, MAX_FILE_BYTES)
-        version = metadata.get(_VERSION_KEY)
-        if version != FORMAT_VERSION:
-            found = "no version" if version is None else f"version {version[:20]!r}"
-            raise DirectionFileError(
-                f"{path}: not a direction file of version {FORMAT_VERSION}: it has {found}; "
-                f"its tensors are {str(sorted(tensors))[:200]}"
-            )
-        try:
-            return _from_file(tensors, metadata)
-        except KeyError as error:
-            raise DirectionFileError(f"{path}: damaged direction file: it lacks {error}") from error
-        except (*DAMAGE, RegionError) as error:
-            raise DirectionFileError(f"{path}: damaged direction file: {error}") from error
+        return _read(Path(path), *read_tensors(path, DirectionFileError, MAX_FILE_BYTES))
 
     @staticmethod
     def from_npy(
@@ -350,6 +369,22 @@ class Directions:
         buffer = io.BytesIO()
         np.save(buffer, self.vectors.numpy())
         write_bytes(path, buffer.getvalue(), DirectionFileError, overwrite)
+
+
+def _read(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directions:
+    version = metadata.get(_VERSION_KEY)
+    if version != FORMAT_VERSION:
+        found = "no version" if version is None else f"version {version[:20]!r}"
+        raise DirectionFileError(
+            f"{file}: not a direction file of version {FORMAT_VERSION}: it has {found}; "
+            f"its tensors are {str(sorted(tensors))[:200]}"
+        )
+    try:
+        return _from_file(tensors, metadata)
+    except KeyError as error:
+        raise DirectionFileError(f"{file}: damaged direction file: it lacks {error}") from error
+    except (*DAMAGE, RegionError) as error:
+        raise DirectionFileError(f"{file}: damaged direction file: {error}") from error
 
 
 def _check_consistent(directions: Directions) -> None:
@@ -549,7 +584,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directio
     low, high = _json(metadata, "resefa.strength_range", list)
     return Directions(
         vectors=torch.stack(vectors),
-        **tensors,
+        **tensors,  # type: ignore[arg-type]
         space=metadata["resefa.space"],
         layers=_whole_numbers(_json(metadata, "resefa.layers", list)),
         layer_sizes=_whole_numbers(json.loads(metadata.get("resefa.layer_sizes", "[]"))),

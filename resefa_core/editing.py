@@ -109,6 +109,7 @@ def mix(
         styles = ours + channels * (theirs - ours)
     return replace(
         one,
+        made_by=None,
         codes=one.codes + weight * (other.codes - one.codes),
         style_offset=styles,
         confined=(

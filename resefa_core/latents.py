@@ -9,11 +9,11 @@ import json
 import numbers
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from .files import (
     write_tensors,
 )
 from .regions import Region
+
+if TYPE_CHECKING:
+    from .edits import Edited
 
 _FORMAT = "1"
 _MAX_BYTES = 64 << 20
@@ -79,6 +82,8 @@ class Latent:
         style_offset: a move of the style channels of all layers, `(B, sum S)`.
         confined: moves that act inside a region only.
         generator: fingerprint of the generator they belong to, or None.
+        made_by: the edit that led here and where it started, for files to carry; None if there was none. Not
+            part of what decides the image.
     """
 
     codes: Tensor
@@ -91,6 +96,7 @@ class Latent:
     style_offset: Tensor | None = None
     confined: tuple[ConfinedMove, ...] = ()
     generator: str | None = None
+    made_by: Edited | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 3 or 0 in self.codes.shape:
@@ -133,6 +139,7 @@ class Latent:
         return self.map_tensors(
             lambda tensor: tensor[chosen],
             seed=None if self.seed is None else tuple(self.seed[row] for row in chosen),
+            made_by=None if self.made_by is None else self.made_by[index],
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Latent:
@@ -144,10 +151,10 @@ class Latent:
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors of the latent by the name that they have in a file."""
         found = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, Tensor):
-                found[field.name] = value
+                found[each.name] = value
         for index, move in enumerate(self.confined):
             for part, tensor in move.tensors().items():
                 found[f"confined_{index:02d}_{part}"] = tensor
@@ -156,9 +163,9 @@ class Latent:
     def map_tensors(self, function: Callable[[Tensor], Tensor], **changes: Any) -> Latent:
         """The same latent with a function applied to each of its tensors, and other changes."""
         mapped: dict[str, Any] = {
-            field.name: function(getattr(self, field.name))
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
+            each.name: function(getattr(self, each.name))
+            for each in fields(self)
+            if isinstance(getattr(self, each.name), Tensor)
         }
         confined = tuple(move.map_tensors(function) for move in self.confined)
         return replace(self, **mapped, confined=confined, **changes)
@@ -192,6 +199,8 @@ class Latent:
             "resefa.generator": json.dumps(self.generator),
             "resefa.confined": json.dumps([[move.confine, move.region.to_json()] for move in self.confined]),
         }
+        if self.made_by is not None:
+            metadata |= self.made_by.metadata(self)
         return tensors, metadata
 
     def to_text(self) -> str:
@@ -203,11 +212,22 @@ class Latent:
         tensors, metadata = self.file_content()
         data = pack_tensors(Path("latent"), tensors, metadata, LatentError)
         text = base64.b64encode(data).decode("ascii")
+        if len(text) > _MAX_TEXT and self.made_by is not None:
+            return replace(self, made_by=None).to_text()
         if len(text) > _MAX_TEXT:
             raise LatentError(
                 f"the latent takes {len(text)} characters, more than the {_MAX_TEXT} a PNG may hold"
             )
         return text
+
+    @staticmethod
+    def from_text(text: str) -> Latent:
+        """Undo `to_text`; the text may come from a stranger.
+
+        Raises:
+            LatentError: the text is damaged, or something else.
+        """
+        return Latent.from_file_content(Path("latent"), *content_of_text(Path("latent"), text))
 
     @cached_property
     def digest(self) -> str:
@@ -235,11 +255,7 @@ class Latent:
         file = Path(path)
         if file.suffix.lower() in CODE_SUFFIXES:
             return Latent(codes=read_codes(file, _MAX_BYTES))
-        if file.suffix.lower() == ".png":
-            tensors, metadata = _from_png(file)
-        else:
-            tensors, metadata = read_tensors(file, LatentError, _MAX_BYTES)
-        return Latent.from_file_content(file, tensors, metadata)
+        return Latent.from_file_content(file, *read_content(file))
 
     @staticmethod
     def from_file_content(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
@@ -284,7 +300,7 @@ def stack(latents: Sequence[Latent]) -> Latent:
             raise LatentError(f"latents that differ in {name} can't be stacked: {list(values)[:8]}")
     if any(latent.confined for latent in latents):
         raise LatentError("latents with confined edits can't be stacked: their regions differ")
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"made_by": None}
     for name in sorted({name for latent in latents for name in latent._tensors()}):
         parts = [getattr(latent, name) for latent in latents]
         tensor = parts[0]
@@ -342,6 +358,13 @@ def _check_seeds(seeds: Sequence[int]) -> None:
             raise LatentError(f"seed {str(seed)[:40]} is not a whole number in [0, 2**32 - 1]")
 
 
+def read_content(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata of a latent's own file, or of a PNG that carries one."""
+    if file.suffix.lower() == ".png":
+        return _from_png(file)
+    return read_tensors(file, LatentError, _MAX_BYTES)
+
+
 def _from_png(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and metadata of the latent that a PNG carries; its pixels are not decoded."""
     data = read_bytes(file, LatentError, _MAX_BYTES)
@@ -352,10 +375,15 @@ def _from_png(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise LatentError(f"{file}: not readable as a PNG: {error}") from error
     if not isinstance(text, str):
         raise LatentError(f"{file}: this PNG carries no latent (it has no text named {PNG_KEY!r})")
+    return content_of_text(file, text)
+
+
+def content_of_text(file: Path, text: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata in what `Latent.to_text` wrote; `file` is for the errors."""
     try:
         content = base64.b64decode(text.encode("ascii"), validate=True)
     except ValueError as error:
-        raise LatentError(f"{file}: the latent in this PNG is damaged: {error}") from error
+        raise LatentError(f"{file}: the text that should hold a latent is damaged: {error}") from error
     return parse_tensors(file, content, LatentError)
 
 
@@ -383,7 +411,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
             f"its tensors are {str(sorted(tensors))[:200]}: expected 'codes' and some of {known}"
         )
     return Latent(
-        **tensors,
+        **tensors,  # type: ignore[arg-type]
         seed=None if seeds is None else tuple(seeds),
         truncation=truncation,
         truncation_layers=layers,

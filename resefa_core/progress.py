@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 Progress = Callable[[int, int], None]
 """Called with (done, total). The work stops if it raises."""
+
+_T = TypeVar("_T")
 
 
 class Stages:
@@ -43,3 +46,11 @@ def stage(progress: Progress | None, index: int, count: int) -> Progress | None:
         progress(1000 * index + 1000 * done // max(total, 1), 1000 * count)
 
     return report
+
+
+def counted(items: Iterable[_T], total: int, progress: Progress | None) -> Iterator[_T]:
+    """The items, with a report after each one's work."""
+    for index, item in enumerate(items):
+        yield item
+        if progress is not None:
+            progress(index + 1, total)

@@ -1,15 +1,18 @@
-"""Regions: soft masks over the image, from boxes, masks and presets, at any resolution.
+"""Regions: soft masks over the image, from boxes, masks, presets, text and JSON, at any resolution.
 
 Positions are fractions of the image: x to the right, y downwards, both in [0, 1].
 """
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,9 +23,16 @@ from torch import Tensor
 from .errors import RegionError
 from .files import is_file
 
+if TYPE_CHECKING:
+    from .generators.base import Generator
+
 _MAX_MASK_SIDE = 8192
 _MAX_PARTS = 64
 _STORED_SIDE = 256
+_EMBEDDED_SIDE = 512
+_EMBEDDED_TEXT = 400_000
+_PNG_URL = "data:image/png;base64,"
+_SMALL_BOX = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,16 +106,26 @@ class Region:
         region = parts[0]
         for part in parts[1:]:
             region = region | part
-        return region
+        return _Preset(region, family, name)
 
     @staticmethod
-    def from_text(text: str, family: str = "") -> Region:
-        """A region as commands and files name it: a box `x,y,width,height` in fractions, the path of a mask
-        image, or a preset, `eyes` of the given family or `ffhq/eyes`.
+    def from_text(text: str, generator: Generator | str = "") -> Region:
+        """A region as commands, links and files name it: a box `x,y,width,height` in fractions, the path of
+        a mask image, JSON as `to_json` writes it, or a preset: `eyes` of the generator, or `ffhq/eyes`.
+
+        Args:
+            generator: the generator, or its name, whose presets need no family; see `preset_family`.
 
         Raises:
             RegionError: none of these, or not a region.
         """
+        family = preset_family(generator)
+        if text.lstrip().startswith("{"):
+            try:
+                data = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise RegionError(f"{text[:80]!r} is not readable as JSON") from error
+            return Region.from_json(data, family=family)
         numbers = text.split(",")
         if len(numbers) == 4:
             try:
@@ -119,29 +139,92 @@ class Region:
                     return Region.from_mask(picture)
             except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
                 raise RegionError(f"{text}: not readable as a mask image: {error}") from error
-        if "/" in text or family in PRESETS:
+        if "/" in text or family:
             return Region.preset(text, family)
+        whose = generator if isinstance(generator, str) else generator.name
         raise RegionError(
-            f"{text[:80]!r} is no file, and there are no presets for {family!r}: "
+            f"{text[:80]!r} is no file, and there are no presets for {whose!r}: "
             f"give a box x,y,width,height, a mask image, or FAMILY/NAME from {', '.join(PRESETS)}"
         )
 
     @staticmethod
-    def from_json(data: object, mask: Tensor | None = None) -> Region:
-        """Read what `to_json` wrote; `mask` stands in for a painted part.
+    def from_pixels(
+        x: float, y: float, width: float, height: float, image_width: int, image_height: int
+    ) -> tuple[Region, str]:
+        """A box in pixels of an image, cut to it, and a note where it had to be cut or is very small ("" if
+        neither).
+
+        Raises:
+            RegionError: the box holds no pixel of the image, or all of them.
+        """
+        left, top, wide, high = (_number(value, "box") for value in (x, y, width, height))
+        x0, x1 = (min(max(edge, 0.0), image_width) for edge in (left, left + wide))
+        y0, y1 = (min(max(edge, 0.0), image_height) for edge in (top, top + high))
+        if not (x1 - x0 >= 1 and y1 - y0 >= 1):
+            raise RegionError(
+                f"the box at ({left:g}, {top:g}), {wide:g} x {high:g} pixels, lies outside the image of "
+                f"{image_width} x {image_height} pixels, or is empty: drag one over the part to change"
+            )
+        region = Region.from_box(
+            x0 / image_width, y0 / image_height, (x1 - x0) / image_width, (y1 - y0) / image_height
+        )
+        if (x0, y0, x1, y1) != (left, top, left + wide, top + high):
+            return region, f"the box was cut to the image: {x1 - x0:g} x {y1 - y0:g} at ({x0:g}, {y0:g})"
+        if wide * high < _SMALL_BOX * image_width * image_height:
+            return (
+                region,
+                f"the box covers only {wide:g} x {high:g} of {image_width} x {image_height} pixels: drag it",
+            )
+        return region, ""
+
+    @staticmethod
+    def from_json(data: object, mask: Tensor | None = None, family: str = "") -> Region:
+        """Read what `to_json` wrote, or a browser sent.
+
+        Args:
+            data: `{"box": [x, y, width, height]}`, `{"preset": name}`, `{"mask": "data:image/png;base64,…"}`,
+                `{"mask": true}`, or `union`, `not`, or `feather` and `of` with more of these.
+            mask: what `{"mask": true}` stands for.
+            family: whose presets need no family.
 
         Raises:
             RegionError: the data are not a region, or need a mask that is missing.
         """
-        return _from_json(data, mask, budget=[_MAX_PARTS])
+        return _from_json(data, mask, family, budget=[_MAX_PARTS])
 
-    def to_json(self) -> dict[str, Any]:
-        """The region as JSON, in fractions. One with a painted part, or with very many parts, is just
-        `{"mask": true}`: `stored_mask` goes beside it."""
+    def to_json(self, embed: bool = False) -> dict[str, Any]:
+        """The region as JSON, in fractions.
+
+        Args:
+            embed: write painted parts as PNG, presets by their names. Otherwise presets are boxes, and a
+                region with a painted part, or with very many parts, is just `{"mask": true}`: `stored_mask`
+                goes beside it.
+        """
         parts = self._parts()
+        if embed:
+            return _painted(self.stored_mask()) if len(parts) > _MAX_PARTS else self._json(embed)
         if len(parts) > _MAX_PARTS or any(isinstance(part, _Mask) for part in parts):
             return {"mask": True}
-        return self._json()
+        return self._json(embed)
+
+    def to_text(self) -> str:
+        """The region as `from_text` reads it: a preset's name with its family, a box, or else JSON."""
+        data = self.to_json(embed=True)
+        if set(data) == {"preset"}:
+            return str(data["preset"])
+        if set(data) == {"box"}:
+            return ",".join(f"{number:.6g}" for number in data["box"])
+        return json.dumps(data, separators=(",", ":"))
+
+    @property
+    def name(self) -> str:
+        """A preset's name; empty for other regions."""
+        return ""
+
+    @property
+    def words(self) -> str:
+        """The region in words: `the mouth`, or `this part` where it has no name."""
+        return f"the {self.name.replace('_', ' ')}" if self.name else "this part"
 
     def stored_mask(self) -> Tensor:
         """The mask that files keep beside `to_json`, `(256, 256)`, uint8.
@@ -200,7 +283,7 @@ class Region:
         """The region and all that it is made of."""
         return [self]
 
-    def _json(self) -> dict[str, Any]:
+    def _json(self, embed: bool) -> dict[str, Any]:
         raise TypeError("a region is made with from_box, from_mask or preset")
 
     def _weights(self, height: int, width: int) -> Tensor:
@@ -220,7 +303,7 @@ class _Box(Region):
     width: float
     height: float
 
-    def _json(self) -> dict[str, Any]:
+    def _json(self, embed: bool) -> dict[str, Any]:
         return {"box": [self.x, self.y, self.width, self.height]}
 
     def _weights(self, height: int, width: int) -> Tensor:
@@ -232,6 +315,12 @@ class _Box(Region):
 @dataclass(frozen=True, eq=False)
 class _Mask(Region):
     values: Tensor
+
+    def _json(self, embed: bool) -> dict[str, Any]:
+        if not embed:
+            return {"mask": True}
+        small = max(self.values.shape) <= _EMBEDDED_SIDE
+        return _painted((self.values * 255.0).round().to(torch.uint8) if small else self.stored_mask())
 
     def _weights(self, height: int, width: int) -> Tensor:
         values = self.values[None, None]
@@ -245,6 +334,26 @@ class _Mask(Region):
 
 
 @dataclass(frozen=True, eq=False)
+class _Preset(Region):
+    of: Region
+    family: str
+    label: str
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def _parts(self) -> list[Region]:
+        return self.of._parts()
+
+    def _json(self, embed: bool) -> dict[str, Any]:
+        return {"preset": f"{self.family}/{self.label}"} if embed else self.of._json(embed)
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        return self.of._weights(height, width)
+
+
+@dataclass(frozen=True, eq=False)
 class _Union(Region):
     first: Region
     second: Region
@@ -252,8 +361,8 @@ class _Union(Region):
     def _parts(self) -> list[Region]:
         return [self, *self.first._parts(), *self.second._parts()]
 
-    def _json(self) -> dict[str, Any]:
-        return {"union": [self.first._json(), self.second._json()]}
+    def _json(self, embed: bool) -> dict[str, Any]:
+        return {"union": [self.first._json(embed), self.second._json(embed)]}
 
     def _weights(self, height: int, width: int) -> Tensor:
         return torch.maximum(self.first._weights(height, width), self.second._weights(height, width))
@@ -266,8 +375,8 @@ class _Inverse(Region):
     def _parts(self) -> list[Region]:
         return [self, *self.of._parts()]
 
-    def _json(self) -> dict[str, Any]:
-        return {"not": self.of._json()}
+    def _json(self, embed: bool) -> dict[str, Any]:
+        return {"not": self.of._json(embed)}
 
     def _weights(self, height: int, width: int) -> Tensor:
         return 1.0 - self.of._weights(height, width)
@@ -278,11 +387,15 @@ class _Feathered(Region):
     of: Region
     radius: float
 
+    @property
+    def name(self) -> str:
+        return self.of.name
+
     def _parts(self) -> list[Region]:
         return [self, *self.of._parts()]
 
-    def _json(self) -> dict[str, Any]:
-        return {"feather": self.radius, "of": self.of._json()}
+    def _json(self, embed: bool) -> dict[str, Any]:
+        return {"feather": self.radius, "of": self.of._json(embed)}
 
     def _weights(self, height: int, width: int) -> Tensor:
         mask = self.of._weights(height, width)
@@ -373,26 +486,55 @@ def _image_values(image: Any) -> np.ndarray[Any, Any]:
     return luminance
 
 
-def _from_json(data: object, mask: Tensor | None, budget: list[int]) -> Region:
+def _painted(mask: Tensor) -> dict[str, Any]:
+    """A mask `(H, W)`, uint8, as JSON."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask.numpy()).save(buffer, "PNG", optimize=True)
+    return {"mask": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii")}
+
+
+def _read_painted(text: str) -> Image.Image:
+    unreadable = "the painted mask can't be read: paint it again"
+    if len(text) > _EMBEDDED_TEXT or not text.startswith(_PNG_URL):
+        raise RegionError(unreadable)
+    try:
+        data = base64.b64decode(text[len(_PNG_URL) :], validate=True)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if max(picture.size) > _EMBEDDED_SIDE:
+                raise RegionError(
+                    f"the painted mask has {picture.size} pixels: at most {_EMBEDDED_SIDE} a side"
+                )
+            return picture.convert("L")
+    except (ValueError, OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise RegionError(unreadable) from error
+
+
+def _from_json(data: object, mask: Tensor | None, family: str, budget: list[int]) -> Region:
     budget[0] -= 1
     if budget[0] < 0:
         raise RegionError(f"the region has more than {_MAX_PARTS} parts")
     if not isinstance(data, Mapping):
         raise RegionError(f"a region must be a JSON object, not {type(data).__name__}")
-    box, parts, inner = data.get("box"), data.get("union"), data.get("not")
+    box, parts, inner, painted = (data.get(key) for key in ("box", "union", "not", "mask"))
     if isinstance(box, list) and len(box) == 4:
         return Region.from_box(*box)
     if isinstance(parts, list) and len(parts) == 2:
-        return _Union(_from_json(parts[0], mask, budget), _from_json(parts[1], mask, budget))
+        return _Union(_from_json(parts[0], mask, family, budget), _from_json(parts[1], mask, family, budget))
     if inner is not None:
-        return ~_from_json(inner, mask, budget)
+        return ~_from_json(inner, mask, family, budget)
     if "feather" in data and "of" in data:
-        return _from_json(data["of"], mask, budget).feather(data["feather"])
-    if data.get("mask") is True:
+        return _from_json(data["of"], mask, family, budget).feather(data["feather"])
+    if isinstance(data.get("preset"), str):
+        return Region.preset(data["preset"][:80], family or "no family")
+    if isinstance(painted, str):
+        return Region.from_mask(_read_painted(painted))
+    if painted is True:
         if mask is None:
             raise RegionError("the region was painted, but its mask is missing")
         return Region.from_mask(mask)
-    raise RegionError(f"not a region: expected box, union, not, feather or mask, got {str(list(data))[:80]}")
+    raise RegionError(
+        f"not a region: expected box, preset, union, not, feather or mask, got {str(list(data))[:80]}"
+    )
 
 
 _Boxes = tuple[tuple[float, float, float, float], ...]
@@ -436,3 +578,31 @@ PRESETS: dict[str, dict[str, _Boxes]] = {
 }
 """Boxes (x, y, width, height) by family and name: the bundled drawn faces, aligned FFHQ faces, and
 the object boxes that the paper used on BigGAN."""
+
+
+def preset_family(generator: Generator | str) -> str:
+    """The family of presets, a key of `PRESETS`, that fits a generator's images; empty where none does.
+
+    It is that of the generator's name, a family that the name mentions (`stylegan2-ffhq-config-f`), or one
+    that the architecture always has (BigGAN's centred objects).
+
+    Args:
+        generator: a generator, or its name alone.
+    """
+    if isinstance(generator, str):
+        name, own = generator.lower(), ""
+    else:
+        name, own = generator.name.lower(), generator.preset_family
+    if name in PRESETS:
+        return name
+    return own or next((family for family in PRESETS if family in name), "")
+
+
+@lru_cache(maxsize=16)
+def _presets(family: str) -> dict[str, Region]:
+    return {name: Region.preset(name, family) for name in PRESETS.get(family, {})}
+
+
+def presets_of(generator: Generator | str) -> dict[str, Region]:
+    """The named regions that are known for a generator, by name; see `preset_family`."""
+    return dict(_presets(preset_family(generator)))

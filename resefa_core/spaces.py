@@ -133,6 +133,12 @@ def _noise_jacobian(generator: Generator, latent: Latent) -> Tensor:
     return jacobian.detach()
 
 
+def quick_space(generator: Generator) -> str:
+    """A space that is analysed in a moment: the first in which one vector moves all layers, else the
+    default one."""
+    return next((space for space in ("w", "z") if space in generator.spaces), generator.spaces[0])
+
+
 def vector_shape(generator: Generator, space: str, layers: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of one direction of a space on some layers; see `LatentSpace.shape`."""
     if space == "s":

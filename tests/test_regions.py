@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import tiny_stylegan2
+from older_gans import tiny_deep
 from PIL import Image
 from torch import Tensor
 
-from resefa_core import PRESETS, Region, RegionError
+from resefa_core import PRESETS, Region, RegionError, presets_of
 
 DISC = np.hypot(*np.mgrid[-1:1:40j, -1:1:60j]) < 0.6  # type: ignore[misc]
 
@@ -373,3 +375,86 @@ def test_text_names_a_box_a_mask_image_or_a_preset(tmp_path: Path) -> None:
 def test_text_that_names_no_region_is_refused(text: str) -> None:
     with pytest.raises(RegionError):
         Region.from_text(text, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("avatars", "avatars"),
+        ("avatars64", "avatars"),
+        ("stylegan2-ffhq-config-f", "ffhq"),
+        ("My_FFHQ_faces", "ffhq"),
+        ("cars", ""),
+        ("", ""),
+    ],
+)
+def test_presets_of_a_generator_go_by_its_name(name: str, family: str, tmp_path: Path) -> None:
+    generator = tiny_stylegan2(16)
+    generator.name = name
+    assert set(presets_of(generator)) == set(presets_of(name)) == set(PRESETS.get(family, ()))
+    if family:
+        expected = Region.preset(f"{family}/mouth").mask(64, 64)
+        assert torch.equal(Region.from_text("mouth", generator).mask(64, 64), expected)
+        assert torch.equal(Region.from_text("mouth", name).mask(64, 64), expected)
+        assert presets_of(name)["mouth"] is presets_of(generator)["mouth"]
+    else:
+        with pytest.raises(RegionError, match="no presets"):
+            Region.from_text("mouth", generator)
+
+
+def test_an_architecture_may_have_presets_whatever_its_name() -> None:
+    generator = tiny_deep()
+    generator.name = "dogs"
+    assert set(presets_of(generator)) == set(PRESETS["biggan"])
+
+
+def test_regions_know_their_names() -> None:
+    mouth = Region.preset("left_eye", "ffhq")
+    assert (mouth.name, mouth.words, mouth.to_text()) == ("left_eye", "the left eye", "ffhq/left_eye")
+    assert mouth.feather(0.1).name == "left_eye"
+    assert Region.from_json(mouth.feather(0.1).to_json(embed=True)).name == "left_eye"
+    for other in (~mouth, mouth | Region.preset("nose", "ffhq"), Region.from_box(0, 0, 0.5, 0.5)):
+        assert (other.name, other.words) == ("", "this part")
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0.0, 0.5))
+def test_painted_regions_survive_json_and_text(height: int, width: int, seed: int, feather: float) -> None:
+    values = torch.randint(0, 256, (height, width), generator=torch.Generator().manual_seed(seed))
+    values[0, 0] = 255 if height * width > 1 else 128
+    values[-1, -1] = 0 if height * width > 1 else 128
+    painted = Region.from_mask(values.to(torch.uint8)).feather(feather)
+    region = ~painted | Region.preset("mouth")
+    for each in (painted, region):
+        read = Region.from_json(json.loads(json.dumps(each.to_json(embed=True))))
+        assert torch.equal(read.mask(64, 64, check=False), each.mask(64, 64, check=False))
+        assert torch.equal(Region.from_text(each.to_text()).mask(64, 64, False), each.mask(64, 64, False))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[1]",
+        '{"box": [1, 2]}',
+        '{"mask": "data:image/png;base64,AAAA"}',
+        "{" * 9999,
+        '{"a":' * 9999,
+    ],
+)
+def test_text_that_is_no_region_is_refused(text: str) -> None:
+    with pytest.raises(RegionError):
+        Region.from_text(text)
+
+
+def test_boxes_in_pixels_are_cut_to_the_image() -> None:
+    region, note = Region.from_pixels(16, 8, 32, 16, 64, 64)
+    assert (region.to_json(), note) == ({"box": [0.25, 0.125, 0.5, 0.25]}, "")
+    region, note = Region.from_pixels(-16, 48, 32, 32, 64, 64)
+    assert region.to_json() == {"box": [0.0, 0.75, 0.25, 0.25]}
+    assert note == "the box was cut to the image: 16 x 16 at (0, 48)"
+    assert "covers only 1 x 2" in Region.from_pixels(3, 3, 1, 2, 64, 64)[1]
+    for box in ((64, 0, 9, 9), (0, 0, 0, 9), (0, 0, 64, 64), (float("nan"), 0, 9, 9)):
+        with pytest.raises(RegionError):
+            Region.from_pixels(*box, 64, 64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice, product
@@ -16,6 +15,7 @@ from ..directions import CONFINED, SPACES
 from ..errors import ParameterError, RegionError
 from ..files import is_file, read_bytes
 from ..methods import METHODS, check_method
+from ..parsing import parse_seeds
 from ..regions import Region
 from .equal_change import TARGET
 from .identity import WHOLE, Box
@@ -291,35 +291,6 @@ def expanded(data: Mapping[str, Any]) -> Iterator[Row]:
         values = dict(zip(many, combination, strict=False))
         chosen = dict(zip(parameters, combination[len(many) :], strict=True))
         yield Row(**one, **values, parameters=chosen)
-
-
-def parse_seeds(text: str) -> list[int]:
-    """`7`, `0-15`, `1,4,9-12` as a list of whole numbers.
-
-    Raises:
-        ParameterError: anything else.
-    """
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
-        if match is None:
-            raise ParameterError(f"{part[:80]!r} is not a whole number or a range like 0-15")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < first + _MAX_SEEDS:
-            raise ParameterError(f"{part!r} is not an ascending range of at most {_MAX_SEEDS}")
-        numbers.extend(range(first, last + 1))
-    return numbers
-
-
-def shown_seeds(seeds: Sequence[int]) -> str:
-    """Seeds as `parse_seeds` reads them, runs as ranges."""
-    runs: list[list[int]] = []
-    for seed in seeds:
-        if runs and seed == runs[-1][1] + 1:
-            runs[-1][1] = seed
-        else:
-            runs.append([seed, seed])
-    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
 
 
 def with_place(place: str, work: Callable[[], _T]) -> _T:

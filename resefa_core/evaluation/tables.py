@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .config import shown_seeds
+from ..parsing import shown_seeds
 from .results import Evaluation, Numbers, Record
 
 _NOTHING = "–"

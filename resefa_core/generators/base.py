@@ -53,6 +53,8 @@ class Generator(nn.Module, ABC):
         spaces: the latent spaces in which directions can be found; the first is the default.
         has_mapping: whether noise passes a mapping network (`w`) or drives the layers itself (`z`).
         can_confine: whether codes may vary over the image.
+        preset_family: the named regions that fit its images whatever they show, a key of `PRESETS`; empty
+            where that depends on the weights.
     """
 
     architecture: str
@@ -67,6 +69,7 @@ class Generator(nn.Module, ABC):
     spaces: tuple[str, ...]
     has_mapping: bool = False
     can_confine: bool = False
+    preset_family: str = ""
 
     @abstractmethod
     def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:

@@ -121,6 +121,7 @@ class BigGAN(Generator):
     """
 
     architecture = "biggan"
+    preset_family = "biggan"
 
     def __init__(
         self,

@@ -186,6 +186,7 @@ class BigGANDeep(Generator):
     """
 
     architecture = "biggan-deep"
+    preset_family = "biggan"
     spaces = ("z+", "z")
     can_confine = True
 

@@ -17,10 +17,10 @@ from ..latents import Latent
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
 from ..regions import Region
+from ..samples import joint_samples
 from .base import Method, Parameter, Request, measured
 
 _PROBES = 16
-_SEEDS = 2**32
 
 
 def find(request: Request) -> Directions:
@@ -34,7 +34,7 @@ def find(request: Request) -> Directions:
     overlap = bool(parameters["overlap"])
     if overlap and not bool((mask > 0.5).any()):
         raise RegionError(f"the region is too small for gradient maps of {side} x {side}: use a larger grid")
-    latents = samples(generator, request.latents, int(parameters["num_samples"]))
+    latents = joint_samples(generator, request.latents, int(parameters["num_samples"]))
     limit = int(parameters["candidates"])
     halves = [stage(request.progress, half, 2) for half in (0, 1)]
     with analysis_mode():
@@ -76,18 +76,6 @@ def channels_of_convolutions(generator: Generator, layers: tuple[int, ...]) -> T
             known[:] = 0 < layer < generator.num_layers - 1
         chosen.append(known)
     return torch.cat(chosen)
-
-
-def samples(generator: Generator, given: tuple[Latent, ...], count: int) -> list[Latent]:
-    """The given latents, and further ones drawn as the first was, by the seeds after the last's."""
-    first = given[0]
-    last = max((seed for latent in given for seed in latent.seed or ()), default=-1)
-    label = None if first.label is None else int(first.label[0])
-    drawn = [
-        generator.sample((last + 1 + index) % _SEEDS, first.truncation, label, first.truncation_layers)
-        for index in range(count - len(given))
-    ]
-    return [*given, *drawn]
 
 
 def probed_shares(

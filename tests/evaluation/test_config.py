@@ -15,11 +15,10 @@ from resefa_core.evaluation.config import (
     Study,
     Transfer,
     Variations,
-    parse_seeds,
     read_study,
-    shown_seeds,
     study_of,
 )
+from resefa_core.parsing import parse_seeds, shown_seeds
 
 SMALL: dict[str, Any] = {"regions": ["mouth"], "rows": ["resefa"]}
 FULL: dict[str, Any] = {

@@ -11,7 +11,8 @@ from torch import Tensor
 import resefa_core as resefa
 from resefa_core import Generator, Latent, ParameterError, Region, RegionError, find_directions
 from resefa_core.methods import stylespace
-from resefa_core.methods.stylespace import channels_of_convolutions, gradient_maps, overlaps, samples
+from resefa_core.methods.stylespace import channels_of_convolutions, gradient_maps, overlaps
+from resefa_core.samples import joint_samples
 
 REGION = Region.from_box(0.25, 0.25, 0.5, 0.3)
 LAYERS = (1, 2, 3)
@@ -136,14 +137,14 @@ def test_channels_of_to_rgb_and_of_the_placement_are_left_out() -> None:
 def test_further_samples_are_drawn_as_the_first_was() -> None:
     generator = tiny_stylegan2(c_dim=4)
     given = (generator.sample(7, 0.5, 2, truncation_layers=3), generator.sample(9, 0.5, 2, 3))
-    found = samples(generator, given, 4)
+    found = joint_samples(generator, given, 4)
     assert [latent.seed for latent in found] == [(7,), (9,), (10,), (11,)]
     expected = generator.sample(10, 0.5, 2, truncation_layers=3)
     torch.testing.assert_close(found[2].codes, expected.codes)
-    assert len(samples(generator, given, 1)) == 2
-    assert samples(generator, (generator.sample(2**32 - 1, label=0),), 2)[1].seed == (0,)
+    assert len(joint_samples(generator, given, 1)) == 2
+    assert joint_samples(generator, (generator.sample(2**32 - 1, label=0),), 2)[1].seed == (0,)
     imported = Latent(given[0].codes, label=given[0].label)
-    assert samples(generator, (imported,), 2)[1].seed == (0,)
+    assert joint_samples(generator, (imported,), 2)[1].seed == (0,)
 
 
 def test_a_region_that_the_grid_loses_is_refused_for_the_overlap() -> None:

@@ -1,0 +1,169 @@
+"""What there is to know of direction sets, latents and generators, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .directions import Directions
+from .errors import LatentError
+from .generators.base import Generator
+from .latents import Latent
+from .methods import METHODS
+
+
+class Fit(NamedTuple):
+    """Whether a direction set fits a generator.
+
+    Attributes:
+        fits: whether it can be used.
+        note: why not, or what is to be known of its origin; empty where there is nothing.
+    """
+
+    fits: bool
+    note: str
+
+
+def fit(directions: Directions, generator: Generator) -> Fit:
+    """Whether a direction set fits a generator, and what is to be known of that."""
+    try:
+        directions.check(generator)
+    except LatentError as error:
+        return Fit(False, str(error))
+    return Fit(True, directions.origin_note(generator))
+
+
+def method_title(key: str) -> str:
+    """A method's name for people; files may name one that is not known here."""
+    return METHODS[key].title if key in METHODS else key
+
+
+def title_of(directions: Directions, generator: Generator) -> str:
+    """A title for a set that has none: `mouth of avatars`, and the method where it isn't the usual one."""
+    name = label_of(directions)
+    whose = "" if directions.method == "resefa" else f", {method_title(directions.method)}"
+    return f"{name} of {generator.name}{whose}"
+
+
+def label_of(directions: Directions) -> str:
+    """What a set's directions are named after: its region, in a word."""
+    return (directions.region.name if directions.region is not None else "") or "region"
+
+
+def made_for(directions: Directions) -> str:
+    """The generator that a set was made for: its architecture and name."""
+    known = directions.generator
+    return f"{known.get('architecture', 'unknown')} {known.get('name', '')}".strip()
+
+
+def ratios(directions: Directions) -> list[float]:
+    """How many times the mean squared change inside is that outside, of each; NaN where nothing is known."""
+    quotients = (directions.inside / directions.outside.clamp_min(1e-30)).tolist()
+    known = directions.inside.tolist()
+    return [quotient if inside > 0 else math.nan for quotient, inside in zip(quotients, known, strict=True)]
+
+
+def rows(directions: Directions, source: str = "", fitting: Fit | None = None) -> list[tuple[str, str]]:
+    """A direction set for people to look at before they use it: labels and plain texts, which may come from
+    a stranger's file.
+
+    Args:
+        source: where it is from.
+        fitting: whether it fits the generator in use.
+    """
+    count, images = len(directions), directions.num_samples
+    layers = f"layers {directions.layers[0]} to {directions.layers[-1]}"
+    found = [
+        ("Title", directions.title),
+        ("Author", directions.author),
+        ("License", directions.license),
+        ("About", directions.description[:500]),
+        ("Made for", made_for(directions)),
+        ("Directions", f"{count}: {', '.join(directions.names[:12])}"),
+        ("Moves", f"{directions.space.upper()}, {layers}"),
+        ("Method", method_title(directions.method)),
+        ("Found on", f"{images} image{'s' if images > 1 else ''}"),
+        ("From", source),
+    ]
+    if fitting is not None:
+        found += [("Fits", "yes" if fitting.fits else "no"), ("Note", fitting.note)]
+    return [(label, text) for label, text in found if text]
+
+
+def as_text(found: list[tuple[str, str]]) -> str:
+    """Rows as lines of text."""
+    return "\n".join(f"{label}: {text}" for label, text in found)
+
+
+def facts(directions: Directions) -> dict[str, Any]:
+    """A direction set for programs; what is not known is left out."""
+    known = directions.generator
+    told: dict[str, Any] = {
+        "kind": "directions",
+        "method": method_title(directions.method),
+        "title": directions.title,
+        "author": directions.author,
+        "description": directions.description,
+        "license": directions.license,
+        "date": directions.date,
+        "generator": known.get("name", "unknown"),
+        "architecture": known.get("architecture", "unknown"),
+        "resolution": known.get("resolution", "unknown"),
+        "fingerprint": known.get("fingerprint", "unknown"),
+        "space": directions.space,
+        "layers": list(directions.layers),
+        "region": None if directions.region is None else json.dumps(directions.region.to_json()),
+        "samples": directions.num_samples,
+        "seeds": list(directions.seeds or ()),
+        "names": list(directions.names),
+    }
+    if float(directions.outside.max()) > 0:
+        quotients = directions.inside / directions.outside.clamp_min(1e-30)
+        told["inside : outside"] = [f"{float(r):.1f}" for r in quotients]
+    return {key: value for key, value in told.items() if value not in ("", None, [])}
+
+
+def facts_of_latent(latent: Latent) -> dict[str, Any]:
+    """A latent for programs."""
+    told: dict[str, Any] = {
+        "kind": "latents",
+        "images": len(latent),
+        "layers": latent.codes.shape[1],
+        "latent dimension": latent.codes.shape[2],
+        "seeds": list(latent.seed or ()),
+        "truncation": latent.truncation,
+        "confined moves": len(latent.confined),
+        "generator": latent.generator,
+    }
+    if latent.made_by is not None:
+        told["edit"] = latent.made_by.edit.words
+    return told
+
+
+def generator_rows(generator: Generator) -> list[tuple[str, str]]:
+    """What a generator is: labels and texts."""
+    found: list[tuple[str, Any]] = [
+        ("generator", generator.name),
+        ("architecture", generator.architecture),
+        ("resolution", f"{generator.resolution} x {generator.resolution}"),
+        ("layers", f"{generator.num_layers}, codes of {generator.latent_dim}"),
+        ("spaces", ", ".join(generator.spaces)),
+    ]
+    if generator.num_classes:
+        found.append(("classes", generator.num_classes))
+    return [(label, str(value)) for label, value in found]
+
+
+def in_range(directions: Directions, strengths: Mapping[int | str, float]) -> str:
+    """A note on strengths beyond those that a set says are worth offering; empty where there are none."""
+    low, high = directions.strength_range
+    beyond = [
+        f"{directions.names[directions.index(key)]} {value:+g}"
+        for key, value in strengths.items()
+        if not low <= value <= high
+    ]
+    if not beyond:
+        return ""
+    return f"note: beyond the range of {low:g} to {high:g} that these directions are for: {', '.join(beyond)}"

@@ -1,0 +1,27 @@
+"""What every interface does where the user says nothing."""
+
+from __future__ import annotations
+
+TRUNCATION = 0.7
+NUM_DIRECTIONS = 6
+STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+"""Of strips and sheets."""
+CONFINED_FEATHER = 0.03
+"""How soft a region is that confined edits end at; a fraction of the image's height. Others are sharp."""
+SAMPLES_TO_SHARE = 6
+"""Images, the one at hand among them, that directions are solved on so that they hold for others."""
+LARGEST_JOINT = 64
+"""Images that may be solved together."""
+UNSEEN_SEEDS = tuple(range(900_000, 900_005))
+"""Images on which directions that were solved jointly are tried."""
+TRIAL_STRENGTH = 3.0
+"""How far, to both sides."""
+
+
+def feather_for(confine: float) -> float:
+    """The feather of a region that nobody said a feather for.
+
+    Args:
+        confine: of the edits to come, from 0 to 1.
+    """
+    return CONFINED_FEATHER if confine else 0.0

@@ -1,0 +1,126 @@
+"""What people type, as values: seeds, strengths, directions, parameters of methods, confinement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from .errors import ParameterError
+
+_MAX_SEEDS = 4096
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`7`, `0-15`, `1,4,9-12` as a list of whole numbers; also for layers.
+
+    Raises:
+        ParameterError: anything else.
+
+    Example:
+        >>> parse_seeds("1,4,9-12")
+        [1, 4, 9, 10, 11, 12]
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
+        if match is None:
+            raise ParameterError(f"{part[:80]!r} is not a whole number or a range like 0-15")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < first + _MAX_SEEDS:
+            raise ParameterError(f"{part!r} is not an ascending range of at most {_MAX_SEEDS}")
+        numbers.extend(range(first, last + 1))
+    return numbers
+
+
+def shown_seeds(seeds: Sequence[int]) -> str:
+    """Seeds as `parse_seeds` reads them, runs as ranges.
+
+    Example:
+        >>> shown_seeds([1, 4, 9, 10, 11])
+        '1,4,9-11'
+    """
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
+
+
+def parse_numbers(text: str) -> list[float]:
+    """`-4,0,4` as a list of numbers.
+
+    Raises:
+        ParameterError: anything else.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ParameterError(f"{text[:80]!r} is not a list of numbers like -4,0,4") from error
+
+
+def parse_which(text: str) -> int | str:
+    """A direction by its index, or by its name.
+
+    Example:
+        >>> parse_which("-1"), parse_which("smile")
+        (-1, 'smile')
+    """
+    return int(text) if re.fullmatch(r"-?\d{1,9}", text.strip()) else text.strip()
+
+
+def parse_strength(text: str) -> tuple[int | str, float]:
+    """`0=2.5` or `smile=-1` as a direction and how far to move along it.
+
+    Raises:
+        ParameterError: anything else.
+    """
+    name, separator, value = text.rpartition("=")
+    number = _float(value)
+    if not separator or not name or number is None:
+        raise ParameterError(f"{text[:80]!r} is not like 0=2.5 or smile=-1")
+    return parse_which(name), number
+
+
+def parse_parameters(texts: Iterable[str]) -> dict[str, float]:
+    """`regularization=0.01`, several times, as parameters of a method.
+
+    Raises:
+        ParameterError: anything else.
+
+    Example:
+        >>> parse_parameters(["num_samples=20", "candidates = 8"])
+        {'num_samples': 20.0, 'candidates': 8.0}
+    """
+    parameters = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        number = _float(value)
+        if not separator or not name.strip() or number is None:
+            raise ParameterError(f"{text[:80]!r} is not like regularization=0.01")
+        parameters[name.strip()] = number
+    return parameters
+
+
+def parse_confine(value: object) -> float:
+    """How far edits are confined to the region: a number from 0 to 1, or whether they are (True is 1).
+
+    Raises:
+        ParameterError: anything else.
+
+    Example:
+        >>> parse_confine("0.5"), parse_confine(True)
+        (0.5, 1.0)
+    """
+    number = _float(value) if isinstance(value, str) else value
+    if not isinstance(number, (bool, int, float)) or not 0.0 <= number <= 1.0:
+        raise ParameterError(f"confine {str(value)[:40]} is out of range: expected a number from 0 to 1")
+    return float(number)
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,219 @@
+"""How images and directions were made, in short: enough to make them again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .errors import LatentError, ParameterError, ReSeFaError
+from .generators.base import Generator
+from .latents import Latent
+from .regions import Region
+from .samples import SEEDS, check_samples
+
+_MAX_COUNT = 512
+_MAX_LAYERS = 1000
+_MAX_PARAMETERS = 32
+_MAX_NAME = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """An image's latent, by its seed where that tells it, else by its codes.
+
+    Attributes:
+        seed, truncation, label, truncation_layers: what `Generator.sample` takes; the seed is None where the
+            latent is given.
+        given: a latent that no seed leads to, a batch of one.
+    """
+
+    seed: int | None = None
+    truncation: float = 1.0
+    label: int | None = None
+    truncation_layers: int | None = None
+    given: Latent | None = None
+
+    @staticmethod
+    def of(latent: Latent, generator: Generator) -> Point:
+        """The point of a latent, a batch of one."""
+        if latent.seed is not None:
+            label = None if latent.label is None else int(latent.label[0])
+            point = Point(latent.seed[0], latent.truncation, label, latent.truncation_layers)
+            try:
+                if point.latent(generator).digest == latent.digest:
+                    return point
+            except LatentError:  # of another generator
+                pass
+        return Point(given=replace(latent, made_by=None))
+
+    def latent(self, generator: Generator) -> Latent:
+        """The latent of the point.
+
+        Raises:
+            LatentError: it doesn't fit the generator.
+        """
+        if self.given is not None:
+            generator.check_latent(self.given)
+            return self.given
+        assert self.seed is not None
+        return generator.sample(self.seed, self.truncation, self.label, self.truncation_layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as JSON; a latent that no seed leads to as text in base64.
+
+        Raises:
+            LatentError: the latent is too large for that.
+        """
+        if self.given is not None:
+            return {"latent": self.given.to_text()}
+        values = {"seed": self.seed, "truncation": self.truncation}
+        further = {"class": self.label, "truncation_layers": self.truncation_layers}
+        return values | {name: value for name, value in further.items() if value is not None}
+
+    @staticmethod
+    def from_json(data: object) -> Point:
+        """Undo `to_json`; the data may come from a stranger.
+
+        Raises:
+            LatentError: the data are no point.
+        """
+        given = _object(data, "a point", LatentError)
+        if "latent" in given:
+            latent = Latent.from_text(_text(given["latent"], "latent", 1 << 20, LatentError))
+            if len(latent) != 1:
+                raise LatentError(f"a point with {len(latent)} latents: expected one")
+            return Point(given=latent)
+        label, layers = given.get("class"), given.get("truncation_layers")
+        return Point(
+            whole(given.get("seed"), "seed", 0, SEEDS - 1, LatentError),
+            number(given.get("truncation", 1.0), "truncation", -2.0, 2.0, LatentError),
+            None if label is None else whole(label, "class", 0, 1 << 20, LatentError),
+            None if layers is None else whole(layers, "truncation_layers", 0, _MAX_LAYERS, LatentError),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How directions were found.
+
+    Attributes:
+        generator: the fingerprint of the generator.
+        points: the images that were given.
+        region: what the directions change, as soft as it was when they were found.
+        method: a key of `METHODS`.
+        space, layers: where they live, and the layers that they move.
+        count: how many were asked for.
+        samples: how many images were solved together, in all; see `joint_samples`.
+        parameters: of the method, those that were given.
+        chosen: which of the directions found these are; all for None.
+    """
+
+    generator: str
+    points: tuple[Point, ...]
+    region: Region
+    method: str
+    space: str
+    layers: tuple[int, ...]
+    count: int
+    samples: int = 1
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    chosen: tuple[int, ...] | None = None
+
+    def take(self, indices: Sequence[int]) -> Recipe:
+        """The recipe of some of the directions."""
+        before = self.chosen
+        chosen = tuple(indices) if before is None else tuple(before[index] for index in indices)
+        return replace(self, chosen=chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON."""
+        data: dict[str, Any] = {
+            "generator": self.generator,
+            "points": [point.to_json() for point in self.points],
+            "region": self.region.to_json(embed=True),
+            "method": self.method,
+            "space": self.space,
+            "layers": list(self.layers),
+            "count": self.count,
+            "samples": self.samples,
+            "parameters": dict(self.parameters),
+        }
+        return data if self.chosen is None else data | {"chosen": list(self.chosen)}
+
+    @staticmethod
+    def from_json(data: object) -> Recipe:
+        """Undo `to_json`; the data may come from a stranger.
+
+        Raises:
+            ParameterError, RegionError, LatentError: the data are no recipe.
+        """
+        given = _object(data, "a recipe")
+        points = tuple(Point.from_json(point) for point in listed(given.get("points"), "points", 64))
+        layers, chosen = given.get("layers"), given.get("chosen")
+        count = whole(given.get("count"), "count", 1, _MAX_COUNT)
+        parameters = _object(given.get("parameters", {}), "parameters")
+        if len(parameters) > _MAX_PARAMETERS:
+            raise ParameterError(f"{len(parameters)} parameters are more than a method has")
+        samples = check_samples(given.get("samples", 1))
+        if not 1 <= len(points) <= samples:
+            raise ParameterError(f"{len(points)} points for {samples} samples: expected 1 to {samples}")
+        return Recipe(
+            generator=_text(given.get("generator"), "generator"),
+            points=points,
+            region=Region.from_json(given.get("region")),
+            method=_text(given.get("method"), "method"),
+            space=_text(given.get("space"), "space"),
+            layers=tuple(whole(layer, "layer", 0, _MAX_LAYERS) for layer in listed(layers, "layers", 1000)),
+            count=count,
+            samples=samples,
+            parameters={
+                _text(name, "parameter"): number(value, str(name)[:40], -1e9, 1e9)
+                for name, value in parameters.items()
+            },
+            chosen=None
+            if chosen is None
+            else tuple(whole(index, "chosen", 0, count - 1) for index in listed(chosen, "chosen", count)),
+        )
+
+
+def whole(value: object, what: str, least: int, most: int, error: type[ReSeFaError] = ParameterError) -> int:
+    """A value of JSON as a whole number of a range; raises `error` for anything else."""
+    if type(value) is not int or not least <= value <= most:
+        raise error(f"{what} {_shown(value)}: expected a whole number from {least} to {most}")
+    return value
+
+
+def number(
+    value: object, what: str, least: float, most: float, error: type[ReSeFaError] = ParameterError
+) -> float:
+    """A value of JSON as a number of a range; raises `error` for anything else."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most or not math.isfinite(value):  # type: ignore[operator, arg-type]
+        raise error(f"{what} {_shown(value)}: expected a number from {least:g} to {most:g}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def listed(value: object, what: str, most: int, error: type[ReSeFaError] = ParameterError) -> list[Any]:
+    """A value of JSON as a list; raises `error` for anything else, or one that is too long."""
+    if not isinstance(value, list) or len(value) > most:
+        raise error(f"{what} {_shown(value)}: expected a list of at most {most}")
+    return value
+
+
+def _object(value: object, what: str, error: type[ReSeFaError] = ParameterError) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise error(f"{what} was expected as an object, got {_shown(value)}")
+    return value
+
+
+def _text(value: object, what: str, most: int = _MAX_NAME, error: type[ReSeFaError] = ParameterError) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > most:
+        raise error(f"{what} {_shown(value)}: expected plain text of at most {most} characters")
+    return value
+
+
+def _shown(value: object) -> str:
+    plain = isinstance(value, (str, int, float, bool, type(None)))
+    return repr(value)[:40] if plain else type(value).__name__

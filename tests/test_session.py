@@ -1,0 +1,469 @@
+"""The recipe on the bundled generator: what is found, shown, edited, taken back, carried over and kept."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from models import tiny_stylegan2
+from older_gans import tiny_biggan
+from PIL import Image
+
+import resefa_core as resefa
+from resefa_core.defaults import CONFINED_FEATHER, NUM_DIRECTIONS, STRENGTHS
+from resefa_core.edits import Edited
+from resefa_core.saved_sessions import pack, unpack
+from resefa_core.session import Session
+
+
+@pytest.fixture(scope="module")
+def cache() -> resefa.JacobianCache:
+    return resefa.JacobianCache(1 << 30)
+
+
+@pytest.fixture
+def session(avatars: resefa.Generator, cache: resefa.JacobianCache) -> Session:
+    return Session(avatars, seed=7, cache=cache)
+
+
+def test_find_is_the_librarys_own_recipe(session: Session, avatars: resefa.Generator) -> None:
+    found = session.find("mouth", quick=True)
+    latent = avatars.sample(7, 0.7)
+    expected = resefa.factorize(
+        resefa.compute_jacobian(avatars, latent, "w"), resefa.Region.preset("mouth"), NUM_DIRECTIONS
+    )
+    assert torch.equal(found.vectors, expected.vectors)
+    assert torch.equal(found.steps, expected.steps)
+    assert (found.method, found.space, len(found)) == ("resefa", "w", NUM_DIRECTIONS)
+    assert session.selected is found.region
+    assert session.directions is found
+    assert session.is_analysed("w")
+    other = session.find("eyes", method="sefa", count=2, parameters={"candidates": 4})
+    expected = resefa.find_directions(
+        avatars,
+        latent,
+        resefa.Region.preset("eyes"),
+        "sefa",
+        num_directions=2,
+        parameters={"candidates": 4},
+    )
+    assert torch.equal(other.vectors, expected.vectors)
+
+
+def test_samples_count_all_images(session: Session, avatars: resefa.Generator) -> None:
+    found = session.find("mouth", quick=True, samples=3, count=2)
+    assert (found.num_samples, found.seeds) == (3, (7, 8, 9))
+    batch = Session(avatars, latent=avatars.sample([2, 9], 0.7), cache=session.cache)
+    found = batch.find("mouth", quick=True, samples=3, count=2)
+    assert (found.num_samples, found.seeds) == (3, (2, 9, 10))
+    assert batch.find("mouth", quick=True, count=2).seeds == (2, 9)
+    last = Session(avatars, seed=2**32 - 1, cache=session.cache)
+    assert last.find("mouth", quick=True, samples=2, count=1).seeds == (2**32 - 1, 0)
+    for samples in (0, -1, 1000, 2.0, True):
+        with pytest.raises(resefa.ParameterError, match="samples"):
+            session.find("mouth", quick=True, samples=samples)  # type: ignore[arg-type]
+
+
+def test_confined_edits_have_their_own_directions_in_a_soft_region(session: Session) -> None:
+    found = session.find("mouth", confine=1.0, count=2)
+    assert (found.method, found.space) == (resefa.CONFINED, "w")
+    mouth = resefa.Region.preset("mouth")
+    assert found.region is not None
+    assert torch.equal(found.region.mask(64, 64), mouth.feather(CONFINED_FEATHER).mask(64, 64))
+    sharp = session.find("mouth", method=resefa.CONFINED, feather=0.0, count=1)
+    assert sharp.region is not None
+    assert torch.equal(sharp.region.mask(64, 64), mouth.mask(64, 64))
+    session.edit(found, {0: 2.0})
+    assert session.moves[0].confine == 1.0
+    changed = (session.image - session.before).abs().amax(dim=0)
+    far = found.region.mask(64, 64) == 0.0
+    near = mouth.mask(64, 64) == 1.0
+    assert float(changed[far].mean()) < 0.1 * float(changed[near].mean())
+    for method, confine in (("sefa", 1.0), (None, 1.5), (None, -0.1)):
+        with pytest.raises(resefa.ParameterError, match="confine"):
+            session.find("mouth", method=method, confine=confine)
+
+
+def test_regions_come_by_any_means(session: Session, tmp_path: Path) -> None:
+    box = resefa.Region.from_box(0.25, 0.5, 0.5, 0.25)
+    mask = box.mask(64, 64)
+    painted = Image.fromarray((mask.numpy() * 255).astype(np.uint8))
+    painted.save(tmp_path / "mask.png")
+    for what in (
+        box,
+        "0.25,0.5,0.5,0.25",
+        (0.25, 0.5, 0.5, 0.25),
+        [0.25, 0.5, 0.5, 0.25],
+        {"box": [0.25, 0.5, 0.5, 0.25]},
+        json.dumps({"box": [0.25, 0.5, 0.5, 0.25]}),
+        mask,
+        mask.numpy(),
+        painted,
+        str(tmp_path / "mask.png"),
+        resefa.Region.from_mask(painted).to_json(embed=True),
+        resefa.Region.from_mask(painted).to_text(),
+        box.to_text(),
+    ):
+        assert torch.equal(session.region(what).mask(64, 64), mask), what
+    for what in ("mouth", "avatars/mouth", {"preset": "mouth"}, {"preset": "avatars/mouth"}):
+        assert session.region(what, feather=0.1).name == "mouth"
+    assert session.selected is None
+    for what in (
+        None,
+        7,
+        "tail",
+        [1, 2, 3],
+        [0, 0, 1, 1],
+        {},
+        {"preset": "tail"},
+        {"mask": "x"},
+        torch.ones(8, 8),
+    ):
+        with pytest.raises(resefa.RegionError):
+            session.select(what)
+    assert session.selected is None
+
+
+def test_strips_show_the_image_without_the_sliders(session: Session, avatars: resefa.Generator) -> None:
+    found = session.find("mouth", quick=True)
+    session.edit(session.find("eyes", quick=True), {0: 3.0})
+    below = session.latent
+    session.adjust(found, {1: 2.0})
+    assert session.below(found).digest == below.digest
+    assert session.strengths(found) == {1: 2.0}
+    (first, second) = session.strips(found, most=2)
+    assert (first.strengths, first.images.shape) == (STRENGTHS, (5, 3, 64, 64))
+    middle = STRENGTHS.index(0.0)
+    assert torch.equal(first.images[middle], avatars.synthesize(below)[0])
+    assert first.effect.inside > first.effect.outside
+    moved = resefa.move(below, found, {1: STRENGTHS[0]})
+    torch.testing.assert_close(second.images[0], avatars.synthesize(moved)[0], atol=1e-4, rtol=1e-4)
+    assert second.picture(40).width == 5 * 40
+    with pytest.raises(ZeroDivisionError):
+        list(session.strips(found, progress=lambda done, total: 1 // 0))
+
+
+def test_edits_are_stacked_adjusted_removed_and_taken_back(session: Session) -> None:
+    mouth, eyes = (session.find(name, quick=True) for name in ("mouth", "eyes"))
+    plain = session.latent.digest
+    assert not session.adjust(mouth, {})
+    session.adjust(mouth, {0: 1.0})
+    session.adjust(mouth, {0: 2.0})
+    assert not session.adjust(mouth, {0: 2.0, 1: 0.0})
+    assert len(session.moves) == 1
+    session.adjust(eyes, {1: -1.0})
+    session.edit(mouth, {2: 1.0}, confine=0.5, feather=0.05, name="lips")
+    assert [move.name for move in session.moves] == ["mouth", "eyes", "lips"]
+    all_three = session.latent.digest
+    session.remove(1)
+    assert [move.name for move in session.moves] == ["mouth", "lips"]
+    assert session.undo()
+    assert session.latent.digest == all_three
+    while session.undo():
+        pass
+    assert (session.latent.digest, session.can_undo, session.can_redo) == (plain, False, True)
+    assert session.redo()
+    assert session.strengths(mouth) == {0: 1.0}
+    while session.redo():
+        pass
+    assert [move.name for move in session.moves] == ["mouth", "lips"]
+    session.clear()
+    assert (session.moves, session.latent.digest) == ((), plain)
+    session.undo()
+    assert session.adjust(mouth, {})
+    assert [move.name for move in session.moves] == ["mouth", "lips"][:1]
+    for call in (lambda: session.remove(5), lambda: session.edit(mouth, {99: 1.0})):
+        with pytest.raises(resefa.ParameterError):
+            call()
+
+
+def test_another_image_and_back(session: Session, avatars: resefa.Generator) -> None:
+    mouth = session.find("mouth", quick=True)
+    session.edit(mouth, {0: 2.0})
+    smiling = session.latent.digest
+    session.set_image(8)
+    assert (session.seed, session.moves) == (8, ())
+    assert torch.equal(session.image, avatars.synthesize(avatars.sample(8, 0.7))[0])
+    assert session.undo()
+    assert (session.seed, session.latent.digest) == (7, smiling)
+    session.set_image(9, truncation=0.5, keep_edit=True)
+    expected = resefa.move(avatars.sample(9, 0.5), mouth, {0: 2.0})
+    assert session.latent.digest == expected.digest
+    with pytest.raises(resefa.LatentError):
+        session.set_image(-1)
+    with pytest.raises(resefa.LatentError, match="both"):
+        session.set_image(1, latent=expected)
+    assert session.latent.digest == expected.digest
+
+
+def test_an_edit_is_carried_to_other_images(session: Session, avatars: resefa.Generator) -> None:
+    mouth = session.find("mouth", quick=True)
+    session.edit(mouth, {0: 2.0})
+    told: list[tuple[int, int]] = []
+    others = list(session.carry(3, progress=lambda done, total: told.append((done, total))))
+    assert [other.seed for other in others] == [8, 9, 10]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    expected = resefa.move(avatars.sample(9, 0.7), mouth, {0: 2.0})
+    assert others[1].latent.digest == expected.digest
+    assert torch.equal(others[1].image, avatars.synthesize(expected)[0])
+    assert [other.seed for other in session.carry([4, 2])] == [4, 2]
+
+
+def test_generalizing_says_whether_it_helped(session: Session) -> None:
+    alone = session.find("mouth", quick=True, count=2)
+    result = session.generalize(alone, samples=3)
+    assert (result.directions.num_samples, result.directions.space) == (3, "w")
+    assert result.directions is session.directions
+    assert result.before == session.measure(alone)
+    assert result.after == session.measure(result.directions)
+    with pytest.raises(resefa.ParameterError, match="find some first"):
+        Session(session.generator, seed=1, cache=session.cache).generalize()
+
+
+def test_a_session_survives_json_to_the_bit(session: Session, avatars: resefa.Generator) -> None:
+    mask = torch.zeros(100, 100, dtype=torch.uint8)
+    mask[60:80, 30:70] = 200
+    painted = session.find(resefa.Region.from_mask(mask), quick=True, count=3)
+    session.edit(painted, {0: 2.0})
+    session.set_image(8, truncation=0.6)
+    eyes = session.find("eyes", quick=True, confine=1.0, count=2)
+    session.edit(eyes, {1: -1.5})
+    mouth = session.find("mouth", method="sefa", count=3)
+    session.edit(mouth[[2, 0]].renamed({0: "grin"}), {"grin": 1.0, 1: 2.0}, confine=0.5, feather=0.02)
+    session.undo()
+    text = json.dumps(session.to_json(), allow_nan=False)
+    again = Session.from_json(json.loads(text), avatars, cache=resefa.JacobianCache(1 << 30))
+    assert json.dumps(again.to_json()) == text
+    assert again.selected is not None
+    assert again.selected.name == "mouth"
+    assert again.directions is not None
+    assert torch.equal(again.directions.vectors, mouth.vectors)
+    for step in (Session.redo, Session.undo, Session.undo, Session.undo, Session.undo):
+        assert step(again) == step(session)
+        assert again.latent.digest == session.latent.digest
+        assert [move.words for move in again.moves] == [move.words for move in session.moves]
+    assert torch.equal(again.image, session.image)
+    assert not session.can_undo
+
+
+def test_a_session_survives_json_with_vectors_that_nothing_can_find(
+    session: Session, avatars: resefa.Generator, tmp_path: Path
+) -> None:
+    session.save(tmp_path / "mouth.safetensors", session.find("mouth", quick=True, count=3))
+    opened = resefa.Directions.load(tmp_path / "mouth.safetensors")
+    session.directions = opened
+    session.adjust(opened, {1: 2.0})
+    data = json.loads(json.dumps(session.to_json()))
+    assert set(data["directions"]) == {"file"}
+    again = Session.from_json(data, avatars)
+    assert again.latent.digest == session.latent.digest
+    assert again.directions is not None
+    assert len(again.directions) == 3
+    assert again.strengths(again.directions) == {1: 2.0}
+    session.find("eyes", quick=True)
+    embedded = Session.from_json(json.loads(json.dumps(session.to_json(embed=True))), avatars)
+    assert embedded.latent.digest == session.latent.digest
+
+
+def test_a_link_holds_the_image_the_region_and_the_edit(session: Session, avatars: resefa.Generator) -> None:
+    session.edit(session.find("mouth", quick=True), {0: 2.0, 3: -1.0})
+    text = session.to_text()
+    assert len(text) < 1500
+    assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+    assert unpack(text)["generator"]["fingerprint"] == avatars.fingerprint
+    again = Session.from_text(text, avatars, cache=session.cache)
+    assert again.latent.digest == session.latent.digest
+    assert not again.can_undo
+    for damaged in (
+        "",
+        "x",
+        text[:-9],
+        text[9:],
+        text + "AAAA",
+        text.replace("A", "+", 1),
+        "é" * 9,
+        "A" * 10**6,
+    ):
+        with pytest.raises(resefa.ParameterError, match="link"):
+            unpack(damaged)
+    for content in ([], 7, "text"):
+        with pytest.raises(resefa.ParameterError):
+            unpack(pack(content))  # type: ignore[arg-type]
+    with pytest.raises(resefa.ParameterError, match="too long"):
+        unpack(pack({"a": "a" * (8 << 20)}))
+    with pytest.raises(resefa.LatentError, match="another generator"):
+        Session.from_text(text, tiny_stylegan2(64))
+
+
+def _moves(data: dict[str, Any]) -> Any:
+    return data["moves"][0]
+
+
+def _recipe(data: dict[str, Any]) -> Any:
+    return data["sets"][0]["found"]
+
+
+DAMAGES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("no version", lambda data: data.pop("version")),
+    ("another generator", lambda data: data["generator"].update(fingerprint="0" * 64)),
+    ("no generator", lambda data: data.update(generator=None)),
+    ("no originals", lambda data: data.update(originals=[])),
+    ("no points", lambda data: data.update(originals=[[]])),
+    ("too many points", lambda data: data.update(originals=[data["originals"][0] * 100])),
+    ("a seed beyond all", lambda data: data["originals"][0][0].update(seed=2**32)),
+    ("a seed of text", lambda data: data["originals"][0][0].update(seed="7")),
+    ("no seed", lambda data: data["originals"][0][0].pop("seed")),
+    ("a class of none", lambda data: data["originals"][0][0].update({"class": 3})),
+    ("a truncation of nothing", lambda data: data["originals"][0][0].update(truncation=float("nan"))),
+    ("too many truncated layers", lambda data: data["originals"][0][0].update(truncation_layers=99)),
+    ("a latent that is none", lambda data: data.update(originals=[[{"latent": "AAAA"}]])),
+    ("no states", lambda data: data.update(states=[])),
+    ("states of numbers", lambda data: data.update(states=[1, 2])),
+    ("too many states", lambda data: data.update(states=data["states"] * 100)),
+    ("a state beyond all", lambda data: data.update(at=99)),
+    ("a state before all", lambda data: data.update(at=-1)),
+    ("another original", lambda data: data["states"][-1].update(original=5)),
+    ("another move", lambda data: data["states"][-1].update(moves=[5])),
+    ("too many moves", lambda data: data["states"][-1].update(moves=[0] * 65)),
+    ("a region that is none", lambda data: data.update(region={"box": [0, 0, 9, 9]})),
+    ("an unknown preset", lambda data: data.update(region={"preset": "avatars/tail"})),
+    ("directions of nothing", lambda data: data.update(directions={})),
+    ("an unknown method", lambda data: _recipe(data).update(method="magic")),
+    ("an unknown space", lambda data: _recipe(data).update(space="x")),
+    ("layers beyond all", lambda data: _recipe(data).update(layers=[99])),
+    ("layers of text", lambda data: _recipe(data).update(layers="all")),
+    ("too many directions", lambda data: _recipe(data).update(count=10**6)),
+    ("too many samples", lambda data: _recipe(data).update(samples=10**6)),
+    ("samples below points", lambda data: _recipe(data).update(samples=0)),
+    ("no points of directions", lambda data: _recipe(data).update(points=[])),
+    ("a parameter of none", lambda data: _recipe(data).update(parameters={"speed": 1})),
+    ("a parameter beyond all", lambda data: _recipe(data).update(parameters={"regularization": -1})),
+    ("a huge parameter", lambda data: _recipe(data).update(parameters={"regularization": 10**400})),
+    ("directions of another generator", lambda data: _recipe(data).update(generator="0" * 64)),
+    ("directions that were not found", lambda data: _recipe(data).update(chosen=[99])),
+    ("more names than directions", lambda data: data["sets"][0].update(names=["a"] * 7)),
+    ("names twice as long as they may be", lambda data: data["sets"][0].update(names=["a" * 400])),
+    ("a direction beyond all", lambda data: _moves(data).update(strengths={"50": 1.0})),
+]
+
+
+@pytest.mark.parametrize("damage", [damage for _, damage in DAMAGES], ids=[name for name, _ in DAMAGES])
+def test_damaged_sessions_are_refused(
+    damage: Callable[[dict[str, Any]], object], session: Session, avatars: resefa.Generator
+) -> None:
+    session.edit(session.find("mouth", quick=True), {0: 2.0})
+    data = json.loads(json.dumps(session.to_json()))
+    assert len(Session.from_json(copy.deepcopy(data), avatars, cache=session.cache).moves) == 1
+    damage(data)
+    with pytest.raises(resefa.ReSeFaError) as told:
+        Session.from_json(data, avatars, cache=session.cache)
+    assert type(told.value) is not resefa.ReSeFaError
+
+
+def test_latents_that_no_seed_leads_to_are_kept_whole(session: Session, avatars: resefa.Generator) -> None:
+    mixed = resefa.mix(avatars, avatars.sample(1, 0.7), avatars.sample(2, 0.7), 0.5)
+    moved = resefa.move(avatars.sample(3, 0.7), session.find("mouth", quick=True, count=1), {0: 3.0})
+    for latent in (mixed, moved, avatars.sample([1, 2], 0.7)):
+        own = Session(avatars, latent=latent, cache=session.cache)
+        own.edit(own.find("eyes", quick=True, count=1), {0: 1.0})
+        again = Session.from_json(json.loads(json.dumps(own.to_json())), avatars, cache=session.cache)
+        assert again.original.digest == latent.digest
+        assert again.latent.digest == own.latent.digest
+
+
+def test_pictures_carry_the_edit_and_files_say_what_they_are(session: Session, tmp_path: Path) -> None:
+    found = session.find("mouth", quick=True, count=2)
+    session.edit(found, {0: 2.0})
+    session.save_picture(tmp_path / "face.png")
+    assert Edited.load(tmp_path / "face.png").edit.words == ["mouth: direction 0 +2"]
+    saved = session.save(tmp_path / "mouth.safetensors", license="CC0-1.0")
+    read = resefa.Directions.load(tmp_path / "mouth.safetensors")
+    assert read.names == saved.names == ("mouth 0", "mouth 1")
+    assert (read.title, read.license) == ("mouth of avatars", "CC0-1.0")
+    assert read.steps_confined is not None
+    assert read.thumbnail is not None
+    with pytest.raises(resefa.DirectionFileError, match="exists"):
+        session.save(tmp_path / "mouth.safetensors")
+
+
+def test_what_raises_changes_nothing(session: Session, avatars: resefa.Generator) -> None:
+    found = session.find("mouth", quick=True, count=2)
+    session.edit(found, {0: 1.0})
+    before = json.dumps(session.to_json())
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise StoppedError
+
+    fresh = Session(avatars, seed=4321, cache=resefa.JacobianCache(1 << 20))
+    for call in (
+        lambda: fresh.find("mouth", quick=True, progress=stop),
+        lambda: fresh.analyse("w", progress=stop),
+        lambda: session.generalize(found, samples=2, progress=stop),
+        lambda: list(session.carry(2, progress=stop)),
+        lambda: session.measure(found, progress=stop),
+    ):
+        with pytest.raises(StoppedError):
+            call()
+    assert json.dumps(session.to_json()) == before
+    assert fresh.directions is None
+
+
+def test_a_session_need_not_keep_its_generator(cache: resefa.JacobianCache) -> None:
+    kept = {"tiny": tiny_stylegan2(16)}
+
+    def resolve() -> resefa.Generator:
+        if "tiny" not in kept:
+            raise resefa.ParameterError("this generator is not here any more")
+        return kept["tiny"]
+
+    session = Session(resolve, seed=1, cache=resefa.JacobianCache(1 << 28))
+    session.edit(session.find([0.25, 0.25, 0.5, 0.4], quick=True, count=2), {0: 1.0})
+    assert session.image.shape == (3, 16, 16)
+    gone = weakref.ref(kept.pop("tiny"))
+    gc.collect()
+    assert gone() is None
+    with pytest.raises(resefa.ParameterError, match="not here any more"):
+        session.set_image(2)
+    assert session.seed == 1
+
+
+def test_generators_with_classes_start_at_the_first_and_keep_theirs() -> None:
+    session = Session(tiny_biggan(), seed=3)
+    assert session.original.label is not None
+    assert session.original.label.tolist() == [0]
+    session.set_image(4, label=2)
+    session.set_image(5)
+    assert session.original.label.tolist() == [2]
+    assert [other.latent.label.tolist() for other in session.carry(1) if other.latent.label is not None] == [
+        [2]
+    ]
+
+
+def test_several_threads_may_edit_at_once(session: Session) -> None:
+    found = session.find("mouth", quick=True, count=4)
+
+    def work(index: int) -> None:
+        for _ in range(8):
+            session.edit(found, {index: 0.1})
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(session.moves) == 32
+    assert sorted(next(iter(move.strengths)) for move in session.moves) == [
+        i for i in range(4) for _ in range(8)
+    ]
