@@ -18,6 +18,7 @@ takes small generators: a rehearsal, on the CPU in half a minute.
 - **published**: one backward pass for each pixel, as in the code published with the paper, extrapolated
   from some, beside ours.
 - **precision**: tangents in float32 and bfloat16, in the usual layout and channels last.
+- **tests**: the main paths (`tests/device/main_paths.py`) on the device; needs pytest.
 - **memory**: what happens where memory runs out.
 - **threads**: two analyses at once, against one after the other.
 - **rates**: float64 against float32 in what factorizing needs.
@@ -51,9 +52,11 @@ import argparse
 import copy
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -453,6 +456,32 @@ def _tangents(check: Check, generator: resefa.Generator, count: int, last: bool)
         return linearization.push(tangents).float(), seconds
 
 
+def tests(check: Check) -> None:
+    """The tests that run on any device; on the simulated one instead of the CPU, but for a rehearsal."""
+    file = str(ROOT / "tests" / "device" / "main_paths.py")
+    options = ["-k", "refused or images"] if check.tiny else []
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", file, *options]
+    device = "sim" if check.device.type == "cpu" else str(check.device)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RESEFA_TEST_DEVICE": device}
+    output = check.file.with_name("tests.txt")
+    with output.open("w", encoding="utf-8") as file_of_output:
+        done = subprocess.run(
+            command,
+            stdout=file_of_output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=ROOT,
+            timeout=check.left,
+        )
+    lines = output.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        if line.startswith(("FAILED", "ERROR")):
+            check.note(line.split(" - ")[0], value=line.split(" - ")[-1])
+    check.note("all", value=lines[-1] if lines else "nothing was said")
+    if done.returncode not in (0, 5):
+        raise RuntimeError(f"pytest ended with {done.returncode}: see {output.name}")
+
+
 def memory(check: Check) -> None:
     generator = make("stylegan2 tiny" if check.tiny else "stylegan2 256", check.device)
     latent, card = sample(generator), check.device.type == "cuda"
@@ -586,9 +615,10 @@ def _summed(matrix: Tensor, width: int = 2048) -> Tensor:
 STAGES: dict[str, tuple[Callable[[Check], None], float]] = {
     "machine": (machine, 25),
     "accuracy": (accuracy, 45),
-    "costs": (costs, 220),
+    "costs": (costs, 200),
     "published": (published, 60),
     "precision": (precision, 50),
+    "tests": (tests, 60),
     "memory": (memory, 45),
     "threads": (threads, 25),
     "rates": (rates, 40),

@@ -144,13 +144,13 @@ class Studio:
             return found
 
     def add_uploaded(self, file: Path) -> str:
-        """Load a visitor's checkpoint; returns the name to choose it by. The least recently used of more than
-        `MAX_UPLOADED` is dropped.
+        """Load a visitor's checkpoint to where the others are; returns the name to choose it by. The least
+        recently used of more than `MAX_UPLOADED` is dropped.
 
         Raises:
             CheckpointError: the file is not a generator that is known here.
         """
-        generator = resefa.load_generator(file)
+        generator = resefa.load_generator(file, next(iter(self._generators.values())).device)
         name = f"{generator.name[:40]} ({generator.fingerprint[:8]})"
         with self._lock:
             self._uploaded[name] = generator

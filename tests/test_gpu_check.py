@@ -27,6 +27,7 @@ def test_runs_to_its_end(tmp_path: Path) -> None:
         "costs",
         "published",
         "precision",
+        "tests",
         "memory",
         "threads",
         "rates",

@@ -62,8 +62,8 @@ class Predictor(Protocol):
 class AttributeClassifier(nn.Module):
     """A small convolutional network that tells the attributes of drawn faces.
 
-    Images `(B, 3, H, W)` in [-1, 1], brought to 64 x 64, to logits `(B, V)` by attribute; `features` are
-    what it tells them from.
+    Images `(B, 3, H, W)` in [-1, 1], on any device, brought to 64 x 64, to logits `(B, V)` by attribute;
+    `features` are what it tells them from.
 
     Args:
         attributes: the values of each attribute.
@@ -98,7 +98,8 @@ class AttributeClassifier(nn.Module):
         self.heads = nn.ModuleDict(heads)
 
     def features(self, images: Tensor) -> Tensor:
-        """Features `(B, 128)`, for `frechet_distance` and `kernel_distance`."""
+        """Features `(B, 128)`, for `frechet_distance` and `kernel_distance`, on the classifier's device."""
+        images = images.to(self.hidden.weight.device)
         if images.shape[2:] != (_SIDE, _SIDE):
             images = F.adaptive_avg_pool2d(images, _SIDE)
         return F.relu(self.hidden(self.stages(images).flatten(1)))

@@ -64,7 +64,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     It is biased: of few images it is too large. Compare numbers of as many images only.
 
     Args:
-        first, second: `(n, d)`, at least 2 of each.
+        first, second: `(n, d)`, at least 2 of each, on any devices.
 
     Raises:
         EvaluationError: torchmetrics is missing.
@@ -72,8 +72,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """
     _check(first, second, least=2)
     metric = _torchmetrics("fid").FrechetInceptionDistance(feature=_Given(first.shape[1]))
-    metric.update(first.double(), real=True)
-    metric.update(second.double(), real=False)
+    metric.update(first.cpu().double(), real=True)
+    metric.update(second.cpu().double(), real=False)
     return float(metric.compute())
 
 
@@ -84,7 +84,7 @@ def kernel_distance(
     Demystifying MMD GANs, ICLR 2018), without bias; KID where the features are Inception's.
 
     Args:
-        first, second: `(n, d)`, at least 2 of each.
+        first, second: `(n, d)`, at least 2 of each, on any devices.
         subset_size: of the random subsets it is measured on; at most as many as there are.
         subsets: how many.
         seed: of the subsets.
@@ -103,8 +103,8 @@ def kernel_distance(
         metric = _torchmetrics("kid").KernelInceptionDistance(
             feature=_Given(first.shape[1]), subsets=subsets, subset_size=size
         )
-        metric.update(first.double(), real=True)
-        metric.update(second.double(), real=False)
+        metric.update(first.cpu().double(), real=True)
+        metric.update(second.cpu().double(), real=False)
         mean, deviation = metric.compute()
     return KernelDistance(float(mean), float(deviation))
 
@@ -124,7 +124,7 @@ def inception() -> Features:
         raise EvaluationError(
             "Inception's features need torch-fidelity: pip install torch-fidelity"
         ) from error
-    return lambda images: cast(Tensor, network(_as_bytes(images)))
+    return lambda images: cast(Tensor, network.to(images.device)(_as_bytes(images)))
 
 
 def perceptual_distance(
@@ -134,7 +134,7 @@ def perceptual_distance(
     Perceptual Metric, CVPR 2018), `(n,)`.
 
     Args:
-        before, after: `(n, 3, H, W)` in [-1, 1], at least 64 pixels wide.
+        before, after: `(n, 3, H, W)` in [-1, 1], at least 64 pixels wide; compared where `before` lies.
 
     Raises:
         EvaluationError: torchmetrics or torchvision, whose weights it takes, is missing.
@@ -150,6 +150,7 @@ def perceptual_distance(
         metric = lpip.LearnedPerceptualImagePatchSimilarity(net_type=network).to(before.device)
     except ModuleNotFoundError as error:
         raise EvaluationError("LPIPS needs torchvision: see pytorch.org for the build that fits") from error
+    after = after.to(before.device)
     pairs = zip(before.clamp(-1, 1).split(1), after.clamp(-1, 1).split(1), strict=True)
     with torch.no_grad():
         return torch.stack([metric(*pair) for pair in pairs]).cpu()
