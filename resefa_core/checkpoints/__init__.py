@@ -26,7 +26,7 @@ from . import (
 )
 from .container import Content, open_file
 from .conversion import arguments_of, convert_generator
-from .weights import Weights
+from .weights import Weights, explained
 
 __all__ = [
     "READERS",
@@ -68,7 +68,8 @@ def load_generator(
     with torch.inference_mode(False), torch.no_grad():
         content = open_file(find_file(name))
         weights = read_weights(content)
-        nvidia_safetensors.check_hash(content)
+        with explained(content.file, "its tensors can't be read"):
+            nvidia_safetensors.check_hash(content)
         return weights.build().to(device or "cpu")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 from ..files import DAMAGE, open_regular, read_header
+from ..files.described import Storage, StoredTensor, row_strides
+from ..files.reading import reason
+from ..files.tensors import Place
 from ..files.torch_files import PICKLE_START, ZIP_START, read_torch_or_pickle
 
 MAX_BYTES = 16 << 30
@@ -19,14 +23,9 @@ class Tensors:
     """A safetensors file, its tensors still on the disk."""
 
     file: Path
-    names: frozenset[str]
+    root: dict[str, StoredTensor]
     metadata: dict[str, str]
     container: str = "safetensors file"
-
-    @property
-    def root(self) -> dict[str, None]:
-        """The tensors' names, as a dictionary."""
-        return dict.fromkeys(sorted(self.names))
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,21 @@ def open_file(file: Path) -> Content:
     data = _mapped(file)
     start = bytes(data[:64])
     if len(data) > 8 and start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] < len(data):
-        names, metadata = read_header(file, CheckpointError)
-        return Tensors(file, frozenset(names), metadata)
+        places, metadata = read_header(file, CheckpointError)
+        return Tensors(file, {name: _placed(data, places[name]) for name in sorted(places)}, metadata)
     try:
         if start.startswith((ZIP_START, PICKLE_START)):
             root, is_torch = read_torch_or_pickle(data, MAX_BYTES)
             return Unpickled(file, root, "PyTorch file" if is_torch else "pickle")
     except DAMAGE as problem:
-        raise CheckpointError(f"{file}: damaged, or not a generator's file: {problem}") from problem
+        raise CheckpointError(f"{file}: damaged, or not a generator's file: {reason(problem)}") from problem
     raise CheckpointError(f"{file}: {_guess(start)}: expected safetensors, a PyTorch file or a pickle")
+
+
+def _placed(data: memoryview, place: Place) -> StoredTensor:
+    """A tensor of a safetensors file, its numbers in the file's bytes."""
+    storage = Storage(place.dtype, math.prod(place.shape), data[place.start : place.end])
+    return StoredTensor(storage, 0, place.shape, row_strides(place.shape), place.dtype)
 
 
 def _guess(start: bytes) -> str:
@@ -80,5 +85,4 @@ def _mapped(file: Path) -> memoryview:
                 raise CheckpointError(f"{file}: empty")
             return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY))
     except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise CheckpointError(f"{file}: can't be read: {reason}") from problem
+        raise CheckpointError(f"{file}: can't be read: {reason(problem)}") from problem

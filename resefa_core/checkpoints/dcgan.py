@@ -31,7 +31,7 @@ _MAX_RESOLUTION = 2048
 
 def detect(content: Content) -> bool:
     """Whether the file holds a chain of transposed convolutions that ends in colours or grey."""
-    if isinstance(content, Tensors) and not all(name.endswith(_ENDS) for name in content.names):
+    if isinstance(content, Tensors) and not all(name.endswith(_ENDS) for name in content.root):
         return False
     try:
         chain = [lazy.shape for lazy in _tensors(content).values() if len(lazy.shape) == 4]

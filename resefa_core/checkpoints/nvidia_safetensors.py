@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import json
 
-import torch
-from safetensors import SafetensorError
-
 from ..errors import CheckpointError
-from ..files import DTYPES, HASH_KEY, hash_tensors, open_tensors
+from ..files import HASH_KEY, hash_tensors
 from . import nvidia_arguments
 from .container import Content, Tensors
 from .weights import Lazy, Weights, check_filters, explained
@@ -26,7 +23,7 @@ ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.autho
 def detect(content: Content) -> bool:
     """Whether the file's tensors are named as NVIDIA's generators name them."""
     return isinstance(content, Tensors) and any(
-        content.names.issuperset({"mapping.fc0.weight", "mapping.w_avg", mark})
+        content.root.keys() >= {"mapping.fc0.weight", "mapping.w_avg", mark}
         for mark in ("synthesis.b4.const", "synthesis.input.weight")
     )
 
@@ -39,26 +36,23 @@ def read(content: Content) -> Weights:
     """
     assert isinstance(content, Tensors)
     file, metadata = content.file, content.metadata
-    found = "stylegan2" if "synthesis.b4.const" in content.names else "stylegan3"
+    found = "stylegan2" if "synthesis.b4.const" in content.root else "stylegan3"
     architecture = metadata.get("arch", found)
     if architecture != found:
         raise CheckpointError(
             f"{file}: architecture {architecture[:80]!r} is not supported, or not that of its tensors: "
             f"expected {found!r}"
         )
-    try:
-        with explained(file, f"its tensors do not make a {architecture}"):
-            tensors = tensors_in(content)
-            given = json.loads(metadata.get("init_kwargs", "{}"))
-            if not isinstance(given, dict):
-                raise ValueError("init_kwargs is no JSON object")
-            if architecture == "stylegan2":
-                check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
-                arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
-            else:
-                arguments = nvidia_arguments.stylegan3(given, tensors)
-    except (SafetensorError, OSError) as problem:
-        raise CheckpointError(f"{file}: damaged safetensors file: {problem}") from problem
+    with explained(file, f"its tensors do not make a {architecture}"):
+        tensors = tensors_in(content)
+        given = json.loads(metadata.get("init_kwargs", "{}"))
+        if not isinstance(given, dict):
+            raise ValueError("init_kwargs is no JSON object")
+        if architecture == "stylegan2":
+            check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
+            arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
+        else:
+            arguments = nvidia_arguments.stylegan3(given, tensors)
     about = {key: metadata[key] for key in ABOUT if key in metadata}
     return Weights(file, _LAYOUT, architecture, arguments, tensors, about)
 
@@ -76,10 +70,4 @@ def check_hash(content: Content) -> None:
 
 def tensors_in(content: Tensors) -> dict[str, Lazy]:
     """The tensors of a safetensors file, still on the disk."""
-    opened = open_tensors(content.file)
-    tensors = {}
-    for name in sorted(content.names):
-        part = opened.get_slice(name)
-        dtype: torch.dtype = DTYPES[part.get_dtype()]
-        tensors[name] = Lazy(tuple(part.get_shape()), dtype, lambda name=name: opened.get_tensor(name))  # type: ignore[misc]
-    return tensors
+    return {name: Lazy.of(tensor, name) for name, tensor in content.root.items()}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files.described import StoredArray, StoredTensor, kind_of
 from .container import Content, Tensors
-from .nvidia_safetensors import ABOUT, tensors_in
+from .nvidia_safetensors import ABOUT
 from .weights import Lazy
 
 Change = Callable[[Tensor], Tensor]
@@ -42,12 +41,7 @@ def named_tensors(content: Content, root: object = None) -> dict[str, Lazy]:
     Raises:
         ValueError: it is no dictionary of tensors, or damaged.
     """
-    if not isinstance(content, Tensors):
-        return tensors_of(content.root if root is None else root)
-    try:
-        return tensors_in(content)
-    except (SafetensorError, OSError) as problem:
-        raise ValueError(f"damaged safetensors file: {problem}") from problem
+    return tensors_of(content.root if root is None else root)
 
 
 def about_of(content: Content) -> dict[str, str]:

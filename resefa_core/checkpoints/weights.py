@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import CheckpointError, printable
 from ..files import DAMAGE
 from ..files.described import StoredArray, StoredTensor, kind_of
+from ..files.reading import reason
 from ..generators.base import Generator
 from ..generators.biggan import BigGAN
 from ..generators.biggan_deep import BigGANDeep
@@ -38,7 +39,11 @@ GENERATORS: dict[str, type[Generator]] = {
 FILTERS = ("resample_filter",)
 MEAN_CODE = "mapping.w_avg"
 _MEAN_DRAWS = 4096
+_MEAN_NUMBERS = 1 << 20
+_MAX_MEAN_NOISE = 4096
 _MAX_SHARING = 2
+_MAX_GROWTH = 4
+_MAX_IMAGE_BYTES = 8 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +104,12 @@ class Weights:
     def outline(self) -> Generator:
         """The generator without numbers, after its tensors' names and shapes were compared.
 
+        What it will take is bounded: sizes that the file states alone, like those of noise that it says it
+        does not have, are held against the file's bytes.
+
         Raises:
-            CheckpointError: the tensors are not those of the architecture with these arguments.
+            CheckpointError: the tensors are not those of the architecture with these arguments, or it would
+                take much more memory than the file has bytes, or an image more than 8 GB.
         """
         claimed, size = sum(lazy.stored for lazy in self.tensors.values()), self.file.stat().st_size
         with self._explained(), torch.device("meta"):
@@ -108,6 +117,12 @@ class Weights:
                 raise ValueError(f"its tensors claim {claimed} bytes of a file of {size}")
             outline = GENERATORS[self.architecture](**self.arguments)
             _compare({name: t.shape for name, t in outline.state_dict().items()}, self._needed())
+            total = sum(4 * tensor.numel() for tensor in (*outline.parameters(), *outline.buffers()))
+            if total > _MAX_GROWTH * size:
+                raise ValueError(f"it would take {total} bytes of memory for a file of {size}")
+            image = 4 * outline.activation_floats()
+            if image > _MAX_IMAGE_BYTES:
+                raise ValueError(f"an image would take {image >> 30} GB of memory to make")
         return outline
 
     def build(self) -> Generator:
@@ -152,8 +167,8 @@ def explained(file: Path, what: str) -> Iterator[None]:
         yield
     except KeyError as problem:
         raise CheckpointError(f"{file}: {what}: {problem} is missing") from problem
-    except (*DAMAGE, RecursionError) as problem:
-        raise CheckpointError(f"{file}: {what}: {problem}") from problem
+    except DAMAGE as problem:
+        raise CheckpointError(f"{file}: {what}: {reason(problem)}") from problem
 
 
 def _compare(expected: Mapping[str, torch.Size], found: Mapping[str, Lazy]) -> None:
@@ -162,8 +177,8 @@ def _compare(expected: Mapping[str, torch.Size], found: Mapping[str, Lazy]) -> N
     if missing or unexpected:
         raise ValueError(f"missing {str(missing[:4])[:300]}, unexpected {str(unexpected[:4])[:300]}")
     for name, shape in expected.items():
-        if found[name].shape != tuple(shape):
-            raise ValueError(f"{name} has shape {found[name].shape}, expected {tuple(shape)}")
+        if found[name].shape != tuple(shape) or 0 in shape:
+            raise ValueError(f"{name} has shape {found[name].shape}, expected {tuple(shape)}, not empty")
 
 
 def stylegan2_arguments(
@@ -246,20 +261,27 @@ def with_mean_code(weights: Mapping[str, Lazy], lr_multiplier: float = 0.01) -> 
     if MEAN_CODE in weights:
         return dict(weights)
     arguments = stylegan2_arguments(weights, lr_multiplier)
-    width, depth = arguments["w_dim"], arguments["num_mapping_layers"]
-
-    def estimate() -> Tensor:
-        with torch.no_grad():
-            mapping = MappingNetwork(
-                arguments["z_dim"], 0, width, depth, arguments["mapping_features"] or width, lr_multiplier
-            )
-            for name, tensor in mapping.state_dict().items():
-                if name != "w_avg":
-                    tensor.copy_(weights[f"mapping.{name}"].read())
-            noise = wide(draw_noise(range(_MEAN_DRAWS), arguments["z_dim"]))
-            mean: Tensor = mapping(noise, None).mean(dim=0)
-        return mean.float()
-
     if arguments["c_dim"]:
         raise ValueError("it has classes and no mean code")
+    z_dim, width, depth = arguments["z_dim"], arguments["w_dim"], arguments["num_mapping_layers"]
+    features = arguments["mapping_features"] or width
+    if z_dim > _MAX_MEAN_NOISE:
+        raise ValueError(
+            f"it has no mean code, and noise of {z_dim} numbers, more than the {_MAX_MEAN_NOISE} that one is "
+            "estimated from"
+        )
+
+    def estimate() -> Tensor:
+        mapping = MappingNetwork(z_dim, 0, width, depth, features, lr_multiplier)
+        for name, tensor in mapping.state_dict().items():
+            if name != "w_avg":
+                tensor.copy_(weights[f"mapping.{name}"].read())
+        rows = max(1, _MEAN_NUMBERS // max(z_dim, features, width))
+        total = torch.zeros(width, dtype=torch.float64)
+        with torch.no_grad():
+            for start in range(0, _MEAN_DRAWS, rows):
+                noise = wide(draw_noise(range(start, min(start + rows, _MEAN_DRAWS)), z_dim))
+                total += mapping(noise, None).sum(dim=0).to(total)
+        return (total / _MEAN_DRAWS).float()
+
     return {**weights, MEAN_CODE: Lazy((width,), torch.float32, estimate)}

@@ -141,9 +141,18 @@ class StoredArray:
         if self.data is None or len(self.data) == 0:
             return torch.empty(self.shape, dtype=self.dtype)
         sides = self.shape[::-1] if self.by_columns else self.shape
-        strides = [math.prod(sides[axis + 1 :]) for axis in range(len(sides))]
-        array = _numbers(self.data, self.dtype, sides, strides)
+        array = _numbers(self.data, self.dtype, sides, row_strides(sides))
         return array.permute(*reversed(range(array.ndim))) if self.by_columns else array
+
+
+def row_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a tensor whose numbers lie in a row.
+
+    Example:
+        >>> row_strides((2, 3, 4))
+        (12, 4, 1)
+    """
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _numbers(

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from ..errors import ReSeFaError
 
-DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What reading a file's content raises where the content is not what it should be."""
 
 
@@ -21,7 +21,7 @@ def read_bytes(file: Path, error: type[ReSeFaError], max_bytes: int) -> bytes:
             if size > max_bytes:
                 raise error(f"{file}: {size} bytes, more than the {max_bytes >> 20} MB that are accepted")
             return stream.read(size)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, MemoryError) as problem:
         raise error(f"{file}: can't be read: {reason(problem)}") from problem
 
 
@@ -38,6 +38,6 @@ def open_regular(file: Path, error: type[ReSeFaError]) -> BinaryIO:
     return stream
 
 
-def reason(problem: OSError | ValueError) -> str:
+def reason(problem: Exception) -> str:
     """What went wrong, in the system's words, without the file's name."""
-    return str(getattr(problem, "strerror", None) or problem)
+    return str(getattr(problem, "strerror", None) or problem) or "there is not enough memory"

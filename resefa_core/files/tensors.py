@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import safetensors.torch
 import torch
@@ -32,6 +33,15 @@ DTYPES = {
     "U8": torch.uint8,
 }
 HASH_KEY = "modelspec.hash_sha256"
+
+
+class Place(NamedTuple):
+    """Where a safetensors file has a tensor: `[start, end)` in bytes of the file."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    start: int
+    end: int
 
 
 def read_tensors(
@@ -68,8 +78,10 @@ def parse_tensors(
     return tensors, metadata
 
 
-def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[set[str], dict[str, str]]:
-    """The names of a safetensors file's tensors, and its metadata, without reading the tensors."""
+def read_header(
+    path: str | PathLike[str], error: type[ReSeFaError]
+) -> tuple[dict[str, Place], dict[str, str]]:
+    """Where a safetensors file has its tensors, and its metadata, without reading the tensors."""
     file = Path(path)
     try:
         with open_regular(file, error) as stream:
@@ -78,21 +90,10 @@ def read_header(path: str | PathLike[str], error: type[ReSeFaError]) -> tuple[se
         raise error(f"{file}: can't be read: {reason(problem)}") from problem
 
 
-def open_tensors(file: Path) -> Any:
-    """A safetensors file whose tensors are read when they are asked for. The library takes no name that is
-    not UTF-8; such a file is opened by its descriptor."""
-    try:
-        str(file).encode("utf-8")
-    except UnicodeEncodeError:
-        with file.open("rb") as stream:
-            return safetensors.safe_open(f"/dev/fd/{stream.fileno()}", framework="pt")
-    return safetensors.safe_open(file, framework="pt")
-
-
 def _parse_header(
     file: Path, stream: BinaryIO | io.BytesIO, size: int, error: type[ReSeFaError]
-) -> tuple[set[str], dict[str, str]]:
-    """The tensors' names and the metadata; types and shapes are checked before anything is allocated."""
+) -> tuple[dict[str, Place], dict[str, str]]:
+    """The tensors' places and the metadata; all is checked before anything is allocated."""
     if size < 8:
         raise error(f"{file}: {size} bytes, too short for a safetensors file")
     (length,) = struct.unpack("<Q", stream.read(8))
@@ -112,6 +113,7 @@ def _parse_header(
         raise error(f"{file}: damaged safetensors file: its metadata are not all text")
     if len(header) > MAX_TENSORS:
         raise error(f"{file}: {len(header)} tensors, more than the {MAX_TENSORS} that are accepted")
+    places: dict[str, Place] = {}
     for name, entry in header.items():
         known = entry if isinstance(entry, dict) else {}
         shape = known.get("shape")
@@ -119,7 +121,31 @@ def _parse_header(
             raise error(f"{file}: tensor {name[:80]!r} is {str(entry)[:80]}, expected one of {list(DTYPES)}")
         if not all(type(side) is int and side > 0 for side in shape):
             raise error(f"{file}: tensor {name[:80]!r} has the shape {str(shape)[:80]}")
-    return set(header), metadata
+        offsets = known.get("data_offsets")
+        if not isinstance(offsets, list) or [type(each) for each in offsets] != [int, int]:
+            raise error(f"{file}: tensor {name[:80]!r} lies at {str(offsets)[:80]}: expected two offsets")
+        start, end = (8 + length + each for each in offsets)
+        places[name] = Place(tuple(shape), DTYPES[known["dtype"]], start, end)
+    _check_places(file, places, 8 + length, size, error)
+    return places, metadata
+
+
+def _check_places(
+    file: Path, places: Mapping[str, Place], start: int, size: int, error: type[ReSeFaError]
+) -> None:
+    """The tensors must fill the file from `start` to its end, one after the other, each of its own size."""
+    for name, place in sorted(places.items(), key=lambda item: item[1].start):
+        if place.start != start or place.end - start != math.prod(place.shape) * place.dtype.itemsize:
+            raise error(
+                f"{file}: damaged safetensors file: tensor {name[:80]!r} of shape {str(place.shape)[:80]} is "
+                f"said to lie from {str(place.start)[:20]} to {str(place.end)[:20]}, the one before ends at "
+                f"{start}"
+            )
+        start = place.end
+    if start != size:
+        raise error(
+            f"{file}: damaged safetensors file, or cut off: its tensors end at {start}, the file at {size}"
+        )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

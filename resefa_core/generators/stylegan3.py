@@ -31,6 +31,8 @@ _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
 _EPSILON = 1e-8
 _PART_FLOATS = 2 << 20
+_MAX_TAPS = 1024
+_MAX_INNER_SIZE = 12_288
 
 
 class Grid(NamedTuple):
@@ -90,7 +92,7 @@ def plan_grids(
         exponent = min(index / (num_layers - num_critical), 1.0)
         cutoff = first_cutoff * (last_cutoff / first_cutoff) ** exponent
         stopband = first_stopband * (last_stopband / first_stopband) ** exponent
-        rate = 2 ** math.ceil(math.log2(min(2.0 * stopband, img_resolution)))
+        rate = 2 ** max(0, math.ceil(math.log2(min(2.0 * stopband, img_resolution))))
         last = index >= num_layers - 1
         channels = round(min(channel_base / 2 / cutoff, channel_max))
         grids.append(
@@ -216,7 +218,8 @@ class SynthesisLayer(nn.Module):
         clamp: bound of the activations' magnitude, or None.
 
     Raises:
-        ValueError: grids that do not share a centre, or of which the target is too large.
+        ValueError: grids that do not share a centre, or of which the target is too large, or rates so far
+            apart that filters or the grid between them are very large.
     """
 
     magnitude_ema: Tensor
@@ -250,6 +253,11 @@ class SynthesisLayer(nn.Module):
         down_taps = filter_size * self.down if self.down > 1 else 1
         self.convolved_size = source.size + kernel - 1
         self.inner_size = (target.size - 1) * self.down + down_taps
+        if max(up_taps, down_taps) > _MAX_TAPS or self.inner_size > _MAX_INNER_SIZE:
+            raise ValueError(
+                f"filters of {max(up_taps, down_taps)} taps and {self.inner_size} samples a side between "
+                f"them: expected up to {_MAX_TAPS} and {_MAX_INNER_SIZE}"
+            )
         excess = (self.convolved_size - 1) * self.up + up_taps - self.inner_size
         if excess < 0 or excess % 2:
             raise ValueError(f"a grid of {target.size} samples can't be made from one of {source.size}")
