@@ -19,7 +19,6 @@ from .runtime import (
     LoadedGAN,
     Progress,
     ProgressOfStages,
-    analysis_budget,
     as_output,
     synthesize,
 )
@@ -130,7 +129,7 @@ class FactorizeRegion(Node):
         analysed = batch if finder.uses_analyses else []
         progress = ProgressOfStages(len(analysed) + 3)
         lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
-        budget = analysis_budget(gan, len(batch))
+        budget = resefa.analysis.budget_of_each(len(batch))
         kept: dict[str, resefa.Jacobian] = {}
         kind: Literal["auto", "dense", "matrix-free"] = "auto"
         for each in analysed:

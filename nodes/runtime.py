@@ -22,7 +22,6 @@ Progress = Callable[[int, int], None]
 
 _PARTS = 1000
 _CACHE_MB = 2048
-_LARGEST_BUDGET = 16 << 30
 _BATCH = 8
 
 
@@ -132,13 +131,6 @@ class ProgressOfStages:
 def heed_interrupt() -> None:
     """Raise ComfyUI's exception if the user has asked to stop."""
     comfy.model_management.throw_exception_if_processing_interrupted()
-
-
-def analysis_budget(gan: LoadedGAN, images: int) -> int:
-    """The memory that the analysis of each of several images may take, in bytes: half of what ComfyUI says
-    is free, shared by them."""
-    free = comfy.model_management.get_free_memory(gan.patcher.load_device)
-    return max(1, min(int(free) // 2, _LARGEST_BUDGET) // images)
 
 
 def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:

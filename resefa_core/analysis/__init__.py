@@ -7,12 +7,23 @@ applied, and a sketch of it is kept (`MatrixFreeJacobian`). Both are a `LinearOp
 
 from __future__ import annotations
 
-from .budget import images_at_once, in_chunks, memory_for
+from .budget import (
+    ANALYSIS_SIDE,
+    DENSE_DIMENSION,
+    Kind,
+    KindChoice,
+    budget_of_each,
+    chosen_kind,
+    images_at_once,
+    in_chunks,
+    kind_for,
+    memory_for,
+)
 from .cache import JacobianCache
 from .compute import Estimate, compute_jacobian, estimate
 from .dense import DenseJacobian
-from .derivative import ANALYSIS_SIDE, ImageDerivative, analysed, derivative_at
-from .jacobian import Jacobian, Kind, KindChoice, Subject
+from .derivative import ImageDerivative, analysed, derivative_at
+from .jacobian import Jacobian, Subject
 from .matrix_free import MatrixFreeJacobian, applied
 from .operator import LinearOperator
 from .sketch import Sketch, orthonormal
@@ -20,6 +31,7 @@ from .store import load_jacobian
 
 __all__ = [
     "ANALYSIS_SIDE",
+    "DENSE_DIMENSION",
     "DenseJacobian",
     "Estimate",
     "ImageDerivative",
@@ -33,11 +45,14 @@ __all__ = [
     "Subject",
     "analysed",
     "applied",
+    "budget_of_each",
+    "chosen_kind",
     "compute_jacobian",
     "derivative_at",
     "estimate",
     "images_at_once",
     "in_chunks",
+    "kind_for",
     "load_jacobian",
     "memory_for",
     "orthonormal",

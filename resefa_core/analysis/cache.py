@@ -10,16 +10,16 @@ from ..errors import ParameterError
 from ..generators.base import Generator
 from ..latents import Latent
 from ..progress import Progress
-from .budget import memory_for
+from .budget import DEFAULT_BUDGET, Kind, KindChoice, chosen_kind
 from .compute import compute_jacobian
-from .jacobian import Jacobian, KindChoice
+from .jacobian import Jacobian
 
 _PREPARED_SIZE = 3  # times as large at most
-_Key = tuple[str, str, str, tuple[int, ...], str]
+_Key = tuple[str, str, str, tuple[int, ...], Kind, str]
 
 
 class JacobianCache:
-    """Analyses by generator, latent, space and layers, the least recently used dropped first.
+    """Analyses by generator, latent, space, layers and kind, the least recently used dropped first.
 
     Analyses are kept in main memory and without their generators, so that neither an accelerator's
     memory nor a model is held by what is kept. Safe to use from several threads: they do not wait for each
@@ -60,9 +60,12 @@ class JacobianCache:
         latent: Latent,
         space: str | None = None,
         layers: Iterable[int] | None = None,
+        *,
+        method: KindChoice = "auto",
+        memory_budget: int | None = None,
     ) -> bool:
         """Whether `analyse` has an analysis of this at hand."""
-        return _key(generator, latent, space, layers) in self._kept
+        return self._key(generator, latent, space, layers, method, memory_budget) in self._kept
 
     def analyse(
         self,
@@ -79,25 +82,25 @@ class JacobianCache:
         """The kept Jacobian, or a new one from `compute_jacobian`, which says what is raised.
 
         Args:
-            method: `auto` takes whatever kind is kept; a new one is dense only if it can be kept.
-            memory_budget: bytes; what the device has by default.
+            method: as for `compute_jacobian`; `auto` forms only what can also be kept. What is kept already
+                does not decide, so that the same question has the same answer whatever was asked before.
+            memory_budget: as for `compute_jacobian`.
             prepared: also compute and keep what makes its regions cheap, where it is dense and that fits.
         """
-        key = _key(generator, latent, space, layers)
-        budget = memory_for(generator.device) if memory_budget is None else memory_budget
+        key = self._key(generator, latent, space, layers, method, memory_budget)
         with self._lock:
             running = self._running.setdefault(key, threading.Lock())
         with running:
             try:
                 found = self._find(key)
-                if found is None or not _serves(found, method, budget):
+                if found is None:
                     made = self._compute(
                         generator,
                         latent,
                         space,
                         layers,
-                        method=method,
-                        memory_budget=min(budget, 3 * self.max_bytes // 2) if method == "auto" else budget,
+                        method=key[4],
+                        memory_budget=memory_budget,
                         progress=progress,
                     )
                     if prepared:
@@ -111,6 +114,21 @@ class JacobianCache:
             finally:
                 with self._lock:
                     self._running.pop(key, None)
+
+    def _key(
+        self,
+        generator: Generator,
+        latent: Latent,
+        space: str | None,
+        layers: Iterable[int] | None,
+        method: KindChoice,
+        memory_budget: int | None,
+    ) -> _Key:
+        generator.check_latent(latent)
+        space, chosen = space or generator.spaces[0], generator.check_layers(layers)
+        budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
+        kind = chosen_kind(generator, space, chosen, method, min(budget, 3 * self.max_bytes // 2))
+        return generator.fingerprint, latent.digest, space, chosen, kind, str(generator.device)
 
     def _find(self, key: _Key) -> Jacobian | None:
         with self._lock:
@@ -140,22 +158,3 @@ class JacobianCache:
         with self._lock:
             while self._size() > self.max_bytes:
                 self._kept.popitem(last=False)
-
-
-def _key(generator: Generator, latent: Latent, space: str | None, layers: Iterable[int] | None) -> _Key:
-    generator.check_latent(latent)
-    return (
-        generator.fingerprint,
-        latent.digest,
-        space or generator.spaces[0],
-        generator.check_layers(layers),
-        str(generator.device),
-    )
-
-
-def _serves(kept: Jacobian, method: KindChoice, budget: int) -> bool:
-    """Whether a kept analysis is what is asked for; where the choice is free, a dense one must fit the budget
-    as a new one must."""
-    if method == "auto":
-        return kept.matrix_bytes <= budget // 2
-    return kept.kind == method

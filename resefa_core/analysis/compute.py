@@ -14,13 +14,12 @@ from ..latents import Latent
 from ..precision import analysis_mode
 from ..progress import Progress
 from ..regions import Region
-from .budget import memory_for
+from .budget import KindChoice, kind_for, memory_for
 from .dense import DenseJacobian
 from .derivative import ImageDerivative, derivative_at
-from .jacobian import Jacobian, Kind, KindChoice, Subject
+from .jacobian import Jacobian, Subject
 from .matrix_free import MatrixFreeJacobian
 
-PATIENCE_SECONDS = 60.0
 TYPICAL_PASSES = 320
 _GRAM_RATE = {"cuda": 5e11}
 _GRAM_RATE_CPU = 2e10
@@ -64,10 +63,11 @@ def compute_jacobian(
         latent: a batch of one; its own moves are part of the point that is analysed.
         space: `w+`, `w`, `s`, `z`, `z+`; the generator's default, its first, for None.
         layers: the layers that directions will be applied to; all for None.
-        method: form the Jacobian (`dense`), only apply it (`matrix-free`), or choose by `estimate`:
-            dense where it fits half of the memory budget and takes a minute at most, or no more than
-            twice as long as one region without it.
-        memory_budget: bytes; 2 GiB by default, half of the free memory on a CUDA device.
+        method: form the Jacobian (`dense`), only apply it (`matrix-free`), or what `kind_for` says of its
+            size (`auto`): the same on every machine.
+        memory_budget: what the analysis may take, in bytes. `auto` forms what fits half of it, 1 GiB where
+            none is given; passes are split to fit it, by default 2 GiB, or half of what is free on a CUDA
+            device.
         confine_to: analyse edits that are fully confined to this region: the code moves inside it only. Such
             an analysis is for directions of that region; None: of any.
         progress: called with (tangents done, tangents in all); the analysis stops if it raises.
@@ -82,13 +82,13 @@ def compute_jacobian(
     _check_one(generator, latent)
     with analysis_mode():
         latent = latent.map_tensors(torch.clone)
-        budget = memory_for(generator.device) if memory_budget is None else memory_budget
-        derivative = derivative_at(generator, latent, space, layers, budget // 2, confine_to)
+        passes_budget = memory_for(generator.device) if memory_budget is None else memory_budget
+        derivative = derivative_at(generator, latent, space, layers, passes_budget // 2, confine_to)
         chosen = derivative.space
         subject = Subject.of(generator, latent, chosen.name, chosen.layers, confine_to)
-        if method == "auto":
-            method = _choose(_estimate(derivative), budget)
         jacobian: Jacobian
+        if method == "auto":
+            method = kind_for(derivative.dimension, derivative.num_outputs, memory_budget)
         if method == "dense":
             jacobian = DenseJacobian(derivative.columns(progress), subject)
             jacobian.passes = jacobian.dimension
@@ -105,7 +105,7 @@ def compute_jacobian(
 def estimate(
     generator: Generator, latent: Latent, space: str | None = None, layers: Iterable[int] | None = None
 ) -> Estimate:
-    """What analysing a latent would cost, from the time of one warm tangent pass.
+    """What analysing a latent would cost here, from the time of one warm tangent pass.
 
     Raises:
         LatentError: the latent, the space or the layers do not fit the generator.
@@ -133,8 +133,3 @@ def _estimate(derivative: ImageDerivative) -> Estimate:
         dense_seconds=seconds_per_pass * dimension * share + gram_seconds,
         matrix_free_seconds=seconds_per_pass * min(TYPICAL_PASSES, dimension),
     )
-
-
-def _choose(cost: Estimate, budget: int) -> Kind:
-    quick = cost.dense_seconds <= max(PATIENCE_SECONDS, 2 * cost.matrix_free_seconds)
-    return "dense" if cost.dense_bytes <= budget // 2 and quick else "matrix-free"

@@ -129,10 +129,6 @@ class DenseJacobian(Jacobian):
         extras = sum(each.nbytes for each in (self._spectrum, self._sketch) if each is not None)
         return self.matrix.nbytes + self.gram().nbytes + extras
 
-    @property
-    def matrix_bytes(self) -> int:
-        return self.matrix.nbytes
-
     def to(self, device: torch.device | str) -> DenseJacobian:
         """The same Jacobian with its matrix on a device; itself if it is there."""
         if self.matrix.device == torch.device(device):

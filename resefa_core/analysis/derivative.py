@@ -18,11 +18,8 @@ from ..precision import analysis_mode, as_float32
 from ..progress import Progress, Stages
 from ..regions import Region
 from ..spaces import LatentSpace, Part, identity_chunk, latent_space
-from .budget import images_at_once, in_chunks
+from .budget import ANALYSIS_SIDE, images_at_once, in_chunks
 from .operator import LinearOperator
-
-ANALYSIS_SIDE = 256
-"""The largest side of an analysed image, in pixels; larger images are averaged over areas."""
 
 _TRIALS = 5
 _TRIAL_SECONDS = 0.5

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from ..errors import LatentError
@@ -18,18 +18,12 @@ from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
 from ..spaces import vector_shape
-from .derivative import ANALYSIS_SIDE
+from .budget import ANALYSIS_SIDE, Kind
 from .operator import LinearOperator
 from .sketch import Sketch
 
 if TYPE_CHECKING:
     from .dense import DenseJacobian
-
-Kind = Literal["dense", "matrix-free"]
-"""A Jacobian is formed, or only applied."""
-
-KindChoice = Literal["auto"] | Kind
-"""A kind that is asked for, or `auto` for the one that pays."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,11 @@ class Subject:
             layer_sizes=generator.layer_sizes if space == "s" else (),
             confined_to=confined_to,
         )
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of a latent vector's entries."""
+        return math.prod(self.shape)
 
 
 class Jacobian(LinearOperator):
@@ -130,7 +129,7 @@ class Jacobian(LinearOperator):
 
     @property
     def dimension(self) -> int:
-        return int(torch.Size(self.shape).numel())
+        return self.subject.dimension
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -160,11 +159,6 @@ class Jacobian(LinearOperator):
     @abstractmethod
     def nbytes(self) -> int:
         """The memory that it takes, in bytes, its generator's weights not counted."""
-
-    @property
-    @abstractmethod
-    def matrix_bytes(self) -> int:
-        """The size of its matrix, in bytes; 0 where it is only applied."""
 
     @abstractmethod
     def formed(self, progress: Progress | None = None) -> DenseJacobian:

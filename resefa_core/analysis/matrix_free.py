@@ -96,10 +96,6 @@ class MatrixFreeJacobian(Jacobian):
         states = 0 if self._derivative is None else self._derivative.nbytes
         return states + self.sketch.nbytes
 
-    @property
-    def matrix_bytes(self) -> int:
-        return 0
-
     def release(self) -> None:
         if self._generator is not None:
             self._derivative = None

@@ -18,9 +18,9 @@ from ..errors import JacobianError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
 from ..generators.base import Generator
 from ..latents import Latent
-from .budget import memory_for
+from .budget import ANALYSIS_SIDE, memory_for
 from .dense import DenseJacobian
-from .derivative import ANALYSIS_SIDE, derivative_at
+from .derivative import derivative_at
 from .jacobian import Jacobian, Subject
 from .matrix_free import MatrixFreeJacobian
 from .sketch import Sketch

@@ -8,15 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..analysis import ANALYSIS_SIDE, DenseJacobian, Jacobian, JacobianCache, Subject, compute_jacobian
+from ..analysis import DenseJacobian, Jacobian, JacobianCache, Kind, Subject, chosen_kind, compute_jacobian
 from ..generators.base import Generator
 from ..latents import Latent
 from ..precision import analysis_mode
 from ..progress import Progress
-from ..spaces import vector_shape
-
-DENSE_BYTES = 1 << 30
-"""The largest Jacobian that is formed. Never a stopwatch, so that two runs agree."""
 
 _KEPT_BYTES = 4 << 30
 _LAYERED = ("s", "w+", "z+")
@@ -42,7 +38,7 @@ class Analyses:
         self.seconds: dict[str, list[float]] = {}
         wanted = set(spaces)
         every = generator.check_layers(None)
-        fitting = [s for s in _WIDEST_FIRST if s in wanted and self._dense_bytes(s, every) <= DENSE_BYTES]
+        fitting = [s for s in _WIDEST_FIRST if s in wanted and chosen_kind(generator, s, every) == "dense"]
         self._base = fitting[0] if fitting else None
         self._cache = JacobianCache(_KEPT_BYTES, self._made)
 
@@ -65,19 +61,14 @@ class Analyses:
                 respond to the latent at all.
         """
         chosen = self.generator.check_layers(layers)
-        dense = self._dense_bytes(space, chosen) <= DENSE_BYTES
         return self._cache.analyse(
             self.generator,
             latent,
             space,
             chosen,
-            method="dense" if dense else "matrix-free",
+            method=chosen_kind(self.generator, space, chosen),
             progress=progress,
         )
-
-    def _dense_bytes(self, space: str, layers: tuple[int, ...]) -> int:
-        size = vector_shape(self.generator, space, layers)
-        return 4 * torch.Size(size).numel() * 3 * min(self.generator.resolution, ANALYSIS_SIDE) ** 2
 
     def _made(
         self,
@@ -86,14 +77,14 @@ class Analyses:
         space: str,
         layers: tuple[int, ...],
         *,
-        method: str,
-        memory_budget: int,
+        method: Kind,
+        memory_budget: int | None,
         progress: Progress | None,
     ) -> Jacobian:
         every = generator.check_layers(None)
         base = self._base if self._base in _LAYERED else None
         follows = (space, layers) != (base, every) and (space != "z" or not generator.has_mapping)
-        if base is not None and follows and self._cache.holds(generator, latent, base):
+        if base is not None and follows and self._cache.holds(generator, latent, base, method="dense"):
             whole = self._cache.analyse(generator, latent, base, method="dense").formed()
             return derived(generator, whole, space, layers)
         started = time.perf_counter()
@@ -102,7 +93,7 @@ class Analyses:
             latent,
             space,
             layers,
-            method="dense" if method == "dense" else "matrix-free",
+            method=method,
             memory_budget=memory_budget,
             progress=progress,
         )

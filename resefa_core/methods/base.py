@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..analysis import ANALYSIS_SIDE, Jacobian, KindChoice, applied, compute_jacobian, memory_for
+from ..analysis import (
+    ANALYSIS_SIDE,
+    Jacobian,
+    KindChoice,
+    applied,
+    budget_of_each,
+    chosen_kind,
+    compute_jacobian,
+)
 from ..directions import Directions
 from ..errors import JacobianError, ParameterError, RegionError
 from ..generators.base import Generator
@@ -25,7 +33,6 @@ Analyse = Callable[[Latent, str], Jacobian]
 ONE_VECTOR = ("w", "z", "z+")
 """Where one vector moves all layers; z+ for the BigGAN whose layers share out the noise."""
 
-_JOINT_BUDGETS = 2
 _BLOCK = 32
 _NEGLIGIBLE = 1e-9
 _NO_CHANGE_OUTSIDE = 1e-12
@@ -108,7 +115,8 @@ class Request:
             JacobianError: `analyse` gave that of something else.
         """
         latents = self.latents if latents is None else latents
-        budget = _JOINT_BUDGETS * memory_for(self.generator.device) // len(latents)
+        budget = budget_of_each(len(latents))
+        kind = chosen_kind(self.generator, self.space, self.layers, kind, budget)
         for index, latent in enumerate(latents):
             own = stage(progress, index, len(latents))
             if self.analyse is not None and self.confine_to is None:
@@ -123,11 +131,9 @@ class Request:
                     self.space,
                     self.layers,
                     method=kind,
-                    memory_budget=None if len(latents) == 1 else budget,
                     confine_to=self.confine_to,
                     progress=own,
                 )
-                kind = jacobian.kind
             yield jacobian
 
     def _check(self, jacobian: Jacobian) -> None:

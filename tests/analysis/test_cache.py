@@ -128,18 +128,20 @@ def test_what_could_not_be_kept_is_not_formed_unless_asked_for() -> None:
         resefa.JacobianCache(-1)
 
 
-def test_another_kind_is_analysed_anew_and_any_kind_serves_auto() -> None:
+def test_another_kind_is_analysed_anew_and_what_was_asked_before_does_not_decide() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)
     cache = resefa.JacobianCache(1 << 24)
     free = cache.analyse(generator, latent, method="matrix-free")
     reports, progress = counting()
-    again = cache.analyse(generator, latent, progress=progress)
+    again = cache.analyse(generator, latent, method="matrix-free", progress=progress)
     assert (reports, again.kind) == ([], "matrix-free")
     found = [resefa.factorize(each, REGION, 2, max_passes=0).vectors for each in (free, again)]
     torch.testing.assert_close(*found)
-    dense = cache.analyse(generator, latent, method="dense")
+    dense = cache.analyse(generator, latent)
     assert dense.kind == "dense"
+    assert cache.analyse(generator, latent, method="dense") is dense
+    assert cache.analyse(generator, latent, method="matrix-free").kind == "matrix-free"
     assert cache.analyse(generator, latent) is dense
 
 

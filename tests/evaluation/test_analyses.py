@@ -5,8 +5,7 @@ import torch
 from models import tiny_stylegan2
 
 import resefa_core as resefa
-from resefa_core.analysis import DenseJacobian
-from resefa_core.evaluation import analyses
+from resefa_core.analysis import DenseJacobian, budget
 from resefa_core.evaluation.analyses import Analyses
 
 
@@ -57,7 +56,7 @@ def test_only_the_widest_space_is_differentiated_and_only_once() -> None:
 
 def test_what_would_be_too_large_is_not_formed(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny_stylegan2()
-    monkeypatch.setattr(analyses, "DENSE_BYTES", 4 * 8 * 3 * 16 * 16)
+    monkeypatch.setattr(budget, "DEFAULT_BUDGET", 2 * 4 * 8 * 3 * 16 * 16)
     known = Analyses(generator, ("w", "w+"))
     latent = generator.sample(3)
     known.prepare(latent)
