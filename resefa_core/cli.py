@@ -290,6 +290,12 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--list", action="store_true", help="show the catalogue")
     fetch.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the name, here")
     fetch.add_argument("--force", action="store_true", help="replace the file if it exists")
+    fetch.add_argument(
+        "--sha256",
+        metavar="DIGITS",
+        help="what the file's checksum has to be (default: the published one, or that of the first download "
+        "of that name, kept in FILE.sha256)",
+    )
 
     show = _command(
         commands,
@@ -912,8 +918,8 @@ def _download(options: argparse.Namespace) -> None:
     _refuse_existing(options, output)
     print(f"{entry.what}. License: {entry.license}. From: {entry.page}")
     with _progress(f"downloading {entry.name}") as report:
-        download(entry, output, options.force, report)
-    print(f"wrote {output}")
+        digest = download(entry, output, options.force, report, options.sha256)
+    print(f"wrote {output}\nSHA-256 {digest}")
 
 
 def _printable(text: str) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +22,7 @@ from resefa_core import CheckpointError
 from resefa_core.checkpoints.downloads import Entry, catalogue, download, find_entry
 from resefa_core.cli import main
 
+ROOT = Path(__file__).resolve().parents[1]
 DATA = bytes(range(256)) * 20_000
 
 
@@ -32,6 +37,7 @@ class Server:
     break_after: list[int] = field(default_factory=list)
     etag: str = '"one"'
     location: str = ""
+    pause: float = 0.0
     asked: list[str] = field(default_factory=list)
 
 
@@ -71,7 +77,10 @@ def server() -> Iterator[Server]:
             self.send_header("Content-Length", str(len(state.data) - start))
             self.end_headers()
             stop = state.break_after.pop(0) if state.break_after else len(state.data)
-            self.wfile.write(state.data[start : start + stop])
+            sent = state.data[start : start + stop]
+            for first in range(0, len(sent), 1 << 18):
+                time.sleep(state.pause)
+                self.wfile.write(sent[first : first + (1 << 18)])
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Nothing on standard error."""
@@ -213,7 +222,7 @@ def test_a_file_that_changed_in_between_is_fetched_anew(server: Server, tmp_path
     server.data, server.etag = DATA[::-1], '"two"'
     download(entry(server, bytes=None, sha256=None), file)
     assert file.read_bytes() == server.data
-    assert [each.name for each in tmp_path.iterdir()] == ["m.pkl"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.pkl", "m.pkl.sha256"]
 
 
 def test_a_part_of_another_file_is_not_gone_on_with(server: Server, tmp_path: Path) -> None:
@@ -249,3 +258,157 @@ def test_redirections_are_held_to_https_too(server: Server, tmp_path: Path) -> N
     server.location = server.address
     with pytest.raises(CheckpointError, match="redirections"):
         download(entry(server), tmp_path / "m.pkl")
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def unpublished(server: Server) -> Entry:
+    """An entry without size and checksum, as those of the catalogue are."""
+    return entry(server, bytes=None, sha256=None)
+
+
+def test_the_checksum_is_told_and_remembered_beside_the_file(server: Server, tmp_path: Path) -> None:
+    assert download(unpublished(server), tmp_path / "m.pkl") == sha256(DATA)
+    assert (tmp_path / "m.pkl.sha256").read_text() == f"{sha256(DATA)}  m.pkl\n"
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "--check", "m.pkl.sha256"], cwd=tmp_path, check=True)
+
+
+def test_other_bytes_under_the_same_name_are_complained_of(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "m.pkl"
+    download(unpublished(server), file)
+    server.data, server.etag = DATA[::-1], '"two"'
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="other bytes arrived than before") as caught:
+            download(unpublished(server), file, overwrite=True)
+        assert sha256(DATA) in str(caught.value)
+        assert f"--sha256 {sha256(server.data)}" in str(caught.value)
+        assert file.read_bytes() == DATA
+    server.asked.clear()
+    assert download(unpublished(server), file, overwrite=True, sha256=sha256(server.data)) == sha256(
+        server.data
+    )
+    assert server.asked == [f"bytes={len(DATA)}-"]
+    assert file.read_bytes() == server.data
+    assert sha256(server.data) in (tmp_path / "m.pkl.sha256").read_text()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.pkl", "m.pkl.sha256"]
+
+
+def test_a_file_that_was_deleted_is_still_remembered(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "m.pkl"
+    download(unpublished(server), file)
+    file.unlink()
+    server.data, server.etag = DATA[::-1], '"two"'
+    with pytest.raises(CheckpointError, match="other bytes"):
+        download(unpublished(server), file)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("given", [sha256(b"other"), "xyz", "", "0" * 63])
+def test_a_given_checksum_is_asked_for(server: Server, tmp_path: Path, given: str) -> None:
+    with pytest.raises(CheckpointError, match=r"not the given one|is no SHA-256"):
+        download(unpublished(server), tmp_path / "m.pkl", sha256=given)
+    assert list(tmp_path.iterdir()) == []
+    digest = f" {sha256(DATA).upper()}"
+    assert download(unpublished(server), tmp_path / "m.pkl", sha256=digest) == sha256(DATA)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"nothing", b"0" * 65])
+def test_a_memory_that_is_none_is_told(server: Server, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.pkl.sha256").write_bytes(content)
+    with pytest.raises(CheckpointError, match="holds no SHA-256"):
+        download(unpublished(server), tmp_path / "m.pkl")
+    assert not (tmp_path / "m.pkl").exists()
+
+
+DOWNLOADER = """
+import sys
+from pathlib import Path
+from resefa_core.checkpoints.downloads import Entry, download
+
+entry = Entry("m", "a model", sys.argv[1], "a page", "CC0", "pickle", None, None)
+print("ready", flush=True)
+sys.stdin.readline()
+print(download(entry, Path(sys.argv[2]), overwrite=sys.argv[3] == "overwrite"))
+"""
+
+
+def start_downloads(
+    server: Server, file: Path, count: int = 1, how: str = "new"
+) -> list[subprocess.Popen[str]]:
+    """Other processes, which begin at the same time."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", DOWNLOADER, server.address, str(file), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for _ in range(count)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return processes
+
+
+@pytest.mark.parametrize("how", ["new", "overwrite"])
+def test_downloads_of_one_file_at_once_all_end_with_it(server: Server, tmp_path: Path, how: str) -> None:
+    server.pause = 0.1
+    for process in start_downloads(server, tmp_path / "m.pkl", 3, how):
+        output, problem = process.communicate(timeout=120)
+        assert (process.returncode, output.strip()) == (0, sha256(DATA)), problem
+    assert (tmp_path / "m.pkl").read_bytes() == DATA
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.pkl", "m.pkl.sha256"]
+
+
+def test_a_download_goes_on_with_what_one_that_was_killed_left(server: Server, tmp_path: Path) -> None:
+    server.pause = 0.05
+    (first,) = start_downloads(server, tmp_path / "m.pkl")
+    part = tmp_path / "m.pkl.part"
+    while not (part.exists() and part.stat().st_size > 1 << 20):
+        assert first.poll() is None
+        time.sleep(0.01)
+    waited: list[int] = []
+
+    def kill_once_waited_for(there: int, total: int) -> None:
+        waited.append(there)
+        if len(waited) == 2:
+            first.kill()
+            first.communicate()
+            server.pause = 0.0
+
+    assert download(unpublished(server), tmp_path / "m.pkl", progress=kill_once_waited_for) == sha256(DATA)
+    assert server.asked[0] == ""
+    assert server.asked[-1].startswith("bytes=")
+    assert (tmp_path / "m.pkl").read_bytes() == DATA
+
+
+def test_the_command_tells_the_checksum(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resefa_core.cli.find_entry", lambda name: unpublished(server))
+    file = tmp_path / "m.pkl"
+    assert main(["download", "m", "-o", str(file)]) == 0
+    assert f"SHA-256 {sha256(DATA)}" in capsys.readouterr().out
+    server.data, server.etag = DATA[::-1], '"two"'
+    assert main(["download", "m", "-o", str(file), "--force"]) == 1
+    assert "other bytes" in capsys.readouterr().err
+    assert main(["download", "m", "-o", str(file), "--force", "--sha256", sha256(server.data)]) == 0
+
+
+def test_a_full_disk_is_told_and_what_arrived_is_kept(server: Server, full_disk: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"the disk is full.* m\.pkl\.part holds what arrived"):
+        download(unpublished(server), full_disk / "m.pkl")
+    assert sorted(file.name for file in full_disk.iterdir()) == ["filling", "m.pkl.part", "m.pkl.part.json"]
+    (full_disk / "filling").unlink()
+    server.data = DATA[:40_000]
+    assert download(unpublished(server), full_disk / "m.pkl") == sha256(server.data)

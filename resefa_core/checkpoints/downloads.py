@@ -7,14 +7,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import CheckpointError
+from ..files import read_bytes, unwritten, write_bytes
+from ..files.locks import HELD_WHILE_RENAMED, try_lock
+from ..files.names import check_written
+from ..files.writing import is_at, rename
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -25,6 +30,9 @@ _PIECE = 1 << 20
 _MAX_REDIRECTS = 5
 _ATTEMPTS = 5
 _MAX_BYTES = 16 << 30
+_MAX_MEMORY = 1 << 16
+_WAIT_SECONDS = 0.2
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(frozen=True)
@@ -80,17 +88,29 @@ def find_entry(name: str) -> Entry:
     return known[name]
 
 
-def download(entry: Entry, file: Path, overwrite: bool = False, progress: Progress | None = None) -> None:
+def download(
+    entry: Entry,
+    file: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    sha256: str | None = None,
+) -> str:
     """Fetch a generator of the catalogue.
 
-    What has arrived is kept beside the file, in `FILE.part`, so that a further call goes on from there.
-    The file appears under its name once it is complete, and its checksum is right where one is published.
+    What has arrived is kept beside the file, in `FILE.part`, so that a further call goes on from there; one
+    that runs at the same time waits for the other's file. The file appears under its name once it is complete
+    and its checksum is right: the given one, the published one, or else the one in `FILE.sha256`, where the
+    first download of that name leaves it.
 
     Args:
         entry: which.
         file: where to.
         overwrite: whether a file that exists is replaced.
         progress: called with bytes that are there and in total (0 where that is not known).
+        sha256: what the file's checksum has to be, 64 hexadecimal digits.
+
+    Returns:
+        The file's SHA-256.
 
     Raises:
         CheckpointError: no file to fetch, no connection after some attempts, refused by the server, cut
@@ -98,45 +118,168 @@ def download(entry: Entry, file: Path, overwrite: bool = False, progress: Progre
     """
     if entry.url is None:
         raise CheckpointError(f"{entry.name}: has to be downloaded from its page: {entry.page}")
+    expected = None if sha256 is None else sha256.strip().lower()
+    if expected is not None and not _SHA256.fullmatch(expected):
+        raise CheckpointError(f"{expected[:80]!r} is no SHA-256: expected 64 hexadecimal digits")
+    check_written(file, CheckpointError)
     if file.exists() and not overwrite:
         raise CheckpointError(f"{file} exists: choose another name, or ask to overwrite it")
-    part = file.with_name(f"{file.name}.part")
+    before = _version_of(file)
     try:
-        for attempt in range(_ATTEMPTS):
-            before = part.stat().st_size if part.exists() else 0
-            if _fetch(entry.url, part, entry.bytes, progress):
-                break
-            if attempt == _ATTEMPTS - 1 or (part.exists() and part.stat().st_size <= before):
-                raise CheckpointError(
-                    f"{entry.name}: the connection broke; {part} holds what arrived, and the same "
-                    "command goes on from there"
-                )
-        _check(entry, part)
-        part.replace(file)
-        _origin(part).unlink(missing_ok=True)
+        with _Part.of(file, lambda there: progress(there, entry.bytes or 0) if progress else None) as part:
+            if _version_of(file) == before:
+                _fetch_all(entry, part, progress)
+                digest = _checked(entry, part.path, file, expected, part.discard)
+                part.rename(file, overwrite)
+            else:
+                part.discard()
+                digest = _checked(entry, file, file, expected)
+        if entry.sha256 is None and digest != _remembered(file):
+            text = f"{digest}  {file.name}\n"
+            write_bytes(_memory(file), text.encode("utf-8"), CheckpointError, overwrite=True)
+    except FileExistsError as problem:
+        raise CheckpointError(f"{file} exists: choose another name, or ask to overwrite it") from problem
     except OSError as problem:
-        raise CheckpointError(f"{file}: can't be written: {problem.strerror or problem}") from problem
+        raise CheckpointError(f"{unwritten(file, problem)}; {file.name}.part holds what arrived") from problem
+    return digest
 
 
-def _check(entry: Entry, part: Path) -> None:
-    size = part.stat().st_size
+class _Part:
+    """What has arrived of a file, open and locked, so that one process at a time writes it."""
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self.path, self.stream = path, stream
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, file: Path, waiting: Callable[[int], object]) -> Iterator[_Part]:
+        """The part of a file; while another process has it, `waiting` is called with the bytes in it."""
+        path = file.with_name(f"{file.name}.part")
+        while True:
+            with open(path, "r+b", opener=_open_or_make) as stream:
+                if try_lock(stream.fileno()) is not False and is_at(path, stream):
+                    part = cls(path, stream)
+                    try:
+                        yield part
+                    finally:
+                        if part.size == 0:
+                            part.discard()
+                    return
+                waiting(os.fstat(stream.fileno()).st_size)
+            time.sleep(_WAIT_SECONDS)
+
+    @property
+    def size(self) -> int:
+        return 0 if self.stream.closed else os.fstat(self.stream.fileno()).st_size
+
+    def empty(self) -> None:
+        """Begin anew."""
+        self.stream.truncate(0)
+        _origin(self.path).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove what has arrived, unless it has its name by now."""
+        if self.stream.closed or not is_at(self.path, self.stream):
+            return
+        if not HELD_WHILE_RENAMED:
+            self.stream.close()
+        self.path.unlink(missing_ok=True)
+        _origin(self.path).unlink(missing_ok=True)
+
+    def rename(self, file: Path, overwrite: bool) -> None:
+        """Give the file its name."""
+        self.stream.flush()
+        if not HELD_WHILE_RENAMED:
+            self.stream.close()
+        rename(self.path, file, overwrite)
+        _origin(self.path).unlink(missing_ok=True)
+
+
+def _open_or_make(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o666)
+
+
+def _version_of(file: Path) -> tuple[int, int] | None:
+    try:
+        about = file.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_mtime_ns
+
+
+def _fetch_all(entry: Entry, part: _Part, progress: Progress | None) -> None:
+    assert entry.url is not None
+    for attempt in range(_ATTEMPTS):
+        before = part.size
+        if _fetch(entry.url, part, entry.bytes, progress):
+            return
+        if attempt == _ATTEMPTS - 1 or 0 < part.size <= before:
+            raise CheckpointError(
+                f"{entry.name}: the connection broke; {part.path} holds what arrived, and the same "
+                "command goes on from there"
+            )
+
+
+def _checked(
+    entry: Entry, arrived: Path, file: Path, expected: str | None, discard: Callable[[], None] | None = None
+) -> str:
+    """The SHA-256 of what arrived, which is to become `file`, if that is as it should be."""
+    size = arrived.stat().st_size
     if entry.bytes is not None and size != entry.bytes:
-        _drop(part)
+        if discard is not None:
+            discard()
         raise CheckpointError(f"{entry.name}: {size} bytes arrived, expected {entry.bytes}")
-    if entry.sha256 is None:
-        return
+    digest = _digest(arrived)
+    for known, whose in ((expected, "given"), (entry.sha256, "published")):
+        if known is not None and digest != known:
+            if discard is not None:
+                discard()
+            raise CheckpointError(
+                f"{entry.name}: the checksum of what arrived is not the {whose} one; it was deleted"
+                if discard is not None
+                else f"{file}: its checksum is not the {whose} one"
+            )
+    remembered = None if expected or entry.sha256 else _remembered(file)
+    if remembered is not None and digest != remembered:
+        raise CheckpointError(
+            f"{entry.name}: other bytes arrived than before: their SHA-256 is {digest}, and "
+            f"{_memory(file)} remembers {remembered}. The publisher replaced the file, or someone else did. "
+            f"If you trust it: the same command with --sha256 {digest}"
+        )
+    return digest
+
+
+def _digest(file: Path) -> str:
     digest = hashlib.sha256()
-    with part.open("rb") as stream:
+    with file.open("rb") as stream:
         while piece := stream.read(_PIECE):
             digest.update(piece)
-    if digest.hexdigest() != entry.sha256:
-        _drop(part)
-        raise CheckpointError(
-            f"{entry.name}: the checksum of what arrived is not the published one; it was deleted"
-        )
+    return digest.hexdigest()
 
 
-def _fetch(url: str, part: Path, size: int | None, progress: Progress | None) -> bool:
+def _memory(file: Path) -> Path:
+    """Where the checksum is kept, as `sha256sum --check` reads it."""
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _remembered(file: Path) -> str | None:
+    """The checksum of the first download of that name; None before that.
+
+    Raises:
+        CheckpointError: the file is there, and holds none.
+    """
+    memory = _memory(file)
+    if not memory.exists():
+        return None
+    found = _SHA256.search(
+        read_bytes(memory, CheckpointError, _MAX_MEMORY).decode("utf-8", "replace").lower()
+    )
+    if found is None:
+        raise CheckpointError(f"{memory}: holds no SHA-256: delete it, or write the one that you expect")
+    return found[0]
+
+
+def _fetch(url: str, part: _Part, size: int | None, progress: Progress | None) -> bool:
     """Fetch what is missing of a file; whether it is complete now."""
     try:
         import urllib3
@@ -144,8 +287,8 @@ def _fetch(url: str, part: Path, size: int | None, progress: Progress | None) ->
         raise CheckpointError(
             'downloading needs urllib3: pip install "resefa[download]", or fetch the file with a browser'
         ) from missing
-    validator = _validator(part, url)
-    there = part.stat().st_size if part.exists() and validator else 0
+    validator = _validator(part.path, url)
+    there = part.size if validator else 0
     headers = {"Accept-Encoding": "identity"}
     if there:
         headers |= {"Range": f"bytes={there}-", "If-Range": validator}
@@ -167,7 +310,7 @@ def _fetch(url: str, part: Path, size: int | None, progress: Progress | None) ->
                     response.close()
         raise CheckpointError(f"{url[:200]}: more than {_MAX_REDIRECTS} redirections")
     except urllib3.exceptions.HTTPError as problem:
-        if part.exists() and part.stat().st_size > there:
+        if part.size > there:
             return False
         raise CheckpointError(f"{url[:200]}: can't be fetched: {str(problem)[:300]}") from problem
 
@@ -182,11 +325,6 @@ def _origin(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _drop(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _origin(part).unlink(missing_ok=True)
-
-
 def _validator(part: Path, url: str) -> str:
     """What tells the server which version a part is of; empty where the part can't be gone on with."""
     try:
@@ -199,16 +337,17 @@ def _validator(part: Path, url: str) -> str:
 def _note_origin(part: Path, url: str, response: BaseHTTPResponse) -> None:
     etag = response.headers.get("ETag", "")
     validator = response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
-    _origin(part).write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+    text = json.dumps({"url": url, "validator": validator})
+    write_bytes(_origin(part), text.encode("utf-8"), CheckpointError, overwrite=True)
 
 
 def _receive(
-    url: str, response: BaseHTTPResponse, part: Path, there: int, size: int | None, progress: Progress | None
+    url: str, response: BaseHTTPResponse, part: _Part, there: int, size: int | None, progress: Progress | None
 ) -> bool:
     if response.status == 416 and there:
         if response.headers.get("Content-Range", "").rpartition("/")[2] == str(there):
             return True
-        _drop(part)
+        part.empty()
         return False
     if response.status not in (200, 206):
         raise CheckpointError(f"{url[:200]}: the server answered {response.status}")
@@ -218,21 +357,20 @@ def _receive(
     if total > _MAX_BYTES or (size is not None and total not in (0, size)):
         raise CheckpointError(f"{url[:200]}: the server says {total} bytes, expected {size}")
     if start == 0:
-        _note_origin(part, url, response)
-    with part.open("r+b" if part.exists() else "wb") as stream:
-        stream.truncate(start)
-        stream.seek(start)
-        done = start
-        for piece in response.stream(_PIECE):
-            stream.write(piece)
-            done += len(piece)
-            if done > _MAX_BYTES:
-                raise CheckpointError(f"{url[:200]}: more than {_MAX_BYTES >> 30} GB arrived")
-            if progress is not None:
-                progress(done, max(total, done))
-        stream.flush()
-        with contextlib.suppress(OSError):
-            os.fsync(stream.fileno())
+        _note_origin(part.path, url, response)
+    part.stream.truncate(start)
+    part.stream.seek(start)
+    done = start
+    for piece in response.stream(_PIECE):
+        part.stream.write(piece)
+        done += len(piece)
+        if done > _MAX_BYTES:
+            raise CheckpointError(f"{url[:200]}: more than {_MAX_BYTES >> 30} GB arrived")
+        if progress is not None:
+            progress(done, max(total, done))
+    part.stream.flush()
+    with contextlib.suppress(OSError):
+        os.fsync(part.stream.fileno())
     return total in (0, done)
 
 

@@ -152,7 +152,7 @@ def _new_part(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
         with part.open("xb") as stream:
             try:
                 # Another process may have taken the file for abandoned before it was locked.
-                if try_lock(stream.fileno()) is not False and _is_at(part, stream):
+                if try_lock(stream.fileno()) is not False and is_at(part, stream):
                     yield part, stream
                     return
             finally:
@@ -162,7 +162,8 @@ def _new_part(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
                     part.unlink(missing_ok=True)
 
 
-def _is_at(part: Path, stream: BinaryIO) -> bool:
+def is_at(part: Path, stream: BinaryIO) -> bool:
+    """Whether an open file still has that name: another process may have renamed or removed it."""
     try:
         return os.path.samestat(part.stat(), os.fstat(stream.fileno()))
     except FileNotFoundError:

@@ -197,20 +197,6 @@ def small_files() -> Iterator[None]:
     signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.fixture(scope="module")
-def full_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A disk of 64 kB that has 8 left."""
-    folder = tmp_path_factory.mktemp("disk")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    (folder / "filling").write_bytes(bytes(56 << 10))
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def noise(size: int) -> Image.Image:
     return resefa.to_pil(2 * torch.rand(3, size, size) - 1)
 
