@@ -1,14 +1,17 @@
 """Starts the demo: `python gradio_app/app.py`, on a machine of one's own or as a Hugging Face Space.
 
 Options are also read from the environment, as a Space has no command line:
-RESEFA_GENERATORS (names or files, separated by the system's path separator), RESEFA_CACHE_MB, RESEFA_UPLOADS.
+RESEFA_GENERATORS (names or files, separated by the system's path separator), RESEFA_CACHE_MB, RESEFA_DISK_MB,
+RESEFA_LEAST_FREE_MB (of the disk, for others), RESEFA_UPLOADS.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -28,12 +31,18 @@ import resefa_core as resefa  # noqa: E402
 from gradio_app import memory  # noqa: E402
 from gradio_app.guard import Guard  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
+from gradio_app.presence import Presence  # noqa: E402
+from gradio_app.quota import Quota  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
 from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION  # noqa: E402
 
-QUEUE_SIZE = 60
+QUEUE_SIZE = 2000
+STEPS_AT_ONCE = 1000
 MAX_UPLOAD = "64mb"
 MAX_CHECKPOINT_UPLOAD = "2gb"
+MAX_UPLOADS = 256 << 20
+LEAST_FREE = int(os.environ.get("RESEFA_LEAST_FREE_MB", "128")) << 20
+MAX_CHECKPOINT_UPLOADS = 4 << 30
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,12 +63,17 @@ def main(arguments: list[str] | None = None) -> None:
     studio = Studio(
         {generator.name: generator for generator in loaded}, options.cache_mb << 20, accelerator.compute
     )
-    served = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.mkdtemp(prefix="resefa-demo-"))
+    parent = os.environ.get("GRADIO_TEMP_DIR") or None
+    if parent is not None:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    served = Path(tempfile.mkdtemp(prefix="resefa-demo-", dir=parent))
+    atexit.register(shutil.rmtree, served, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(served)  # Gradio serves what is in there, and removes what it copied
-    served.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="made-", dir=served))
     uploads = options.uploads and not on_space
-    page = build(studio, Settings(folder, uploads, on_space))
+    each = MAX_CHECKPOINT_UPLOADS if uploads else MAX_UPLOADS
+    presence, quota = Presence(), Quota(served, each, options.disk_mb << 20, LEAST_FREE)
+    page = build(studio, Settings(folder, presence, quota, uploads, on_space))
     page.queue(max_size=QUEUE_SIZE, api_open=False)
     launch = partial(
         page.launch,
@@ -68,10 +82,11 @@ def main(arguments: list[str] | None = None) -> None:
         server_port=options.port,
         inbrowser=options.browser,
         max_file_size=MAX_CHECKPOINT_UPLOAD if uploads else MAX_UPLOAD,
-        app_kwargs={"middleware": [Middleware(Guard)]},
+        app_kwargs={"middleware": [Middleware(Guard, presence, quota)]},
         enable_monitoring=False,
         run_history=False,
         state_session_capacity=500,
+        max_threads=STEPS_AT_ONCE,
         show_error=False,
         ssr_mode=False,
         mcp_server=_has_mcp(),
@@ -103,6 +118,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=int(environment.get("RESEFA_CACHE_MB", "1024")),
         help="memory for analyses of images, in MiB",
+    )
+    parser.add_argument(
+        "--disk-mb",
+        type=int,
+        default=int(environment.get("RESEFA_DISK_MB", "4096")),
+        help="disk for files of all visitors together, in MiB; each is kept for an hour",
     )
     parser.add_argument(
         "--uploads",

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
+from anyio.to_thread import run_sync
+from gradio_client.utils import is_http_url_like
 from PIL import Image
+from torch import Tensor
 
 import resefa_core as resefa
-from gradio_app import payloads
+from gradio_app import jobs, payloads
 from gradio_app.files import fresh_folder, named
+from gradio_app.presence import Presence, address_from
+from gradio_app.quota import Quota
 from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, OURS, Face, Studio
-from gradio_app.visit import describe, fit
+from gradio_app.visit import describe, explained, fit
+from resefa_core.progress import Progress
 
 Outcome = Any
 
+_AT_ONCE = 16
+_PATIENCE = 30.0
 _SERVED = "/gradio_api/file="
-_log = logging.getLogger("resefa.demo")
 
 
-def _plainly(endpoint: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """Tell callers the project's own errors; others go to the log alone."""
+def _plainly(endpoint: Callable[..., Outcome], presence: Presence) -> Callable[..., Awaitable[Outcome]]:
+    """Work for callers who listen; tell them the project's own errors; others go to the log alone."""
 
     @functools.wraps(endpoint)
-    def plainly(*args: Any, **kwargs: Any) -> Outcome:
+    async def plainly(request: gr.Request, *args: Any) -> Outcome:
+        if not await presence.comes(str(request.session_hash), _PATIENCE):
+            raise gr.Error("nobody listens to the answer", print_exception=False)
         try:
-            return endpoint(*args, **kwargs)
-        except resefa.ReSeFaError as error:
-            raise gr.Error(str(error)[:500], print_exception=False) from None
-        except Exception:
-            _log.exception("%s failed", endpoint.__name__)
-            raise gr.Error("that did not work; the server's log says why", print_exception=False) from None
+            return await run_sync(endpoint, request, *args)
+        except Exception as error:
+            words = explained(error, endpoint.__name__)
+            raise gr.Error(words[:500], print_exception=False) from None
 
     return plainly
 
@@ -53,24 +59,35 @@ def own_file(address: str, folder: Path) -> str | None:
 
 
 def _file_field(folder: Path) -> gr.File:
-    """A direction file, also by its address if this demo made it: agents pass on addresses, and Gradio
-    fetches none from private networks, where a demo on one's own machine is."""
+    """A direction file, also by its address if this demo made it: agents pass on addresses."""
     field = gr.File(label="file", type="filepath", file_types=[".safetensors"])
-    fetch = field.async_move_resource_to_block_cache
-
-    async def own_or_fetched(address: str | Path | None) -> str | None:
-        return await fetch(own_file(str(address), folder) or address)
-
-    field.async_move_resource_to_block_cache = own_or_fetched  # type: ignore[assignment, method-assign]
+    fetch_nothing(field, folder)
     return field
 
 
-def add_endpoints(studio: Studio, folder: Path) -> None:
+def fetch_nothing(field: gr.File, folder: Path | None = None) -> None:
+    """Let a field take files that are here, by their address if they are in a folder. Gradio would fetch
+    those of any public address, however large."""
+    take = field.async_move_resource_to_block_cache
+
+    async def take_own(address: str | Path | None) -> str | None:
+        own = None if folder is None else own_file(str(address), folder)
+        if own is None and is_http_url_like(str(address)):
+            raise gr.Error("send the file itself, not an address of it", print_exception=False)
+        return await take(own or address)
+
+    field.async_move_resource_to_block_cache = take_own  # type: ignore[assignment, method-assign]
+
+
+def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota) -> None:
     """Add them to the page, where nothing of them is seen."""
 
-    @_plainly
     def draw_face(
-        seed: float = 0, truncation: float = 0.7, generator: str = "", class_name: str = ""
+        request: gr.Request,
+        seed: float = 0,
+        truncation: float = 0.7,
+        generator: str = "",
+        class_name: str = "",
     ) -> Image.Image:
         """Draw an image of a generator.
 
@@ -83,10 +100,10 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         Returns:
             The image.
         """
-        return resefa.to_pil(face(seed, truncation, generator, class_name).picture)
+        return picture(request, face(seed, truncation, generator, class_name).picture)
 
-    @_plainly
     def find_directions(
+        request: gr.Request,
         seed: float = 0,
         truncation: float = 0.7,
         region: str = "mouth",
@@ -117,7 +134,15 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         chosen = payloads.read_region(asked, studio.presets(shown.generator))
         number = int(payloads.read_number(count, 1, 32, "count"))
         space = None if layered or method not in (OURS, resefa.CONFINED) else studio.quick_space(shown)
-        directions = studio.find([shown], chosen, space, number, str(method))
+
+        def find(report: Progress) -> resefa.Directions:
+            steady = report if space is not None else studio.giving_way(report)
+            return studio.find([shown], chosen, space, number, str(method), steady)
+
+        line = studio.lines.methods if method not in (OURS, resefa.CONFINED) else studio.lines.layers
+        line = line if space is None else studio.lines.faces
+        directions = jobs.finished(jobs.run_in_turn(line, address_from(request), find))
+        quota.charge(address_from(request), directions.vectors.nbytes)
         file = fresh_folder(folder) / "directions.safetensors"
         directions.save(file)
         squares = (
@@ -130,8 +155,8 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         ]
         return str(file), {"space": directions.space, "method": directions.method, "directions": table}
 
-    @_plainly
     def apply_directions(
+        request: gr.Request,
         file: str,
         strengths: str,
         seed: float = 0,
@@ -161,10 +186,11 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         softness = payloads.read_number(feather, 0.0, 0.2, "feather") if confine else 0.0
         amount = 1.0 if confine or directions.confined else 0.0
         prepared = resefa.prepared(shown.generator, shown.latent, directions, amount, softness)
-        return studio.edit(shown, prepared, _read_strengths(strengths), amount, softness)
+        return picture(
+            request, studio.moved(shown, prepared, _read_strengths(strengths), amount, softness).picture
+        )
 
-    @_plainly
-    def describe_directions(file: str, generator: str = "") -> dict[str, str]:
+    def describe_directions(request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
         """Tell what a direction file holds, and whether it fits a generator.
 
         Args:
@@ -177,6 +203,10 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         directions = opened(file)
         fits, note = fit(directions, studio.generator(generator or studio.names[0]))
         return dict(describe(directions, note, fits)["rows"])
+
+    def picture(request: gr.Request, pixels: Tensor) -> Image.Image:
+        quota.charge(address_from(request), pixels.nbytes)  # more than the file has
+        return resefa.to_pil(pixels)
 
     def face(seed: object, truncation: object, generator: object, class_name: object) -> Face:
         number = int(payloads.read_number(seed, 0, payloads.LARGEST_SEED, "seed"))
@@ -199,14 +229,14 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         endpoint: Callable[..., Outcome],
         inputs: list[Any],
         outputs: list[Any],
-        lane: Literal["find", "layers"],
     ) -> None:
         gr.Button(visible=False).click(
-            endpoint,
+            _plainly(endpoint, presence),
             inputs,
             outputs,
             api_name=endpoint.__name__,
-            concurrency_id=lane,
+            concurrency_id="programs",
+            concurrency_limit=_AT_ONCE,
         )
 
     with gr.Row(visible=False):
@@ -215,23 +245,21 @@ def add_endpoints(studio: Studio, folder: Path) -> None:
         file = _file_field(folder)
         image, table = gr.Image(label="image", type="pil", format="png"), gr.JSON(label="report")
         made = gr.File(label="directions")
-        add(draw_face, [seed, truncation, generator, class_name], [image], "find")
+        add(draw_face, [seed, truncation, generator, class_name], [image])
         region, layered = text("region", "mouth"), gr.Checkbox(True, label="layered")
         count = number("count", NUM_DIRECTIONS)
         add(
             find_directions,
             [seed, truncation, region, layered, count, generator, class_name, text("method", OURS)],
             [made, table],
-            "layers",
         )
         confine, feather = gr.Checkbox(False, label="confine"), number("feather", 0.0)
         add(
             apply_directions,
             [file, text("strengths"), seed, truncation, confine, feather, generator, class_name],
             [image],
-            "find",
         )
-        add(describe_directions, [file, generator], [table], "find")
+        add(describe_directions, [file, generator], [table])
 
 
 def _read_strengths(text: object) -> dict[int | str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from resefa_core import ReSeFaError
 
 _KEPT_SECONDS = 1800
+_PATH = re.compile(r"(?<![\w.:/\\~-])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\"]+)+[/\\]([^\s/\\'\"]+)")
 
 
 @contextmanager
@@ -21,6 +23,16 @@ def named(file: str | Path, name: str = "") -> Iterator[None]:
         yield
     except ReSeFaError as error:
         raise type(error)(str(error).replace(str(file), name or Path(file).name)) from error
+
+
+def without_paths(text: str) -> str:
+    """A text for visitors: of each absolute path only the last part is left.
+
+    Example:
+        >>> without_paths("can't write /srv/files/made-1/mouth.safetensors: the disk is full")
+        "can't write mouth.safetensors: the disk is full"
+    """
+    return _PATH.sub(r"\1", text)
 
 
 def fresh_folder(parent: Path) -> Path:

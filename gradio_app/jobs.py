@@ -8,15 +8,52 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from gradio_app.line import Line, Place
 from resefa_core.progress import Progress
 
 Result = TypeVar("Result")
 
 _PAUSE = 0.2
+_LINE_PAUSE = 1.0
+_LAST_PAUSE = 1.0
 
 
 class Stopped(Exception):  # noqa: N818
     """Raised inside work that nobody waits for any more."""
+
+
+def run_in_turn(
+    line: Line,
+    address: str,
+    work: Callable[[Progress], Result],
+    wanted: Callable[[], bool] = lambda: True,
+) -> Generator[float | Place, None, Result]:
+    """As `run`, but in line; yields one's place in it first, about once a second.
+
+    Raises:
+        CrowdedError: the line is too long.
+    """
+    ticket, started = line.join(address), False
+
+    def in_turn(progress: Progress) -> Result:
+        finished = False
+        try:
+            result = work(progress)
+            finished = True
+            return result
+        finally:
+            ticket.leave(finished)
+
+    try:
+        while (place := ticket.wait(_LINE_PAUSE)) is not None:
+            yield place
+            if not wanted():
+                raise Stopped
+        started = True
+        return (yield from run(in_turn, wanted))
+    finally:
+        if not started:
+            ticket.leave(finished=False)
 
 
 def run(
@@ -56,12 +93,23 @@ def run(
     try:
         while True:
             try:
-                result, error = outcome.get(timeout=_PAUSE)
+                result, error = outcome.get(timeout=_PAUSE if wanted() else _LAST_PAUSE)
                 break
             except queue.Empty:
+                if not wanted():
+                    raise Stopped from None
                 yield fraction
     finally:
         closed.set()
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
+
+
+def finished(job: Generator[object, None, Result]) -> Result:
+    """Wait for a job; returns what it returned."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 import gradio as gr
+from anyio.to_thread import run_sync
 
 from gradio_app import payloads
 from gradio_app.door import Door
-from gradio_app.endpoints import add_endpoints
+from gradio_app.endpoints import add_endpoints, fetch_nothing
 from gradio_app.methods import about_method, title_of
+from gradio_app.presence import Presence, address_from
+from gradio_app.quota import KEPT_SECONDS, Quota
 from gradio_app.sharing import add_sharing
 from gradio_app.studio import OURS, Studio
 from gradio_app.visit import (
@@ -77,9 +82,10 @@ _NAMED_BY_THEIR_TEXT = """() => {
 """Upload areas say one thing to the eye and another to screen readers: let both have what is seen."""
 
 _IDLE_SECONDS = 3600
-QUICK, REGION, FIND, LAYERS, JOINT, HUB = "quick", "region", "find", "layers", "joint", "hub"
-_LANES = {QUICK: 4, REGION: 4, FIND: 2, LAYERS: 1, JOINT: 1, HUB: 4}
 _AT_ONCE, _WAITING = 4, 16
+_STEPS_AT_ONCE = 12
+_THREADS = 200
+_END: Any = object()
 
 
 @dataclass(frozen=True)
@@ -88,22 +94,33 @@ class Settings:
 
     Attributes:
         folder: where files for visitors are written; Gradio removes them when they are old.
+        presence: tells which pages listen.
+        quota: of what visitors cause to be written.
         checkpoints: whether visitors may upload generators.
         on_space: whether this runs on the Hub, where visitors sign in to publish.
     """
 
     folder: Path
+    presence: Presence
+    quota: Quota
     checkpoints: bool = False
     on_space: bool = False
 
 
 class Parts(dict[str, Any]):
     """The parts of the page by name, and how steps change them. Events are wired once all parts are there,
-    since a step may change any of them."""
+    since a step may change any of them.
 
-    def __init__(self) -> None:
+    Steps do not wait in Gradio's queue: they begin at once, and slow work within them waits in a line of its
+    kind, so that what is quick is never behind what is slow.
+    """
+
+    def __init__(self, presence: Presence) -> None:
         super().__init__()
         self._door = Door(inside=_AT_ONCE, waiting=_WAITING)
+        self._presence = presence
+        self._under_way: Counter[str] = Counter()
+        self._threads: anyio.CapacityLimiter | None = None
 
     def show(self, update: dict[str, Any]) -> dict[Any, Any]:
         """An update of the page, as Gradio wants it."""
@@ -115,7 +132,6 @@ class Parts(dict[str, Any]):
         step: Callable[..., Iterator[dict[str, Any]]],
         *inputs: str,
         changes: Sequence[str] = (),
-        lane: str = QUICK,
         **options: Any,
     ) -> Any:
         """Take a step on an event.
@@ -125,12 +141,14 @@ class Parts(dict[str, Any]):
             changes: the parts that it may change; any for none. The fewer, the sooner they are shown.
         """
 
-        def handler(visit: Visit | None, *values: Any) -> Iterator[dict[Any, Any]]:
+        async def handler(
+            request: gr.Request, visit: Visit | None, *values: Any
+        ) -> AsyncIterator[dict[Any, Any]]:
             is_new, visit = visit is None, visit or Visit()
             kept = {self["visit"]: visit}  # told with the first update, so that its time to live starts anew
             if is_new:
                 yield kept
-            for update in step(visit, *values):
+            async for update in self.taken(request, visit, step, *values):
                 yield {**kept, **self.show(update)}
                 kept = {}
             if kept:
@@ -140,9 +158,36 @@ class Parts(dict[str, Any]):
             handler,
             inputs=self._of("visit", *inputs),
             outputs=self._of("visit", *changes) if changes else list(self.values()),
-            **self.options(lane),
+            **self.options(),
             **options,
         )
+
+    async def taken(
+        self,
+        request: gr.Request,
+        visit: Visit,
+        step: Callable[..., Iterator[dict[str, Any]]],
+        *values: Any,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The updates of a step, each worked out in a thread; none for a page that does not listen, or that
+        asks for very many things at once."""
+        page = str(request.session_hash)
+        visit.address = address_from(request)
+        if self._under_way[page] >= _STEPS_AT_ONCE:
+            return
+        self._under_way[page] += 1
+        updates = step(visit, *values)
+        try:
+            if not await self._presence.comes(page):
+                return
+            self._threads = self._threads or anyio.CapacityLimiter(_THREADS)
+            while (update := await run_sync(next, updates, _END, limiter=self._threads)) is not _END:
+                yield update
+        finally:
+            self._under_way[page] -= 1
+            if not self._under_way[page]:
+                del self._under_way[page]
+            await run_sync(_close, updates)
 
     def step_at_once(
         self,
@@ -179,14 +224,22 @@ class Parts(dict[str, Any]):
         return [self[name] for name in names]
 
     @staticmethod
-    def options(lane: str) -> dict[str, Any]:
-        """How the page's events run: in a lane, so that slow ones do not hold up quick ones."""
+    def options() -> dict[str, Any]:
+        """How the page's events run: each at once."""
         return {
             "show_progress": "hidden",
             "api_visibility": "private",
-            "concurrency_id": lane,
-            "concurrency_limit": _LANES[lane],
+            "concurrency_id": "page",
+            "concurrency_limit": None,
+            "trigger_mode": "multiple",
         }
+
+
+def _close(updates: Iterator[Any]) -> None:
+    """Let a step end."""
+    close = getattr(updates, "close", None)
+    if close is not None:
+        close()
 
 
 def theme() -> gr.themes.Base:
@@ -224,9 +277,9 @@ def theme() -> gr.themes.Base:
 
 def build(studio: Studio, settings: Settings) -> gr.Blocks:
     """The whole demo."""
-    steps = Steps(studio)
-    parts = Parts()
-    with gr.Blocks(title="ReSeFa", delete_cache=(600, 3600)) as page:
+    steps = Steps(studio, settings.quota)
+    parts = Parts(settings.presence)
+    with gr.Blocks(title="ReSeFa", delete_cache=(600, int(KEPT_SECONDS))) as page:
         parts["visit"] = gr.State(None, time_to_live=_IDLE_SECONDS)
         gr.Markdown(
             "# ReSeFa\nPoint at a part of the picture. Get sliders that change it and leave the rest alone.",
@@ -276,13 +329,14 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                     type="filepath",
                     height=170,
                 )
+                fetch_nothing(parts["upload"])
             sharing = add_sharing(parts, settings.on_space)
         with gr.Group():
             parts["card"] = widget("details", elem_id="card", visible="hidden", padding=True)
             parts["usable"] = gr.Button(
                 "Use these directions", visible="hidden", variant="primary", elem_id="use"
             )
-        add_endpoints(studio, settings.folder)
+        add_endpoints(studio, settings.folder, settings.presence, settings.quota)
         _listen(page, parts, steps, generalize)
         parts.step(
             save.click,
@@ -319,6 +373,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
     parts["class"] = gr.Textbox("", label="Class", visible="hidden", max_length=100)
     if settings.checkpoints:
         parts["checkpoint"] = gr.File(label="Generator's file", type="filepath", height=120)
+        fetch_nothing(parts["checkpoint"])
 
 
 def _confine_controls(parts: Parts) -> None:
@@ -367,20 +422,18 @@ def _save(parts: Parts) -> gr.Button:
 
 
 def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) -> None:
-    def arrive(request: gr.Request) -> Iterator[dict[Any, Any]]:
+    async def arrive(request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         visit = Visit()
         yield {parts["visit"]: visit}
-        for update in steps.arrive(visit, dict(request.query_params)):
+        async for update in parts.taken(request, visit, steps.arrive, dict(request.query_params)):
             yield parts.show(update)
 
     page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
-    loaded = page.load(arrive, outputs=list(parts.values()), **parts.options(FIND))
+    loaded = page.load(arrive, outputs=list(parts.values()), **parts.options())
     face = ("generator", "seed", "truncation", "class")
     shown = ("status", "directions", "picker", "offer", "undo", "background")
-    latest: dict[str, Any] = {"lane": FIND, "trigger_mode": "always_last"}
-    known: dict[str, Any] = {"lane": REGION, "trigger_mode": "always_last"}  # faces that mostly are analysed
     drawn = [
-        parts.step(listen, steps.draw, *face, **latest)
+        parts.step(listen, steps.draw, *face)
         for listen in (
             parts["seed"].submit,
             parts["seed"].blur,
@@ -389,30 +442,32 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
             parts["class"].submit,
         )
     ]
-    drawn.append(parts.step(parts["random"].click, steps.draw_random, *face, **latest))
+    drawn.append(parts.step(parts["random"].click, steps.draw_random, *face))
     chosen = ("faces", "generator", "truncation", "class")
-    drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen, **latest))
+    drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen))
     if "checkpoint" in parts:
-        drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint", lane=FIND))
+        drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint"))
     method = parts.step(
-        parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown), **latest
+        parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown)
     )
-    picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown, **known)
-    undone = parts.step(parts["undo"].click, steps.undo, changes=shown, **known)
+    parts.step(parts["status"].input, steps.stop, changes=("status",))
+    parts.step(parts["background"].input, steps.stop_behind, changes=("background",))
+    picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown)
+    undone = parts.step(parts["undo"].click, steps.undo, changes=shown)
     confined = [
-        parts.step(listen, steps.confine, "confine", "feather", changes=shown, **known)
+        parts.step(listen, steps.confine, "confine", "feather", changes=shown)
         for listen in (parts["confine"].input, parts["feather"].input)
     ]
     for event in (loaded, *drawn, method, *confined):
-        parts.step(event.then, steps.analyse, lane=LAYERS)
+        parts.step(event.then, steps.analyse)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
-    moved: dict[str, Any] = {"changes": ("others", "status"), "trigger_mode": "always_last"}
+    moved: dict[str, Any] = {"changes": ("others", "status")}
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
-    taken = parts.step(parts["offer"].click, steps.take_finer, lane=REGION)
-    joint = parts.step(generalize.click, steps.generalize, "joint", lane=JOINT)
+    taken = parts.step(parts["offer"].click, steps.take_finer)
+    joint = parts.step(generalize.click, steps.generalize, "joint")
     parts.step(parts["upload"].upload, steps.open_file, "upload")
-    used = parts.step(parts["usable"].click, steps.use, lane=REGION)
+    used = parts.step(parts["usable"].click, steps.use)
     for event in (*drawn, method, picked, undone, *confined, taken, joint, used):
         parts.step(event.then, steps.others, "others_shown", **moved)
 

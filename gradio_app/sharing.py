@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _FOUND = 30
 _FILES_OF_EACH = 20
 _LOOPBACK = ("127.0.0.1", "::1")
-_HUB_LANE = "hub"
 _SEPARATOR = " : "
 _PUBLISHED = ("directions", "repository", "about", "hub_license", "base_model", "private", "title", "author")
 
@@ -42,25 +41,26 @@ class Sharing:
 
     def listen(self, parts: Parts, steps: Steps, folder: Path) -> None:
         """Wire the events."""
-        parts.step(self.search.click, _search, "query", lane=_HUB_LANE)
-        parts.step(parts["query"].submit, _search, "query", lane=_HUB_LANE)
-        parts.step(self.get.click, partial(_get, steps, folder), "found", lane=_HUB_LANE)
+        parts.step(self.search.click, _search, "query")
+        parts.step(parts["query"].submit, _search, "query")
+        parts.step(self.get.click, partial(_get, steps, folder), "found")
         self.publish.click(
             _publisher(parts, steps, self.on_space),
             inputs=[parts["visit"], *(parts[name] for name in _PUBLISHED)],
             outputs=list(parts.values()),
-            **parts.options(_HUB_LANE),
+            **parts.options(),
         )
 
 
-def _publisher(parts: Parts, steps: Steps, on_space: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
+def _publisher(parts: Parts, steps: Steps, on_space: bool) -> Callable[..., AsyncIterator[dict[Any, Any]]]:
     """The handler of the button. Gradio fills in the first two of its parameters by their types."""
 
-    def publish(
+    async def publish(
         request: gr.Request, account: gr.OAuthToken | None, visit: Visit | None, *values: object
-    ) -> Iterator[dict[Any, Any]]:
+    ) -> AsyncIterator[dict[Any, Any]]:
         token = _token(request, account, on_space)
-        for update in _publish(steps, visit or Visit(), token, *values):
+        step = partial(_publish, steps)
+        async for update in parts.taken(request, visit or Visit(), step, token, *values):
             yield parts.show(update)
 
     return publish

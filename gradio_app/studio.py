@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import resefa_core as resefa
+from gradio_app.line import Line, Lines
 from resefa_core.progress import Progress
 
 Strengths = Mapping[int, float] | Mapping[int | str, float]
@@ -101,6 +102,9 @@ class Studio:
         generators: by the names that visitors see; the first is shown at the start.
         cache_bytes: what the kept analyses may take together.
         compute: what analyses images; see `JacobianCache`.
+
+    Attributes:
+        lines: where slow work waits; a few analyses are made at a time, so that memory has a bound.
     """
 
     def __init__(
@@ -113,7 +117,12 @@ class Studio:
         self._uploaded: OrderedDict[str, resefa.Generator] = OrderedDict()
         self._analyses = resefa.JacobianCache(cache_bytes, compute)
         self._lock = threading.Lock()
-        self._analysing = threading.Semaphore(_ANALYSES_AT_ONCE)
+        self.lines = Lines(
+            faces=Line(places=_ANALYSES_AT_ONCE, seconds=2.0, longest=90.0),
+            layers=Line(places=1, seconds=10.0, longest=900.0),
+            methods=Line(places=1, seconds=10.0, longest=180.0),
+            joint=Line(places=1, seconds=30.0, longest=300.0),
+        )
         self._urgent = 0
         self._calm = threading.Condition()
 
@@ -225,21 +234,29 @@ class Studio:
 
     @contextmanager
     def urgent(self) -> Iterator[None]:
-        """An analysis that a visitor waits for; a few at a time, so that memory has a bound."""
+        """An analysis that a visitor waits for."""
         with self._calm:
             self._urgent += 1
         try:
-            with self._analysing:
-                yield
+            yield
         finally:
             with self._calm:
                 self._urgent -= 1
                 self._calm.notify_all()
 
-    def give_way(self, seconds: float = 2.0) -> None:
+    def give_way(self, seconds: float = 10.0) -> None:
         """Wait until nobody waits for urgent work, but not for longer than this."""
         with self._calm:
             self._calm.wait_for(lambda: self._urgent == 0, seconds)
+
+    def giving_way(self, report: Progress) -> Progress:
+        """Progress of work that is slow, and lets what people wait for go first."""
+
+        def progress(done: int, total: int) -> None:
+            report(done, total)
+            self.give_way()
+
+        return progress
 
     def find(
         self,

@@ -23,8 +23,10 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads
-from gradio_app.files import fresh_folder, named
+from gradio_app.files import fresh_folder, named, without_paths
+from gradio_app.line import CrowdedError, Place, duration
 from gradio_app.methods import about_method, title_of
+from gradio_app.quota import FULL, Quota, is_full, report_full
 from gradio_app.studio import LARGEST_STRENGTH, MUCH_ELSEWHERE, OURS, Face, Studio
 from resefa_core.methods import check_method
 from resefa_core.progress import Progress
@@ -41,6 +43,7 @@ LARGEST_JOINT = 8
 _SOLVING = "Finding what changes the region"
 _READY = "Directions that stay closer in place are ready."
 _SHOWN_EVERY = 0.5
+_LEAST_TIMED = 2.0
 _MOST_KEPT = 12
 _QUICK_SIDE = 128
 _UNSEEN_SEED = 900_000
@@ -65,6 +68,9 @@ class Visit:
     """What the server remembers of a visitor: small, whatever the generator's size.
 
     Attributes:
+        address: where the visitor comes from.
+        job: counts what the visitor asked for; work for what was asked before stops.
+        behind: the same of work that goes on unasked.
         turn: the browser's count of the regions that it sent, of the one that was taken last.
         kept: the edits that were made before, on other regions; the sliders edit what they led to.
         base: the face with these edits.
@@ -79,6 +85,9 @@ class Visit:
         finer: a direction set that was found meanwhile, and is offered.
     """
 
+    address: str = ""
+    job: int = 0
+    behind: int = 0
     face: Face | None = None
     generator_name: str = ""
     class_name: str = ""
@@ -99,6 +108,13 @@ class Visit:
     confined: tuple[resefa.Directions, float] | None = None
     opened: resefa.Directions | None = None
     finer: resefa.Directions | None = None
+
+    def begin(self) -> Callable[[], bool]:
+        """Begin what was asked for; what was asked before is not wanted any more. Gives whether this still
+        is."""
+        self.job += 1
+        job = self.job
+        return lambda: self.job == job
 
     @property
     def needed_face(self) -> Face:
@@ -130,17 +146,26 @@ def told(step: Callable[..., Updates]) -> Callable[..., Updates]:
             return
         except jobs.Stopped:
             return
-        except resefa.ReSeFaError as error:
-            text = str(error)
-        except Exception:
-            _log.exception("%s failed", step.__name__)
-            text = "that did not work; the server's log says why. Try something else"
+        except Exception as error:
+            text = explained(error, step.__name__)
         for visit in args:
             if isinstance(visit, Visit):
                 visit.troubled = True
         yield {"status": problem(text)}
 
     return told
+
+
+def explained(error: Exception, step: str) -> str:
+    """What a visitor is told of an error: the words of the project's own; others go to the log alone. No path
+    of the server is told."""
+    if is_full(error):
+        report_full()
+        return FULL
+    if isinstance(error, resefa.ReSeFaError):
+        return without_paths(str(error))
+    _log.exception("%s failed", step)
+    return "that did not work; the server's log says why. Try something else"
 
 
 def said(text: str) -> Update:
@@ -153,16 +178,21 @@ def problem(text: str) -> Update:
     return {"text": text[:500], "kind": "problem"}
 
 
-def working(text: str, fraction: float | None = None) -> Update:
-    """A line on what goes on, with the fraction done where it is known."""
-    return {"text": text, "kind": "working", "fraction": fraction}
+def working(text: str, fraction: float | None = None, wait: str = "") -> Update:
+    """A line on what goes on, with the fraction done where it is known, and how long it takes."""
+    return {"text": text, "kind": "working", "fraction": fraction, "wait": wait}
 
 
 class Steps:
-    """The steps of all visitors, on one studio."""
+    """The steps of all visitors, on one studio.
 
-    def __init__(self, studio: Studio) -> None:
+    Args:
+        quota: of the files that are saved; none is counted for None.
+    """
+
+    def __init__(self, studio: Studio, quota: Quota | None = None) -> None:
         self.studio = studio
+        self._quota = quota
 
     @told
     def arrive(self, visit: Visit, query: Mapping[str, str]) -> Updates:
@@ -284,19 +314,27 @@ class Steps:
         if visit.method != OURS or self._confines(visit):
             yield {"background": said("")}
             return
+        visit.behind += 1
+        behind = visit.behind
+
+        def wanted() -> bool:
+            return visit.face is face and visit.behind == behind
+
         space = face.generator.spaces[0]
         if not self.studio.is_analysed(face):
 
-            def behind(report: Progress) -> resefa.Jacobian:
-                def progress(done: int, total: int) -> None:
-                    report(done, total)
-                    self.studio.give_way()
+            def work(report: Progress) -> resefa.Jacobian:
+                return self.studio.analyse(face, prepared=True, progress=self.studio.giving_way(report))
 
-                return self.studio.analyse(face, prepared=True, progress=progress)
-
-            work = jobs.run(behind, lambda: visit.face is face)
-            yield from progress(work, "Analysing every layer, for edits that stay in place", "background")
-        if visit.face is not face:
+            try:
+                going = jobs.run_in_turn(self.studio.lines.layers, visit.address, work, wanted)
+                yield from progress(
+                    going, "Analysing every layer, for edits that stay in place", "background"
+                )
+            except CrowdedError:
+                yield {"background": said("Too many people are here to analyse every layer now.")}
+                return
+        if not wanted():
             return
         directions = visit.directions
         if (
@@ -315,7 +353,7 @@ class Steps:
         region = visit.region
         solve = jobs.run(
             lambda report: self.studio.find([face], region, progress=report),
-            lambda: _same(visit, face, region),
+            lambda: _same(visit, face, region) and visit.behind == behind,
         )
         try:
             finer = yield from progress(solve, _SOLVING, "background")
@@ -331,6 +369,18 @@ class Steps:
             return
         yield {"background": said("Every layer is analysed: edits stay closer in place now.")}
         yield from self._show(visit, finer)
+
+    @told
+    def stop(self, visit: Visit) -> Updates:
+        """Stop what the visitor waits for."""
+        visit.begin()
+        yield {"status": said("Stopped.")}
+
+    @told
+    def stop_behind(self, visit: Visit) -> Updates:
+        """Stop what goes on unasked."""
+        visit.behind += 1
+        yield {"background": said("")}
 
     @told
     def take_finer(self, visit: Visit) -> Updates:
@@ -404,7 +454,7 @@ class Steps:
         elif visit.strengths and not directions.confined:
             yield from self._show(visit, directions, keep=True)
             if self._confines(visit):
-                visit.finer = yield from self._solved(visit)
+                visit.finer = yield from self._solved(visit, visit.begin())
                 yield {"background": said(_READY), "offer": True}
         else:
             yield from self._find(visit)
@@ -447,14 +497,18 @@ class Steps:
         faces = [face, *self._more(visit, seeds[1:])]
         region = alone.region if alone.confined and alone.region is not None else region
         space = alone.space if alone.space in face.generator.spaces else None
-        work = jobs.run(
-            lambda report: self.studio.find(faces, region, space, method=alone.method, progress=report),
-            lambda: visit.face is face,
-        )
-        joint = yield from progress(work, f"Solving over {count} faces together")
+        wanted = visit.begin()
+
+        def solve(report: Progress) -> resefa.Directions:
+            return self.studio.find(
+                faces, region, space, method=alone.method, progress=self.studio.giving_way(report)
+            )
+
+        going = jobs.run_in_turn(self.studio.lines.joint, visit.address, solve, wanted)
+        joint = yield from progress(going, f"Solving over {count} faces together")
         unseen = self._more(visit, range(_UNSEEN_SEED, _UNSEEN_SEED + _NUM_UNSEEN))
         before, after = self.studio.carried(alone, unseen), self.studio.carried(joint, unseen)
-        if visit.face is not face:
+        if not wanted():
             return
         yield from self._show(visit, joint)
         yield {
@@ -518,6 +572,8 @@ class Steps:
         """Write the direction file and the picture as it is."""
         picture = self.picture(visit)
         chosen = self.chosen(visit, payload, picture, title, author, license)
+        if self._quota is not None:
+            self._quota.charge(visit.address, chosen.vectors.nbytes + 8 * picture.width * picture.height)
         path = fresh_folder(folder) / file_stem(chosen.title)
         files = [
             path.with_suffix(".safetensors"),
@@ -564,6 +620,7 @@ class Steps:
         return sheet
 
     def _enter(self, visit: Visit, face: Face, name: str, class_name: str) -> None:
+        visit.begin()
         visit.face, visit.generator_name, visit.class_name = face, name, class_name
         visit.directions = visit.confined = visit.finer = visit.base = None
         visit.strengths, visit.kept, visit.touched = {}, (), False
@@ -603,14 +660,13 @@ class Steps:
 
     def _find(self, visit: Visit, keep: bool = False) -> Updates:
         """Show directions of the chosen region; `keep` keeps the sliders."""
-        face, region, method = visit.needed_face, visit.region, visit.method
-        assert region is not None
-        found = yield from self._solved(visit)
-        if visit.method == method and _same(visit, face, region):
+        wanted = visit.begin()
+        found = yield from self._solved(visit, wanted)
+        if wanted():
             kept = dict(visit.strengths) if keep else {}
             yield from self._show(visit, found, strengths=kept)
 
-    def _solved(self, visit: Visit) -> Generator[Update, None, resefa.Directions]:
+    def _solved(self, visit: Visit, wanted: Callable[[], bool]) -> Generator[Update, None, resefa.Directions]:
         """Directions of the chosen region: thorough if the face is analysed, else quick; for confined edits
         where they are to be confined."""
         face, region, method = visit.needed_face, visit.region, visit.method
@@ -618,26 +674,35 @@ class Steps:
         confined = method == OURS and self._confines(visit)
         quick = method == OURS and (confined or not self.studio.is_analysed(face))
         space = self.studio.quick_space(face) if quick else None
-
-        def wanted() -> bool:
-            return visit.method == method and _same(visit, face, region)
-
         if quick and not confined and not self.studio.is_analysed(face, space):
 
             def look(report: Progress) -> None:
                 with self.studio.urgent():
                     self.studio.analyse(face, space, progress=report)
 
-            yield from progress(jobs.run(look, wanted), "Looking at the picture")
+            going = jobs.run_in_turn(self.studio.lines.faces, visit.address, look, wanted)
+            yield from progress(going, "Looking at the picture")
         drawn = visit.soft_region = region.feather(visit.feather) if confined else region
 
-        def solve(report: Progress) -> resefa.Directions:
-            used = resefa.CONFINED if confined else method
-            with self.studio.urgent() if confined else nullcontext():
-                return self.studio.find([face], drawn, space, method=used, progress=report)
+        if method == OURS:
 
-        doing = _SOLVING if method == OURS else f"Trying {title_of(method)}"
-        return (yield from progress(jobs.run(solve, wanted), doing))
+            def solve(report: Progress) -> resefa.Directions:
+                used = resefa.CONFINED if confined else OURS
+                with self.studio.urgent() if confined else nullcontext():
+                    return self.studio.find([face], drawn, space, method=used, progress=report)
+
+            if confined:
+                solving = jobs.run_in_turn(self.studio.lines.faces, visit.address, solve, wanted)
+                return (yield from progress(solving, _SOLVING))
+            return (yield from progress(jobs.run(solve, wanted), _SOLVING))
+
+        def compare(report: Progress) -> resefa.Directions:
+            return self.studio.find(
+                [face], drawn, space, method=method, progress=self.studio.giving_way(report)
+            )
+
+        trying = jobs.run_in_turn(self.studio.lines.methods, visit.address, compare, wanted)
+        return (yield from progress(trying, f"Trying {title_of(method)}"))
 
     def _show(
         self,
@@ -855,12 +920,21 @@ def file_stem(title: str) -> str:
 
 
 def progress(
-    work: Generator[float, None, Any], text: str, part: str = "status"
+    work: Generator[float | Place, None, Any], text: str, part: str = "status"
 ) -> Generator[Update, None, Any]:
-    """Show the progress of a job; returns what it returned."""
+    """Show the progress of a job, and how long it still takes; returns what it returned."""
+    start = time.monotonic()
     try:
         while True:
-            yield {part: working(text, next(work))}
+            told = next(work)
+            if isinstance(told, Place):
+                start = time.monotonic()
+                yield {part: working(text, None, told.words)}
+                continue
+            took = time.monotonic() - start
+            known = took > _LEAST_TIMED and told > 0.0
+            left = f"about {duration(took * (1.0 - told) / told)} left" if known else ""
+            yield {part: working(text, told, left)}
     except StopIteration as finished:
         return finished.value
     finally:

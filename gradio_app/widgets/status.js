@@ -1,5 +1,6 @@
 const place = element.querySelector(".place"), line = element.querySelector(".line");
-const bar = element.querySelector("progress"), text = element.querySelector(".text");
+const bar = element.querySelector("progress"), wait = element.querySelector(".wait"), stop = element.querySelector(".stop");
+const text = element.querySelector(".text");
 const SHOWN_MS = 4000, LETTER_MS = 60, PAUSE_MS = 80, ECHO_MS = 1000;
 const floats = Boolean(element.closest("#status"));
 let inSight = true, wanted = false, timer = 0, speech = 0, last = "", heard = -Infinity;
@@ -37,6 +38,8 @@ function update() {
   line.dataset.kind = value.kind;
   line.dataset.empty = String(!words);
   bar.hidden = !working;
+  wait.textContent = working && value.wait ? value.wait : "";
+  stop.hidden = !working;
   if (value.fraction == null) bar.removeAttribute("value");
   else bar.value = value.fraction;
   say(words, !working);
@@ -52,6 +55,7 @@ new IntersectionObserver(([entry]) => {
   if (inSight && line.dataset.kind === "problem") wanted = false;
   float();
 }).observe(place);
+stop.addEventListener("click", () => trigger("input"));
 element.querySelector(".close").addEventListener("click", () => { wanted = false; float(); });
 watch("value", update);
 update();
