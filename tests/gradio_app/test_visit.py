@@ -636,16 +636,19 @@ def test_solving_for_a_region_stops_when_another_is_drawn(
     visit = arrived(steps, 916)
     shared.analyse(visit.needed_face)
     find = shared.find
+    drawn = threading.Event()
 
     def draw_meanwhile(*args: Any, progress: Any, **options: Any) -> resefa.Directions:
         monkeypatch.setattr(shared, "find", find)
         list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+        drawn.set()
         progress(1, 2)
         raise AssertionError("it should have stopped")
 
     monkeypatch.setattr(shared, "find", draw_meanwhile)
     shown = list(steps.analyse(visit))
     assert last(shown, "background") == {"text": "", "kind": "done"}
+    assert drawn.wait(60)
     assert visit.directions is not None
     assert visit.directions.region is visit.region
 
