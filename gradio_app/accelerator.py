@@ -11,9 +11,8 @@ try:
 except ImportError:
     spaces = None
 
+import resefa_core as resefa  # isort: skip  (says how threads wait, before torch)
 import torch
-
-import resefa_core as resefa
 
 _log = logging.getLogger("resefa.demo")
 

@@ -22,9 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from gradio_app import accelerator  # noqa: E402  (before torch)
-
-import torch  # noqa: E402  isort: skip
+from gradio_app import accelerator  # noqa: E402  isort: skip  (before torch)
 from starlette.middleware import Middleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
@@ -55,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")  # events between sums over all of them
     device = accelerator.resident_device()
     if device == "cpu":
-        torch.set_num_threads(1)
+        resefa.threads.settle(most=1)  # visitors come at once: a thread each
     try:
         loaded = [resefa.load_generator(name, device) for name in options.generator]
     except resefa.ReSeFaError as error:

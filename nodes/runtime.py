@@ -93,8 +93,9 @@ _loaded: weakref.WeakSet[LoadedGAN] = weakref.WeakSet()
 
 @contextlib.contextmanager
 def computing() -> Iterator[None]:
-    """Nodes run in inference mode, where derivatives get lost and tensors can't be reused outside."""
-    with torch.inference_mode(False), torch.no_grad():
+    """Nodes run in inference mode, where derivatives get lost and tensors can't be reused outside. How
+    torch's threads wait is up to ComfyUI; on a busy machine nodes compute with one."""
+    with torch.inference_mode(False), torch.no_grad(), resefa.threads.considerate():
         yield
 
 

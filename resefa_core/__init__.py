@@ -6,6 +6,7 @@ rest alone.
 
 from __future__ import annotations
 
+from . import threads  # noqa: F401  isort: skip  (before torch)
 from ._version import __version__
 from .analysis import Jacobian, JacobianCache, compute_jacobian, estimate, load_jacobian
 from .checkpoints import bundled_names, load_generator

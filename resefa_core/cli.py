@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from . import threads
 from ._version import __version__
 from .analysis import Jacobian, compute_jacobian, load_jacobian
 from .checkpoints import bundled_names, convert_generator, find_file, is_generator, load_generator
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if done, 1 if it was refused or failed, 130 if interrupted. Unusable arguments exit with 2.
     """
     options = _parser().parse_args(arguments)
+    threads.settle()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 import resefa_core
+from resefa_core import threads
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+threads.settle(most=2)  # most tensors here are small
 
 
 @pytest.fixture(scope="session")
