@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,27 +24,40 @@ FORBIDDEN = (
     "object.__delattr__",
     "sys._getframe",
 )
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 SEEN: list[str] = []
 WATCHED: list[Path] = []
+ALLOWED: list[str] = []
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if not WATCHED:
         return
     if event == "open":
-        path, mode, _ = arguments
-        if str(path) != str(WATCHED[0]) or (isinstance(mode, str) and set(mode) & set("wax+")):
+        path, mode, flags = arguments
+        writes = isinstance(mode, str) and set(mode) & set("wax+")
+        writes = writes or (isinstance(flags, int) and flags & _WRITING)
+        if writes or str(path) not in (str(WATCHED[0]), *ALLOWED):
             SEEN.append(f"open {str(path)[:80]} {mode}")
-    elif event.startswith(FORBIDDEN):
+    elif event.startswith(FORBIDDEN) and event not in ALLOWED:
         SEEN.append(f"{event} {str(arguments)[:120]}")
 
 
 sys.addaudithook(_hook)
 
 
-def watched(file: Path, action: Callable[[Path], object]) -> tuple[object, list[str]]:
-    """What an action gave or raised, and what it did that it must not."""
+def watched(
+    file: Path, action: Callable[[Path], object], allowed: tuple[str, ...] = ()
+) -> tuple[object, list[str]]:
+    """What an action gave or raised, and what it did that it must not.
+
+    Args:
+        file: what it may open, for reading.
+        action: gets the file.
+        allowed: audit events, and other files, that are not counted.
+    """
     SEEN.clear()
+    ALLOWED[:] = allowed
     WATCHED.append(file)
     try:
         given = action(file)

@@ -1,0 +1,220 @@
+"""A good file of every format that the product reads, and what reads it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import checkpoint_files
+import numpy as np
+import older_gans
+import torch
+from models import tiny_stylegan2, tiny_stylegan3
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+import resefa_core as resefa
+from resefa_core import Directions, Generator, Latent, Region
+from resefa_core.checkpoints import convert_generator, describe, is_generator
+from resefa_core.directions import encode_thumbnail
+from resefa_core.evaluation.attributes import AttributeClassifier
+from resefa_core.evaluation.config import Row, read_study
+from resefa_core.evaluation.results import Evaluation, Record
+from resefa_core.evaluation.results import Found as FoundBy
+from resefa_core.latents import PNG_KEY, ConfinedMove
+
+_MOST_FLOATS = 1 << 22
+BOX = Region.from_box(0.25, 0.5, 0.5, 0.25)
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A good file: its name, its bytes, and what reads such files."""
+
+    name: str
+    data: bytes
+    read: Callable[[Path], object]
+
+
+def use_generator(file: Path) -> None:
+    """Load a generator, describe it, and draw an image where that is small."""
+    if is_generator(file):
+        describe(file)
+    generator = resefa.load_generator(file)
+    if generator.activation_floats() < _MOST_FLOATS:
+        label = 0 if generator.num_classes else None
+        assert generator.synthesize(generator.sample(0, 0.5, label)).shape[1] == 3
+
+
+def use_directions(file: Path) -> None:
+    directions = Directions.load(file)
+    assert len(directions[:1]) == 1
+
+
+def use_latent(file: Path) -> None:
+    latent = Latent.load(file)
+    assert len(latent.expand(4)) == len(latent)
+    assert latent.digest
+
+
+def use_array(file: Path) -> None:
+    Directions.from_npy(file, "w", (0, 1))
+
+
+def use_jacobian(file: Path) -> None:
+    resefa.load_jacobian(file, tiny())
+
+
+def use_region(file: Path) -> None:
+    try:
+        data = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return
+    Region.from_json(data, torch.ones(4, 4, dtype=torch.uint8)).mask(16, 16, check=False)
+
+
+@cache
+def tiny() -> resefa.StyleGAN2:
+    return tiny_stylegan2(4, channels=2)
+
+
+def seeds(folder: Path) -> list[Seed]:
+    """All good files; `folder` is for writing them."""
+    return [*_generators(folder), *_latents(folder), *_directions(folder), *_others(folder)]
+
+
+def _bytes(path: Path) -> bytes:
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def _generators(folder: Path) -> list[Seed]:
+    found = {}
+    file = folder / "generator"
+    for name, write in checkpoint_files.LAYOUTS.items():
+        write(file, checkpoint_files.tiny())
+        found[f"{name}.pkl"] = _bytes(file)
+    checkpoint_files.nvidia_pickle(file, checkpoint_files.tiny(c_dim=3, clamp=256.0), clamp=256.0)
+    found["nvidia with classes.pkl"] = _bytes(file)
+    for radial in (False, True):
+        made: Generator = tiny_stylegan3(radial, resolution=8, channels=2)
+        arguments = {"num_layers": 4, "first_cutoff": 1.0, "first_stopband": 2.0, "margin_size": 4}
+        arguments |= {"channel_base": 16, "channel_max": 4, "num_critical": 2}
+        arguments |= {"conv_kernel": 1, "use_radial_filters": True} if radial else {}
+        checkpoint_files.nvidia_pickle(file, made, **arguments)
+        convert_generator(file, folder / "converted.safetensors")
+        found[f"stylegan3 {radial}.pkl"] = _bytes(file)
+        found[f"stylegan3 {radial}.safetensors"] = _bytes(folder / "converted.safetensors")
+    for name, make in older_gans.TINY.items():
+        source = older_gans.save(folder, make())
+        original = source / "pytorch_model.bin" if source.is_dir() else source
+        convert_generator(original, folder / "converted.safetensors")
+        found[f"{name}.pth"] = original.read_bytes()
+        found[f"{name}.safetensors"] = _bytes(folder / "converted.safetensors")
+        torch.save(torch.load(original, weights_only=True), file, _use_new_zipfile_serialization=False)
+        found[f"{name} older.pth"] = _bytes(file)
+    return [Seed(name, data, use_generator) for name, data in found.items()]
+
+
+def _latents(folder: Path) -> list[Seed]:
+    codes = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(0))
+    move = ConfinedMove(BOX | ~Region.from_mask(np.eye(8, dtype=np.float32)), 0.5, codes=codes)
+    latent = Latent(codes, seed=(1,), z=torch.ones(1, 3), z_offset=torch.ones(1, 3), confined=(move,))
+    file = folder / "latent.safetensors"
+    latent.save(file)
+    found = {"latent.safetensors": _bytes(file)}
+    text = PngInfo()
+    text.add_text(PNG_KEY, latent.to_text())
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG", pnginfo=text)
+    found["latent.png"] = picture.getvalue()
+    for name, content in {"tensor": codes, "dictionary": {"w": torch.nn.Parameter(codes), "n": 3}}.items():
+        for older in (False, True):
+            buffer = io.BytesIO()
+            torch.save(content, buffer, _use_new_zipfile_serialization=not older)
+            found[f"{name} {older}.pt"] = buffer.getvalue()
+    for name, write in {"packed": np.savez_compressed, "plain": np.savez}.items():
+        buffer = io.BytesIO()
+        write(buffer, w=codes.numpy(), noise=np.ones(3))
+        found[f"{name}.npz"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    np.save(buffer, codes.numpy())
+    found["codes.npy"] = buffer.getvalue()
+    return [Seed(name, data, use_latent) for name, data in found.items()]
+
+
+def _directions(folder: Path) -> list[Seed]:
+    ones = torch.ones(2)
+    made = Directions(
+        vectors=torch.eye(2)[:, :, None],
+        eigenvalues=ones,
+        inside=ones,
+        outside=ones,
+        steps=ones,
+        steps_confined=ones,
+        space="w+",
+        layers=(0, 2),
+        names=("smile", "frown"),
+        region=BOX | Region.from_mask(np.eye(8, dtype=np.float32)).feather(0.1),
+        generator={"architecture": "stylegan2", "resolution": 8, "fingerprint": "ab", "name": "tiny"},
+        seeds=(1,),
+        base_codes=torch.ones(3, 1),
+        title="Mouths",
+        tags=("face",),
+        thumbnail=encode_thumbnail(Image.new("RGB", (4, 4))),
+    )
+    made.save(folder / "directions.safetensors")
+    array = io.BytesIO()
+    np.save(array, np.eye(4, dtype=np.float32)[:2])
+    return [
+        Seed("directions.safetensors", _bytes(folder / "directions.safetensors"), use_directions),
+        Seed("directions.npy", array.getvalue(), use_array),
+    ]
+
+
+def _others(folder: Path) -> list[Seed]:
+    found = []
+    latent = tiny().sample(1)
+    for method in ("dense", "matrix-free"):
+        resefa.compute_jacobian(tiny(), latent, "w", method=method).save(folder / "j.safetensors")
+        found.append(Seed(f"{method}.safetensors", _bytes(folder / "j.safetensors"), use_jacobian))
+    region = (BOX | ~Region.from_mask(np.eye(4, dtype=np.float32))).feather(0.1).to_json()
+    found.append(Seed("region.json", json.dumps(region).encode(), use_region))
+    study: dict[str, Any] = {
+        "title": "all",
+        "generator": "avatars",
+        "class": 3,
+        "seeds": "5000-5002,5010",
+        "truncation": 0.5,
+        "directions": 2,
+        "regions": {"mouth": "ffhq/mouth", "box": [0.1, 0.2, 0.3, 0.4]},
+        "confine": [0, 1],
+        "rows": [
+            "sefa",
+            {"method": "resefa", "space": ["w", "w+"], "parameters": {"regularization": [1e-3, 1e-2]}},
+        ],
+        "transfer": {"sources": [1, 2, 3, 4], "sets": 1},
+        "variations": {"shifted": [0.1], "grown": [0.5], "scribbles": 2},
+        "identity_crop": [0.1, 0.1, 0.8, 0.8],
+    }
+    found.append(Seed("study.json", json.dumps(study).encode(), read_study))
+    record = Record(1, "mouth", "mouth", 0, (2,), FoundBy(0.25, 9), {"inside": [0.1, None]}, (0.5,))
+    Evaluation(
+        setup={"generator": "mine", "truncation": 0.7, "target": 0.02, "directions": 2, "variations": None},
+        rows=(Row("resefa", "w+"), Row("stylespace", "s", label="a | b")),
+        unavailable={1: "it needs one of the spaces s"},
+        areas={"mouth": 0.1},
+        seeds=(1, 2),
+        records=[record],
+        analysis_seconds={"w+": [3.0, 5.0]},
+    ).save(folder / "results.json")
+    found.append(Seed("results.json", _bytes(folder / "results.json"), Evaluation.load))
+    classifier = Path(resefa.__file__).parent / "evaluation" / "avatars.safetensors"
+    found.append(Seed("classifier.safetensors", classifier.read_bytes(), AttributeClassifier.load))
+    return found
