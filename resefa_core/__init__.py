@@ -35,7 +35,7 @@ from .generators import (
     WrappedGenerator,
 )
 from .latents import PNG_KEY, Latent, stack
-from .methods import METHODS, Method, find_directions
+from .methods import METHODS, Method, find_directions, register_method
 from .recipes import Recipe
 from .regions import PRESETS, Region, presets_of
 from .session import Session
@@ -91,6 +91,7 @@ __all__ = [
     "move",
     "prepared",
     "presets_of",
+    "register_method",
     "save_png",
     "show_region",
     "stack",

@@ -59,7 +59,7 @@ _GENERATOR_TYPES = {
     "name": str,
     "has_mapping": bool,
 }
-_METHOD = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _VERSION_KEY = "resefa.format_version"
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
 
@@ -451,7 +451,7 @@ def _check_consistent(directions: Directions) -> None:
     for name in ("regularization", "damping", "truncation"):
         if not math.isfinite(getattr(d, name)):
             raise ParameterError(f"{name} {getattr(d, name)} is not finite")
-    if not isinstance(d.method, str) or not _METHOD.fullmatch(d.method):
+    if not isinstance(d.method, str) or not METHOD_NAME.fullmatch(d.method):
         raise ParameterError(f"method {str(d.method)[:40]!r} is no name: expected up to 40 of a-z, 0-9 and -")
     _check_texts(d)
 

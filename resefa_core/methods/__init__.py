@@ -1,4 +1,7 @@
-"""Ways of finding directions, ours and others', behind one call: `find_directions`."""
+"""Ways of finding directions, ours and others', behind one call: `find_directions`.
+
+Each is registered where it is written; `register_method` takes those of other packages too.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,24 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
-from .base import Analyse, Method, Parameter, Request, check_count
-from .ganspace import GANSPACE
-from .low_rank import LOW_RANK
-from .published import PUBLISHED, PUBLISHED_LARGE
-from .regional import PAPER, RESEFA, RESEFA_CONFINED
-from .sefa import SEFA
-from .stylespace import STYLESPACE
+from .base import METHODS, Analyse, Method, Parameter, Request, check_count, measured, ranked, register_method
 
-__all__ = ["METHODS", "Method", "Parameter", "check_count", "check_method", "find_directions"]
+# isort: off
+from . import regional, published, sefa, ganspace, low_rank, stylespace  # noqa: F401 - as interfaces list them
+# isort: on
 
-METHODS: dict[str, Method] = {
-    method.key: method
-    for method in (
-        RESEFA,
-        RESEFA_CONFINED,
-        PAPER,
-        PUBLISHED,
-        PUBLISHED_LARGE,
-        SEFA,
-        GANSPACE,
-        LOW_RANK,
-        STYLESPACE,
-    )
-}
-"""All methods by key."""
+__all__ = [
+    "METHODS",
+    "Method",
+    "Parameter",
+    "Request",
+    "check_count",
+    "check_method",
+    "find_directions",
+    "measured",
+    "ranked",
+    "register_method",
+]
 
 
 def find_directions(

@@ -17,7 +17,7 @@ from ..analysis import (
     chosen_kind,
     compute_jacobian,
 )
-from ..directions import Directions
+from ..directions import METHOD_NAME, Directions
 from ..errors import JacobianError, ParameterError, RegionError
 from ..generators.base import Generator
 from ..latents import Latent
@@ -148,6 +148,10 @@ class Request:
             )
 
 
+Find = Callable[[Request], Directions]
+"""What a method does."""
+
+
 @dataclass(frozen=True)
 class Method:
     """A way of finding directions.
@@ -173,7 +177,7 @@ class Method:
     summary: str
     spaces: tuple[str, ...]
     uses_region: bool
-    find: Callable[[Request], Directions]
+    find: Find
     uses_analyses: bool = False
     one_space: bool = False
     parameters: tuple[Parameter, ...] = ()
@@ -207,6 +211,70 @@ class Method:
                 raise ParameterError(f"{self.key} has no parameter {str(name)[:40]!r}: expected {expected}")
             values[name] = known[name].check(value)
         return values
+
+
+METHODS: dict[str, Method] = {}
+"""All methods by key, in the order in which they were registered."""
+
+
+def register_method(
+    key: str,
+    *,
+    title: str,
+    citation: str,
+    summary: str,
+    spaces: tuple[str, ...],
+    uses_region: bool,
+    uses_analyses: bool = False,
+    one_space: bool = False,
+    parameters: tuple[Parameter, ...] = (),
+    refuses: Callable[[Generator], str] = lambda generator: "",
+) -> Callable[[Find], Find]:
+    """Makes a method of the function below: whatever lists methods offers it from then on, and
+    `find_directions` calls it.
+
+        @register_method(
+            "first",
+            title="First entries",
+            citation="an example",
+            summary="The entries of the code, in their order.",
+            spaces=("w", "z"),
+            uses_region=False,
+        )
+        def find(request: Request) -> Directions:
+            size = request.generator.latent_dim
+            return measured(request, torch.eye(size)[: request.num_directions])
+
+    Args:
+        key: up to 40 of a-z, 0-9 and -, not taken yet; direction files say it.
+        title, citation, summary, spaces, uses_region, uses_analyses, one_space, parameters, refuses: as for
+            `Method`.
+
+    Raises:
+        ParameterError: the key is taken, or is no name.
+    """
+    if not METHOD_NAME.fullmatch(key):
+        raise ParameterError(f"method {key[:40]!r} is no name: expected up to 40 of a-z, 0-9 and -")
+    if key in METHODS:
+        raise ParameterError(f"method {key!r} is there already: {METHODS[key].title}")
+
+    def register(find: Find) -> Find:
+        METHODS[key] = Method(
+            key=key,
+            title=title,
+            citation=citation,
+            summary=summary,
+            spaces=spaces,
+            uses_region=uses_region,
+            find=find,
+            uses_analyses=uses_analyses,
+            one_space=one_space,
+            parameters=parameters,
+            refuses=refuses,
+        )
+        return find
+
+    return register
 
 
 def measured(request: Request, vectors: Tensor, progress: Progress | None = None) -> Directions:

@@ -12,7 +12,7 @@ from ..generators import PGGAN
 from ..generators.base import Generator
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
-from .base import ONE_VECTOR, Method, Parameter, Request, candidates, ranked
+from .base import ONE_VECTOR, Parameter, Request, candidates, ranked, register_method
 from .entry import entry_maps, unknown_layers
 from .memo import Memo
 
@@ -21,6 +21,29 @@ _NEGLIGIBLE = 1e-12
 _known: Memo[Tensor] = Memo(8)
 
 
+@register_method(
+    key="ganspace",
+    title="GANSpace",
+    citation="Härkönen, Hertzmann, Lehtinen and Paris: GANSpace: Discovering Interpretable GAN Controls. "
+    "NeurIPS 2020",
+    summary="Principal components of sampled codes: no region; those most local to the region are kept.",
+    spaces=ONE_VECTOR,
+    one_space=True,
+    uses_region=False,
+    parameters=(
+        Parameter(
+            name="num_samples",
+            default=20_000,
+            minimum=100,
+            maximum=1_000_000,
+            help="how many samples the components are of",
+            published="1,000,000 in the paper, 300,000 in the code",
+            whole=True,
+        ),
+        candidates("components", "none: the region plays no part (0)"),
+    ),
+    refuses=unknown_layers,
+)
 def find(request: Request) -> Directions:
     """Principal components that are most local to the region."""
     generator = request.generator
@@ -99,29 +122,3 @@ def _covariances(
     mean = sums / num_samples
     covariance = products / num_samples - torch.outer(mean, mean)
     return covariance[:size, :size], covariance[:size, size:]
-
-
-GANSPACE = Method(
-    key="ganspace",
-    title="GANSpace",
-    citation="Härkönen, Hertzmann, Lehtinen and Paris: GANSpace: Discovering Interpretable GAN Controls. "
-    "NeurIPS 2020",
-    summary="Principal components of sampled codes: no region; those most local to the region are kept.",
-    spaces=ONE_VECTOR,
-    one_space=True,
-    uses_region=False,
-    find=find,
-    parameters=(
-        Parameter(
-            name="num_samples",
-            default=20_000,
-            minimum=100,
-            maximum=1_000_000,
-            help="how many samples the components are of",
-            published="1,000,000 in the paper, 300,000 in the code",
-            whole=True,
-        ),
-        candidates("components", "none: the region plays no part (0)"),
-    ),
-    refuses=unknown_layers,
-)

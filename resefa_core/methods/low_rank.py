@@ -13,7 +13,7 @@ from ..directions import Directions
 from ..errors import ParameterError, RegionError
 from ..progress import Progress, stage
 from ..spaces import vector_shape
-from .base import Method, Parameter, Request, measured
+from .base import Parameter, Request, measured, register_method
 from .memo import Memo
 from .robust_pca import robust_pca
 
@@ -24,6 +24,54 @@ _NO_RESPONSE = 1e-9
 _known: Memo[Tensor] = Memo(4)
 
 
+@register_method(
+    key="lowrankgan",
+    title="LowRankGAN",
+    citation="Zhu, Feng, Shen, Zhao, Zha, Zhou and Chen: Low-Rank Subspaces in GANs. NeurIPS 2021",
+    summary="The low-rank part of what changes the region, projected to where the rest's low-rank part is "
+    "blind.",
+    spaces=("w", "z", "z+", "w+", "s"),
+    uses_region=True,
+    uses_analyses=True,
+    parameters=(
+        Parameter(
+            name="lambda",
+            default=_PUBLISHED_WEIGHT,
+            minimum=0.01,
+            maximum=100.0,
+            help="the price of the sparse part, times the root of the space's dimension: lower values leave "
+            "fewer directions, and a larger null space",
+            published="1/60 in 512 dimensions, which is 0.377 here",
+        ),
+        Parameter(
+            name="relaxation",
+            default=0,
+            minimum=0,
+            maximum=_LARGEST,
+            help="how many of the weakest directions of the rest's low-rank part may be moved along",
+            published="0",
+            whole=True,
+        ),
+        Parameter(
+            name="fuse_channels",
+            default=0,
+            minimum=0,
+            maximum=1,
+            help="1: analyse the mean of the colour channels, which is blind to hue",
+            published="1",
+            whole=True,
+        ),
+        Parameter(
+            name="max_iterations",
+            default=1000,
+            minimum=1,
+            maximum=10_000,
+            help="of the alternating directions; they mostly take a few hundred",
+            published="10,000",
+            whole=True,
+        ),
+    ),
+)
 def find(request: Request) -> Directions:
     """The principal space of the region, projected to the null space of the rest."""
     size = math.prod(vector_shape(request.generator, request.space, request.layers))
@@ -89,54 +137,3 @@ def _grams(request: Request, progress: Progress | None) -> tuple[Tensor, Tensor]
         if not float(gram.trace()) > _NO_RESPONSE * len(parts):
             raise RegionError(f"the image does not respond {where} the region")
     return inside, outside
-
-
-LOW_RANK = Method(
-    key="lowrankgan",
-    title="LowRankGAN",
-    citation="Zhu, Feng, Shen, Zhao, Zha, Zhou and Chen: Low-Rank Subspaces in GANs. NeurIPS 2021",
-    summary="The low-rank part of what changes the region, projected to where the rest's low-rank part is "
-    "blind.",
-    spaces=("w", "z", "z+", "w+", "s"),
-    uses_region=True,
-    find=find,
-    uses_analyses=True,
-    parameters=(
-        Parameter(
-            name="lambda",
-            default=_PUBLISHED_WEIGHT,
-            minimum=0.01,
-            maximum=100.0,
-            help="the price of the sparse part, times the root of the space's dimension: lower values leave "
-            "fewer directions, and a larger null space",
-            published="1/60 in 512 dimensions, which is 0.377 here",
-        ),
-        Parameter(
-            name="relaxation",
-            default=0,
-            minimum=0,
-            maximum=_LARGEST,
-            help="how many of the weakest directions of the rest's low-rank part may be moved along",
-            published="0",
-            whole=True,
-        ),
-        Parameter(
-            name="fuse_channels",
-            default=0,
-            minimum=0,
-            maximum=1,
-            help="1: analyse the mean of the colour channels, which is blind to hue",
-            published="1",
-            whole=True,
-        ),
-        Parameter(
-            name="max_iterations",
-            default=1000,
-            minimum=1,
-            maximum=10_000,
-            help="of the alternating directions; they mostly take a few hundred",
-            published="10,000",
-            whole=True,
-        ),
-    ),
-)

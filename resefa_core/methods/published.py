@@ -18,7 +18,7 @@ from ..latents import Latent
 from ..precision import analysis_mode, as_float32
 from ..progress import Progress, stage
 from ..spaces import identity_chunk, latent_space
-from .base import ONE_VECTOR, Method, Request, measured
+from .base import ONE_VECTOR, Request, measured, register_method
 
 _CITATION = (
     "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022; "
@@ -26,11 +26,31 @@ _CITATION = (
 )
 
 
+@register_method(
+    key="published",
+    title="ReSeFa, the published code",
+    citation=_CITATION,
+    summary="What the authors' program does for images up to 256 pixels: no regularization, in float32, at "
+    "the untruncated code.",
+    spaces=ONE_VECTOR,
+    one_space=True,
+    uses_region=True,
+)
 def find(request: Request) -> Directions:
     """Its form up to 256 pixels: all colour channels are kept."""
     return _find(request, sum_channels=False)
 
 
+@register_method(
+    key="published-large",
+    title="ReSeFa, the published code for large images",
+    citation=_CITATION,
+    summary="What the authors' program does for images above 256 pixels: colour channels are summed, and the "
+    "image is reduced to every n-th pixel.",
+    spaces=ONE_VECTOR,
+    one_space=True,
+    uses_region=True,
+)
 def find_large(request: Request) -> Directions:
     """Its form above 256 pixels: every n-th pixel, and the sum of the colour channels."""
     return _find(request, sum_channels=True)
@@ -132,28 +152,3 @@ def untruncated(generator: Generator, latent: Latent) -> Latent:
             label_of = None if latent.label is None else latent.label.tolist()
             codes = codes + generator.sample(latent.seed, 1.0, label_of).codes.to(codes)
     return replace(latent, codes=codes, truncation=1.0, truncation_layers=None)
-
-
-PUBLISHED = Method(
-    key="published",
-    title="ReSeFa, the published code",
-    citation=_CITATION,
-    summary="What the authors' program does for images up to 256 pixels: no regularization, in float32, at "
-    "the untruncated code.",
-    spaces=ONE_VECTOR,
-    one_space=True,
-    uses_region=True,
-    find=find,
-)
-
-PUBLISHED_LARGE = Method(
-    key="published-large",
-    title="ReSeFa, the published code for large images",
-    citation=_CITATION,
-    summary="What the authors' program does for images above 256 pixels: colour channels are summed, and the "
-    "image is reduced to every n-th pixel.",
-    spaces=ONE_VECTOR,
-    one_space=True,
-    uses_region=True,
-    find=find_large,
-)

@@ -9,7 +9,7 @@ from ..directions import CONFINED, Directions
 from ..generators import Generator
 from ..progress import stage
 from ..solve import REGULARIZATION, factorize, steps_of
-from .base import ONE_VECTOR, Method, Parameter, Request, energies
+from .base import ONE_VECTOR, Parameter, Request, energies, register_method
 
 _CITATION = "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(
@@ -23,6 +23,21 @@ _REGULARIZATION = Parameter(
 )
 
 
+def _refuses_to_confine(generator: Generator) -> str:
+    return "" if generator.can_confine else "its edits can't be confined to a region"
+
+
+@register_method(
+    key="resefa",
+    title="ReSeFa",
+    citation=_CITATION,
+    summary="Directions that change the region most for what they change outside, in layered spaces by "
+    "default.",
+    spaces=("w+", "z+", "w", "s", "z"),
+    uses_region=True,
+    uses_analyses=True,
+    parameters=(_REGULARIZATION,),
+)
 def find(request: Request) -> Directions:
     """Maximise nᵀA n / nᵀ(B + aI) n, over all latents together (Eq. 7, 10, 11)."""
     jacobians = list(request.analyses(stage(request.progress, 0, 2)))
@@ -39,6 +54,17 @@ def find(request: Request) -> Directions:
     return directions
 
 
+@register_method(
+    key=CONFINED,
+    title="ReSeFa for confined edits",
+    citation=f"{_CITATION}; confined edits are this project's",
+    summary="For edits that are confined to the region: by far the most local, and analysed anew for each "
+    "region.",
+    spaces=("w", "z", "z+", "w+", "s"),
+    uses_region=True,
+    refuses=_refuses_to_confine,
+    parameters=(_REGULARIZATION,),
+)
 def find_confined(request: Request) -> Directions:
     """The same for edits that are confined to the region: J is the derivative with respect to a code that
     moves inside the region only, softly where the region is soft. Its directions cancel what such edits leak,
@@ -50,37 +76,7 @@ def find_confined(request: Request) -> Directions:
     return replace(found, steps=steps_of(changes).float())
 
 
-def _refuses_to_confine(generator: Generator) -> str:
-    return "" if generator.can_confine else "its edits can't be confined to a region"
-
-
-RESEFA = Method(
-    key="resefa",
-    title="ReSeFa",
-    citation=_CITATION,
-    summary="Directions that change the region most for what they change outside, in layered spaces by "
-    "default.",
-    spaces=("w+", "z+", "w", "s", "z"),
-    uses_region=True,
-    find=find,
-    uses_analyses=True,
-    parameters=(_REGULARIZATION,),
-)
-
-RESEFA_CONFINED = Method(
-    key=CONFINED,
-    title="ReSeFa for confined edits",
-    citation=f"{_CITATION}; confined edits are this project's",
-    summary="For edits that are confined to the region: by far the most local, and analysed anew for each "
-    "region.",
-    spaces=("w", "z", "z+", "w+", "s"),
-    uses_region=True,
-    find=find_confined,
-    refuses=_refuses_to_confine,
-    parameters=(_REGULARIZATION,),
-)
-
-PAPER = Method(
+@register_method(
     key="paper",
     title="ReSeFa, as in the paper",
     citation=_CITATION,
@@ -88,7 +84,9 @@ PAPER = Method(
     spaces=ONE_VECTOR,
     one_space=True,
     uses_region=True,
-    find=find,
     uses_analyses=True,
     parameters=(replace(_REGULARIZATION, default=1e-3),),
 )
+def find_as_in_paper(request: Request) -> Directions:
+    """The same, in the one space that the paper has."""
+    return find(request)

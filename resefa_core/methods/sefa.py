@@ -6,10 +6,22 @@ import torch
 from torch import Tensor
 
 from ..directions import Directions
-from .base import ONE_VECTOR, Method, Request, candidates, ranked
+from .base import ONE_VECTOR, Request, candidates, ranked, register_method
 from .entry import entry_maps, unknown_layers
 
 
+@register_method(
+    key="sefa",
+    title="SeFa",
+    citation="Shen and Zhou: Closed-Form Factorization of Latent Semantics in GANs. CVPR 2021",
+    summary="Eigenvectors of the weights that a code meets first: no images, no region; those most local to "
+    "the region are kept.",
+    spaces=ONE_VECTOR,
+    one_space=True,
+    uses_region=False,
+    parameters=(candidates("eigenvectors", "none: the region plays no part (0)"),),
+    refuses=unknown_layers,
+)
 def find(request: Request) -> Directions:
     """The eigenvectors of AᵀA, A the weights of the chosen layers, that are most local to the region."""
     maps = entry_maps(request.generator)
@@ -33,18 +45,3 @@ def weight_gram(maps: list[Tensor], stacked: bool) -> Tensor:
         rows = matrix / matrix.norm(dim=1, keepdim=True).clamp_min(1e-30)
         grams.append(rows.T @ rows)
     return torch.block_diag(*grams) if stacked else torch.stack(grams).sum(dim=0)
-
-
-SEFA = Method(
-    key="sefa",
-    title="SeFa",
-    citation="Shen and Zhou: Closed-Form Factorization of Latent Semantics in GANs. CVPR 2021",
-    summary="Eigenvectors of the weights that a code meets first: no images, no region; those most local to "
-    "the region are kept.",
-    spaces=ONE_VECTOR,
-    one_space=True,
-    uses_region=False,
-    find=find,
-    parameters=(candidates("eigenvectors", "none: the region plays no part (0)"),),
-    refuses=unknown_layers,
-)

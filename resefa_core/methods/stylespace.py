@@ -18,11 +18,59 @@ from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
 from ..regions import Region
 from ..samples import joint_samples
-from .base import Method, Parameter, Request, measured
+from .base import Parameter, Request, measured, register_method
 
 _PROBES = 16
 
 
+@register_method(
+    key="stylespace",
+    title="StyleSpace",
+    citation="Wu, Lischinski and Shechtman: StyleSpace Analysis: Disentangled Controls for StyleGAN Image "
+    "Generation. CVPR 2021",
+    summary="Single style channels, by how much of what each changes lies in the region.",
+    spaces=("s",),
+    uses_region=True,
+    parameters=(
+        Parameter(
+            name="num_samples",
+            default=6,
+            minimum=1,
+            maximum=1000,
+            help="over how many images scores are averaged: the given ones, then further seeds",
+            published="1000",
+            whole=True,
+        ),
+        Parameter(
+            name="candidates",
+            default=128,
+            minimum=0,
+            maximum=65_536,
+            help="how many channels are differentiated one by one, after a coarse look at all; 0: all",
+            published="all (0)",
+            whole=True,
+        ),
+        Parameter(
+            name="grid",
+            default=64,
+            minimum=4,
+            maximum=256,
+            help="side of the gradient maps, in pixels; at most the image's",
+            published="32",
+            whole=True,
+        ),
+        Parameter(
+            name="overlap",
+            default=0,
+            minimum=0,
+            maximum=1,
+            help="1: rank by the share of a map's largest pixels, as many as the region has, that lie in the "
+            "region; 0: by the share of the whole map",
+            published="1",
+            whole=True,
+        ),
+    ),
+)
 def find(request: Request) -> Directions:
     """The channels of the highest scores, each a direction by itself."""
     generator, parameters = request.generator, request.parameters
@@ -151,54 +199,3 @@ def overlaps(maps: Tensor, mask: Tensor) -> Tensor:
     hard = (mask > 0.5).flatten()
     largest = maps.flatten(1).topk(int(hard.sum())).indices
     return hard[largest].double().mean(dim=1)
-
-
-STYLESPACE = Method(
-    key="stylespace",
-    title="StyleSpace",
-    citation="Wu, Lischinski and Shechtman: StyleSpace Analysis: Disentangled Controls for StyleGAN Image "
-    "Generation. CVPR 2021",
-    summary="Single style channels, by how much of what each changes lies in the region.",
-    spaces=("s",),
-    uses_region=True,
-    find=find,
-    parameters=(
-        Parameter(
-            name="num_samples",
-            default=6,
-            minimum=1,
-            maximum=1000,
-            help="over how many images scores are averaged: the given ones, then further seeds",
-            published="1000",
-            whole=True,
-        ),
-        Parameter(
-            name="candidates",
-            default=128,
-            minimum=0,
-            maximum=65_536,
-            help="how many channels are differentiated one by one, after a coarse look at all; 0: all",
-            published="all (0)",
-            whole=True,
-        ),
-        Parameter(
-            name="grid",
-            default=64,
-            minimum=4,
-            maximum=256,
-            help="side of the gradient maps, in pixels; at most the image's",
-            published="32",
-            whole=True,
-        ),
-        Parameter(
-            name="overlap",
-            default=0,
-            minimum=0,
-            maximum=1,
-            help="1: rank by the share of a map's largest pixels, as many as the region has, that lie in the "
-            "region; 0: by the share of the whole map",
-            published="1",
-            whole=True,
-        ),
-    ),
-)
