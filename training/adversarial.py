@@ -1,6 +1,7 @@
 """Go on from what `paired.py` trained, against a discriminator: drawings' edges instead of averages.
 
-    python training/adversarial.py DATA_DIR START.safetensors RUN_DIR [--images 104000] [--device cuda]
+    python training/adversarial.py DATA_DIR START.safetensors RUN_DIR [--images 104000 | --minutes 4]
+        [--device cuda]
 
 DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs`; START is the `generator.safetensors` of a
 run of `paired.py`. The synthesis network is trained with the non-saturating logistic loss, lazy R1
@@ -11,7 +12,7 @@ of two samples. The mapping network and the noise strengths, which are zero, sta
 
 RUN_DIR receives `checkpoint.pt` (everything needed to go on: run the same command again), `log.jsonl` (one
 line of metrics every 100 steps), `loss.png`, `samples/*.png` and `generator.safetensors` (the moving average,
-float16, ready for `resefa`).
+float16, ready for `resefa`), all of them every `--keep-every` seconds.
 """
 
 from __future__ import annotations
@@ -20,13 +21,11 @@ import argparse
 import copy
 import json
 import sys
-import time
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
@@ -35,10 +34,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import runs
 from discriminator import Discriminator
 from layout import Layout
-from paired import ABOUT, LEAST_TRUNCATION, difference
-from runs import CHECKPOINT, LOG_EVERY, Keeper, batch_of, forget_after, log_line, log_lines, write
+from paired import LEAST_TRUNCATION, difference
 
 from resefa_core import load_generator
 from resefa_core.generators.stylegan2 import StyleGAN2
@@ -51,6 +50,7 @@ AVERAGE_HALF_LIFE = 10_000
 AVERAGE_RAMP = 0.05
 FIRST_IMAGES = 8000
 LAST_RATE = 0.05
+JITTER = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,19 @@ class Settings:
     r1_weight: float
     feature_weight: float
     pixel_weight: float
-    decay_from: int
-    images: int
+    symmetry_weight: float
+    decay_from: float
+    mirror: bool
+    jitter: bool
     seed: int
 
-    def decay(self, images: int) -> float:
-        """What the learning rates are multiplied with: they fall linearly towards the end."""
-        span = max(self.images - self.decay_from, 1)
-        return 1.0 - (1.0 - LAST_RATE) * min(max((images - self.decay_from) / span, 0.0), 1.0)
+    def decay(self, share: float) -> float:
+        """What the learning rates are multiplied with: they fall linearly towards the end.
+
+        Args:
+            share: how much of the run is over.
+        """
+        return 1.0 - (1.0 - LAST_RATE) * max(share - self.decay_from, 0.0) / max(1.0 - self.decay_from, 1e-9)
 
 
 class Run:
@@ -94,28 +99,34 @@ class Run:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimizers = {
-            "generator": _adam(self.generator, settings.generator_rate),
-            "discriminator": _adam(self.discriminator, settings.discriminator_rate),
+            "generator": _adam(self.generator, settings.generator_rate, device),
+            "discriminator": _adam(self.discriminator, settings.discriminator_rate, device),
         }
 
-    def step(self, real: Tensor, rows: Tensor, autocast: torch.autocast) -> dict[str, float]:
-        """One update of both networks by the drawings `(B, 3, H, W)` of these rows; the metrics of it."""
+    def step(self, real: Tensor, rows: Tensor, share: float, autocast: torch.autocast) -> dict[str, Tensor]:
+        """One update of both networks by the drawings `(B, 3, H, W)` of these rows; the metrics of it.
+
+        Args:
+            share: how much of the run is over.
+        """
         rates = {
             "generator": self.settings.generator_rate,
             "discriminator": self.settings.discriminator_rate,
         }
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = rates[name] * self.settings.decay(self.images)
+                group["lr"] = rates[name] * self.settings.decay(share)
+        change = self._augmentation()
+        real = change(real)
         with autocast:
-            fake = self._fakes(rows)
+            fake = change(self._fakes(rows))
             real_logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
             loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
         self._descend("discriminator", loss)
         metrics = {
-            "discriminator": float(loss.detach()),
-            "real_logit": float(real_logits.detach().mean()),
-            "fake_logit": float(fake_logits.detach().mean()),
+            "discriminator": loss,
+            "real_logit": real_logits.mean(),
+            "fake_logit": fake_logits.mean(),
         }
         if self.steps % R1_EVERY == 0:
             metrics["r1"] = self._regularize(real)
@@ -129,11 +140,26 @@ class Run:
         self._descend("generator", loss)
         self.discriminator.requires_grad_(True)
         for name, part in (("generator", fooled), ("features", features), ("pixels", pixels)):
-            metrics[name] = float(part.detach())
+            metrics[name] = part
         self.images += len(real)
         self.steps += 1
         self._follow(len(real))
         return metrics
+
+    def _augmentation(self) -> Callable[[Tensor], Tensor]:
+        """How a step's images and drawings alike are changed before anyone sees them: mirrored, their colours
+        shifted and their contrast changed, as far as it is asked for."""
+        mirror = self.settings.mirror and self.steps % 2 == 1
+        gain, shift = torch.ones((), device=self.device), torch.zeros((), device=self.device)
+        if self.settings.jitter:
+            gain = 1.0 + JITTER * torch.randn((), device=self.device)
+            shift = JITTER * torch.randn(3, 1, 1, device=self.device)
+
+        def change(images: Tensor) -> Tensor:
+            images = images.flip(3) if mirror else images
+            return images * gain + shift if self.settings.jitter else images
+
+        return change
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
@@ -146,14 +172,15 @@ class Run:
         with torch.no_grad():
             wanted = self.discriminator.look(real[:half])[1]
         features = [(a[:half] - b).abs().mean() for a, b in zip(seen, wanted, strict=True)]
-        return torch.stack(features).mean(), difference(fake[:half].float(), real[:half])
+        apart = difference(fake[:half].float(), real[:half], self.settings.symmetry_weight)
+        return torch.stack(features).mean(), apart
 
     def _fakes(self, rows: Tensor) -> Tensor:
         """Images, truncated at random. Those of the first half stand for the drawings of their rows; of
         the others, in most, the layers after a random one follow another sample."""
         count, layers = len(rows), self.generator.num_layers
         size = self.generator.z_dim
-        paired = self._codes(self.layout.noise(rows[: count // 2], size).to(self.device))
+        paired = self._codes(self.layout.noise(rows[: count // 2], size))
         free = count - len(paired)
         codes = self._codes(torch.randn(2 * free, size, device=self.device))
         cut = torch.randint(1, layers, (free, 1, 1), device=self.device)
@@ -169,14 +196,14 @@ class Run:
         self.generator.mapping.w_avg.lerp_(codes[:, 0].float().mean(dim=0), 1.0 - W_AVG_BETA)
         return codes
 
-    def _regularize(self, real: Tensor) -> float:
+    def _regularize(self, real: Tensor) -> Tensor:
         """R1: the squared gradient of the logit at real images, in float32."""
         real = real.detach().requires_grad_(True)
         logits = self.discriminator(real)
         (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
         penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
         self._descend("discriminator", penalty * (self.settings.r1_weight / 2 * R1_EVERY))
-        return float(penalty.detach())
+        return penalty.detach()
 
     @torch.no_grad()
     def _follow(self, count: int) -> None:
@@ -214,18 +241,16 @@ def _widths(generator: StyleGAN2, share: float) -> list[int]:
     return [round(block.conv1.weight.shape[0] * share) for block in blocks]
 
 
-def _adam(module: nn.Module, rate: float) -> torch.optim.Adam:
+def _adam(module: nn.Module, rate: float, device: torch.device) -> torch.optim.Adam:
     parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(parameters, lr=rate, betas=(0.0, 0.99), eps=1e-8)
+    return runs.adam([{"params": parameters}], device, lr=rate, betas=(0.0, 0.99), eps=1e-8)
 
 
 def save(run: Run, folder: Path, arguments: dict[str, Any]) -> None:
     """Write the checkpoint and the generator, each whole or not at all."""
-    random = {"torch": torch.get_rng_state()}
-    if run.device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(run.device)
+    random = runs.random_state(run.device)
     content = {"settings": vars(run.settings), "run": run.state(), "random": random}
-    write(folder, content, run, arguments, ABOUT)
+    runs.write(folder, content, run, arguments)
 
 
 def draw_losses(folder: Path) -> None:
@@ -235,7 +260,7 @@ def draw_losses(folder: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    lines = log_lines(folder)
+    lines = runs.log_lines(folder)
     figure, panels = plt.subplots(3, 1, figsize=(8, 8), sharex=True, layout="constrained")
     thousands = [line["images"] / 1000 for line in lines]
     for axes, label, names in zip(
@@ -263,79 +288,57 @@ def load_start(file: Path) -> tuple[StyleGAN2, dict[str, Any]]:
     return generator.float(), arguments
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("data", type=Path, help="the folder of draw_faces.mjs")
     parser.add_argument("start", type=Path, help="the generator of a run of paired.py")
     parser.add_argument("folder", type=Path, help="the run; an existing one goes on")
     parser.add_argument("--images", type=int, default=104_000, help="images shown in all (%(default)s)")
-    parser.add_argument("--decay-from", type=int, default=72_000, help="the learning rates fall from here")
+    parser.add_argument(
+        "--decay-from", type=float, default=0.7, help="the learning rates fall from this share of the run on"
+    )
     parser.add_argument(
         "--discriminator-width",
         type=float,
         default=0.5,
         help="its channels, by the generator's (%(default)s)",
     )
-    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--generator-rate", type=float, default=6e-4, help="learning rate (%(default)s)")
     parser.add_argument("--discriminator-rate", type=float, default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--r1-weight", type=float, default=0.5, help="(%(default)s)")
     parser.add_argument("--feature-weight", type=float, default=5.0, help="(%(default)s)")
     parser.add_argument("--pixel-weight", type=float, default=1.0, help="(%(default)s)")
-    parser.add_argument("--sheet-every", type=int, default=4000, help="images between sample sheets")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (all cores by default)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="bfloat16 on CUDA by default")
-    return parser.parse_args()
+    parser.add_argument("--mirror", action="store_true", help="mirror every other batch, drawings included")
+    parser.add_argument("--jitter", action="store_true", help="shift each batch's colours, drawings included")
+    runs.add_common_arguments(parser)
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    options = parse()
-    device = torch.device(options.device)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    faces = np.load(options.data / "faces.npy", mmap_mode="r")
-    layout = Layout.read(options.data / "labels.json")
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    device, autocast = runs.set_up(options)
+    faces = runs.Faces(options.data, device)
+    layout = Layout.read(options.data / "labels.json", device)
     options.folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
-    torch.manual_seed(settings.seed)
-    start, arguments = load_start(options.start)
+    start, saved = load_start(options.start)
     run = Run(settings, start, layout, device)
-    checkpoint = options.folder / CHECKPOINT
+    checkpoint = options.folder / runs.CHECKPOINT
     if checkpoint.exists():
         content = torch.load(checkpoint, map_location=device, weights_only=True)
         run.restore(content["run"])
-        forget_after(options.folder, run.images)
-        torch.set_rng_state(content["random"]["torch"].cpu())
-        if "cuda" in content["random"] and device.type == "cuda":
-            torch.cuda.set_rng_state(content["random"]["cuda"].cpu(), device)
-    precision = options.precision or ("bfloat16" if device.type == "cuda" else "float32")
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    sums: dict[str, list[float]] = defaultdict(list)
-    bar = tqdm(total=settings.images, initial=run.images, unit="image", smoothing=0.05, mininterval=5)
-    started = time.monotonic() - run.seconds
-    keeper: Keeper[Run] = Keeper(
-        options.folder,
-        options.sheet_every,
-        run.images,
-        lambda run, folder: save(run, folder, arguments),
-        draw_losses,
+        runs.forget_after(options.folder, run.images)
+        runs.restore_random_state(content["random"], device)
+    length = runs.Length(options.images, options.minutes)
+    bar = tqdm(initial=run.images, unit="image", smoothing=0.05, mininterval=5)
+    keeper = runs.Keeper(
+        run, options.folder, options.keep_every, lambda run, folder: save(run, folder, saved), draw_losses
     )
-    while run.images < settings.images:
-        rows = torch.randint(len(faces), (settings.batch,)).sort().values
-        metrics = run.step(batch_of(faces, rows, run.resolution, device), rows, autocast)
-        run.seconds = time.monotonic() - started
+    while (share := length.share(run)) < 1.0:
+        rows, drawings = faces.batch(settings.batch, run.resolution)
+        keeper.after_step(run, run.step(drawings, rows, share, autocast))
         bar.update(settings.batch)
-        for name, value in metrics.items():
-            sums[name].append(value)
-        if run.steps % LOG_EVERY == 0:
-            line = {name: round(float(np.mean(values)), 5) for name, values in sums.items()}
-            sums.clear()
-            line |= {"images": run.images, "resolution": run.resolution, "seconds": round(run.seconds, 1)}
-            log_line(options.folder, line)
-        keeper.after_step(run)
-    keeper.finish(run)
+    keeper.keep(run)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import json
-from collections.abc import Callable
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,77 +27,181 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 100
 
-_SAVE_EVERY = 500
+SYMMETRY_HELP = "of the difference between an image's asymmetry and its drawing's, in the loss"
+
+ABOUT = {
+    "title": "avatars",
+    "description": "A small StyleGAN2 of drawn faces, {side} x {side}, trained by the ReSeFa project on "
+    "pictures drawn with DiceBear's avataaars style.",
+    "license": "weights: same as the project; drawing style: free for personal and commercial use",
+    "credit": "avataaars style by Pablo Stanley, drawn with DiceBear",
+}
+
 _SHEET = 8
 
 
 class Run(Protocol):
-    """A training run's state, at one resolution."""
+    """A training run's state, at one resolution; `seconds` without those before its last start."""
 
     resolution: int
     images: int
     steps: int
+    seconds: float
     average: StyleGAN2
 
 
 AnyRun = TypeVar("AnyRun", bound=Run)
 
 
+class Faces:
+    """The drawings of a folder: on a card all of them, on a CPU mapped from their file."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        mapped = np.load(folder / "faces.npy", mmap_mode="r" if device.type == "cpu" else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._pixels = torch.from_numpy(mapped).to(device)
+        self.side = int(mapped.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def batch(self, size: int, resolution: int) -> tuple[Tensor, Tensor]:
+        """Random rows, `(size,)`, and their drawings in [-1, 1], `(size, 3, resolution, resolution)`."""
+        rows = torch.randint(len(self), (size,), device=self._pixels.device).sort().values
+        images = to_images(self._pixels[rows], self._pixels.device)
+        factor = self.side // resolution
+        return rows, F.avg_pool2d(images, factor) if factor > 1 else images
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run goes on: by images, or by minutes where these are given."""
+
+    images: int
+    minutes: float | None = None
+
+    def share(self, run: Run) -> float:
+        """How much of it is over, in [0, 1]."""
+        done = run.images / self.images if self.minutes is None else run.seconds / (60.0 * self.minutes)
+        return min(done, 1.0)
+
+
+class Means:
+    """Means of what steps report, kept where they are computed until they are asked for: no step waits."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = defaultdict(list)
+
+    def add(self, metrics: Mapping[str, Tensor]) -> None:
+        for name, value in metrics.items():
+            self._values[name].append(value.detach())
+
+    def take(self) -> dict[str, float]:
+        """The means since the last time."""
+        means = {name: round(float(torch.stack(each).mean()), 5) for name, each in self._values.items()}
+        self._values.clear()
+        return means
+
+
 class Keeper(Generic[AnyRun]):
-    """Writes a run to its folder, and draws it, as it goes on.
+    """Times a run, logs it, and writes and draws it every so often and at its end.
 
     Args:
+        run: that starts or goes on now.
         folder: of the run.
-        sheet_every: images between sample sheets.
-        images: that the run has seen already.
+        every: seconds between checkpoints.
         save: writes the checkpoint and the generator to the folder.
-        draw_losses: draws the folder's log.
+        draw_losses: draws the folder's log, where matplotlib is there.
     """
 
     def __init__(
         self,
+        run: AnyRun,
         folder: Path,
-        sheet_every: int,
-        images: int,
+        every: float,
         save: Callable[[AnyRun, Path], None],
         draw_losses: Callable[[Path], None],
     ) -> None:
         self.folder = folder
-        self._sheet_every = sheet_every
-        self._next_sheet = images + sheet_every
+        self._every = every
         self._save = save
         self._draw_losses = draw_losses
+        self._started = time.monotonic() - run.seconds
+        self._due = run.seconds + every
+        self._means = Means()
 
-    def after_step(self, run: AnyRun) -> None:
-        """Keep what is due."""
-        if run.steps % _SAVE_EVERY == 0:
-            self._save(run, self.folder)
-        if run.images >= self._next_sheet:
-            self._next_sheet += self._sheet_every
-            self._draw(run)
+    def after_step(self, run: AnyRun, metrics: Mapping[str, Tensor]) -> None:
+        """Take a step's metrics, and keep what is due."""
+        self._means.add(metrics)
+        if run.steps % LOG_EVERY == 0:
+            self._log(run)
+        run.seconds = time.monotonic() - self._started
+        if run.seconds >= self._due:
+            self.keep(run)
+            self._due = run.seconds + self._every
 
-    def finish(self, run: AnyRun) -> None:
-        """Keep everything."""
+    def keep(self, run: AnyRun) -> None:
+        """Write everything."""
+        self._log(run)
         self._save(run, self.folder)
-        self._draw(run)
-
-    def _draw(self, run: AnyRun) -> None:
         _draw_samples(run, self.folder)
-        self._draw_losses(self.folder)
+        if importlib.util.find_spec("matplotlib") is not None:
+            self._draw_losses(self.folder)
+
+    def _log(self, run: AnyRun) -> None:
+        means = self._means.take()
+        if not means:
+            return
+        line = {"images": run.images, "resolution": run.resolution, "seconds": round(run.seconds, 1)}
+        log_line(self.folder, line | means)
 
 
-def batch_of(
-    faces: NDArray[np.uint8], rows: Tensor, resolution: int, device: torch.device | str = "cpu"
-) -> Tensor:
-    """The drawings of these rows in [-1, 1], `(B, 3, resolution, resolution)`."""
-    images = to_images(faces[rows.numpy()], device)
-    factor = images.shape[2] // resolution
-    return F.avg_pool2d(images, factor) if factor > 1 else images
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The states of the random numbers that a run draws."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
 
 
-def write(
-    folder: Path, content: dict[str, Any], run: Run, arguments: dict[str, Any], about: dict[str, str]
-) -> None:
+def restore_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """What both ways of training are told alike."""
+    parser.add_argument("--minutes", type=float, help="stop after them instead of after so many images")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--symmetry-weight", type=float, default=0.0, help=SYMMETRY_HELP)
+    parser.add_argument(
+        "--keep-every", type=float, default=60.0, help="seconds between checkpoints (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (all cores by default)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="bfloat16 on CUDA by default")
+
+
+def set_up(options: argparse.Namespace) -> tuple[torch.device, torch.autocast]:
+    """The device of a run, and the precision that it computes in."""
+    device = torch.device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    torch.backends.cudnn.benchmark = True
+    precision = options.precision or ("bfloat16" if device.type == "cuda" else "float32")
+    return device, torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def adam(groups: list[dict[str, Any]], device: torch.device, **options: Any) -> torch.optim.Adam:
+    """Adam, in one kernel for all parameters where the device has it."""
+    return torch.optim.Adam(groups, fused=device.type == "cuda", **options)
+
+
+def write(folder: Path, content: dict[str, Any], run: Run, arguments: dict[str, Any]) -> None:
     """Write a checkpoint and the averaged generator in half precision, each whole or not at all."""
     torch.save(content, folder / "checkpoint.tmp")
     (folder / "checkpoint.tmp").replace(folder / CHECKPOINT)
@@ -102,6 +211,7 @@ def write(
     }
     arguments = {"c_dim": 0, "img_resolution": run.resolution, "img_channels": 3} | arguments
     metadata = {"arch": "stylegan2", "init_kwargs": json.dumps(arguments), "training_images": str(run.images)}
+    about = ABOUT | {"description": ABOUT["description"].format(side=run.resolution)}
     save_file(tensors, folder / "generator.tmp", about | metadata)
     (folder / "generator.tmp").replace(folder / "generator.safetensors")
 

@@ -261,9 +261,9 @@ def seen(classifier: Predictor, found: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+def to_images(pixels: NDArray[np.uint8] | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 `(B, H, W, 3)` to images `(B, 3, H, W)` in [-1, 1]."""
-    whole = torch.tensor(pixels, device=device)
+    whole = pixels.to(device) if isinstance(pixels, Tensor) else torch.tensor(pixels, device=device)
     return whole.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 

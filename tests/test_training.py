@@ -1,0 +1,131 @@
+"""Training as it is called, on small drawings: it runs to its end, goes on, and takes generators over."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import resefa_core as resefa
+from resefa_core.generators.stylegan2 import _upsample
+from resefa_core.generators.styles import Style
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
+
+import adversarial
+import paired
+from layout import Layout
+
+VALUES = {
+    "mouth": ["sad", "smile", "open"],
+    "skinColor": ["614335", "edb98a", "ffdbb4"],
+    "accessories": ["round", "none"],
+}
+VARIATIONS = ["mouthWidth", "skinColorLightness", "skinColorWarmth"]
+COUNT, SIDE = 48, 16
+SMALL = ("--device", "cpu", "--batch", "4", "--keep-every", "1000")
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Squares of the skin's colour with a dark mouth, as tall as it is wide open."""
+    folder, random = tmp_path_factory.mktemp("drawings"), np.random.RandomState(0)
+    labels = {name: random.randint(len(values), size=COUNT) for name, values in VALUES.items()}
+    faces = np.empty((COUNT, SIDE, SIDE, 3), np.uint8)
+    for face, colour, mouth in zip(faces, labels["skinColor"], labels["mouth"], strict=True):
+        face[:] = list(bytes.fromhex(VALUES["skinColor"][colour]))
+        face[10 : 11 + mouth, 4:12] = 20
+    np.save(folder / "faces.npy", faces)
+    amounts = {name: random.randn(COUNT).clip(-2, 2).round(3).tolist() for name in VARIATIONS}
+    told: dict[str, Any] = {"values": VALUES, "labels": {n: v.tolist() for n, v in labels.items()}}
+    (folder / "labels.json").write_text(json.dumps(told | {"variations": amounts}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    widths = ("--channel-base", "128", "--channel-max", "16")
+    paired.main([str(drawings), str(folder), "--images", "1200", *widths, *SMALL])
+    return folder
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_pairs_are_learned_at_growing_sizes(pairs: Path) -> None:
+    told = lines(pairs)
+    assert [line["resolution"] for line in told] == [8, 16, 16]
+    assert told[-1]["images"] == 1200
+    generator = resefa.load_generator(pairs / "generator.safetensors")
+    assert (generator.resolution, generator.latent_dim) == (SIDE, 2 + 3 + 1 + 1)
+    assert len(list((pairs / "samples").glob("*.png"))) == 1
+
+
+def test_a_layout_is_what_the_mapping_network_gives(drawings: Path) -> None:
+    layout = Layout.read(drawings / "labels.json")
+    rows = torch.arange(COUNT)
+    noise = layout.noise(rows, 128)
+    assert noise.square().mean(dim=1).tolist() == pytest.approx([1.0] * COUNT, rel=1e-4)
+    run = paired.Run(layout, 4, {"channel_base": 64, "channel_max": 16}, torch.device("cpu"))
+    codes = torch.stack([run.generator.mapping(layout.noise(rows, 128), None) for _ in range(9)]).median(0)[0]
+    codes = codes.detach() / (4.0 * 2**0.5)
+    values = layout.codes[0].T
+    torch.testing.assert_close(codes[:, :2], values[layout.labels[:, 0]], atol=0.05, rtol=0.0)
+    assert torch.pdist(values).tolist() == pytest.approx([2**0.5] * 3)
+    colours = torch.tensor([list(bytes.fromhex(each)) for each in VALUES["skinColor"]]) / 255.0
+    moved = 10.0 * layout.amounts[:, 1:2] + torch.tensor([7.0, 0.0, -7.0]) * layout.amounts[:, 2:]
+    wanted = colours[layout.labels[:, 1]] + moved / 255.0 + 2.5 * torch.tensor([17.0, 10.0, 17.0]) / 255.0
+    torch.testing.assert_close(codes[:, 2:5] / 1.5, wanted, atol=0.05, rtol=0.0)
+
+
+def test_a_run_goes_on(drawings: Path, tmp_path: Path) -> None:
+    widths = ("--channel-base", "128", "--channel-max", "16")
+    for images in ("400", "800"):
+        paired.main([str(drawings), str(tmp_path), "--images", images, *widths, *SMALL])
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert content["run"]["images"] == 800
+    assert [line["images"] for line in lines(tmp_path)][-1] == 800
+
+
+@pytest.mark.parametrize("side", [SIDE, 2 * SIDE])
+def test_a_generator_is_taken_over_wider_and_larger(pairs: Path, drawings: Path, side: int) -> None:
+    old = resefa.load_generator(pairs / "generator.safetensors")
+    assert isinstance(old, resefa.StyleGAN2)
+    layout = Layout.read(drawings / "labels.json")
+    run = paired.Run(layout, side, {"channel_base": 384, "channel_max": 24}, torch.device("cpu"))
+    run.adopt(old)
+    noise = layout.noise(torch.arange(8), 128)
+    for generator in (run.generator, run.average):
+        before, after = (
+            each.render([Style(each.style(i, code)) for i, code in enumerate(each.map(noise).unbind(1))])
+            for each in (old, generator)
+        )
+        wanted = before if side == SIDE else _upsample(before)
+        torch.testing.assert_close(after, wanted, atol=2e-3, rtol=0.0)
+
+
+def test_adversarial_training_goes_on_from_pairs(pairs: Path, drawings: Path, tmp_path: Path) -> None:
+    start = str(pairs / "generator.safetensors")
+    options = (*SMALL, "--mirror", "--jitter", "--symmetry-weight", "1")
+    for images in ("400", "800"):
+        adversarial.main([str(drawings), start, str(tmp_path), "--images", images, *options])
+    told = lines(tmp_path)
+    assert [line["images"] for line in told] == [400, 800]
+    assert all(np.isfinite(list(line.values())).all() for line in told)
+    made = resefa.load_generator(tmp_path / "generator.safetensors")
+    assert made.fingerprint != resefa.load_generator(start).fingerprint
+
+
+def test_minutes_end_a_run(drawings: Path, tmp_path: Path) -> None:
+    widths = ("--channel-base", "64", "--channel-max", "8")
+    paired.main([str(drawings), str(tmp_path), "--minutes", "0.02", *widths, *SMALL])
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert 1.2 <= content["run"]["seconds"] < 60.0
+    assert content["run"]["resolution"] == SIDE
