@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def main() -> None:
     if options.work:
         work(options.work)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops what it started
     print(f"{os.cpu_count()} processors ({platform.processor() or platform.machine()}), {platform.system()}")
     print(f"load before: {os.getloadavg()[0]:.1f}\n")
     print(f"| neighbours | job | {' | '.join(f'{way}, ms' for way in options.ways)} |")
@@ -76,7 +78,10 @@ def shown(seconds: list[float]) -> str:
 @contextlib.contextmanager
 def neighbours(count: int) -> Iterator[None]:
     """Programs that count, beside which the jobs are done."""
-    counting = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    counting = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(count)
+    ]
     try:
         yield
     finally:
@@ -94,7 +99,12 @@ def worker(way: str) -> Iterator[subprocess.Popen[str]]:
     environment = {name: value for name, value in os.environ.items() if name not in asked} | WAYS[way]
     command = [sys.executable, __file__, "--work", way]
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         yield process

@@ -22,9 +22,6 @@ Each writes its results into a folder of its own and goes on from there when it 
 rewrites `docs/evaluation.md`, its tables, figures (which need matplotlib) and sheets, and the README's table:
 of the studies that are given, all for none. `--seeds` makes trials short: so many images of each study,
 nothing for the documentation.
-
-Where other programs keep the cores busy set `OMP_NUM_THREADS=1`: batches are small, and threads that wait for
-each other then cost several times what they save.
 """
 
 from __future__ import annotations
