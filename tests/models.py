@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,17 @@ def reference_jacobian(
     function = image_of_vector(precise, point, space, layers, confine_to)
     zero = torch.zeros(dimension, dtype=torch.float64)
     return jacfwd(function)(zero).movedim(-1, 0)
+
+
+def slope_along(generator: Generator, latent: Latent, codes: Tensor, step: float = 1e-6) -> Tensor:
+    """The image's change `(B, 3, H, W)` with its codes' along `codes`, by central differences in float64: in
+    float32 the rounding of an image, over a step, is as large as what the differences are to tell."""
+    precise, point = double(generator), latent.to("cpu", torch.float64)
+    ahead, behind = (
+        precise.render(precise.styles(each), precise.condition(each))
+        for each in (replace(point, codes=point.codes + sign * step * codes) for sign in (1.0, -1.0))
+    )
+    return (ahead - behind) / (2 * step)
 
 
 def reference_pencil(

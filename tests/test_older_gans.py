@@ -87,8 +87,8 @@ def test_dcgan_is_a_sequence_of_layers() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_pggan_draws_what_its_paper_states(fused: bool) -> None:
-    generator = tiny_pggan(fused)
-    weights = {name: tensor.double() for name, tensor in generator.state_dict().items()}
+    generator = double(tiny_pggan(fused))
+    weights = generator.state_dict()
     latent = sampled(generator)
 
     def norm(x: torch.Tensor) -> torch.Tensor:

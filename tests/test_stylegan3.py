@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import scipy.signal
 import scipy.special
 import torch
-from models import alias_free_image, double, reference_jacobian, tiny_stylegan3
+from models import alias_free_image, double, reference_jacobian, slope_along, tiny_stylegan3
 from torch import Tensor
 
 import resefa_core as resefa
@@ -179,15 +178,17 @@ def test_the_written_out_derivative_equals_automatic_differentiation(radial: boo
 
 @pytest.mark.parametrize("radial", [False, True])
 def test_the_derivative_equals_finite_differences(radial: bool) -> None:
+    """Rounding in float64 makes the differences' error some eps / h, 1e-9; a longer step crosses the kink of
+    a leaky ReLU here, which costs 5e-7."""
     generator = double(tiny_stylegan3(radial, channels=3, margin_size=2))
     styles = generator.styles(generator.sample(1))
     tangents = tangents_of(styles, 1)
     ahead, behind = (
         generator.render([Style(style.base + h * tangents[i]) for i, style in enumerate(styles)])
-        for h in (1e-6, -1e-6)
+        for h in (1e-7, -1e-7)
     )
     pushed = generator.linearize(styles, None).push(tangents)
-    torch.testing.assert_close(pushed, (ahead - behind) / 2e-6, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(pushed, (ahead - behind) / 2e-7, atol=1e-6, rtol=1e-6)
 
 
 def test_reverse_mode_is_the_transpose_of_forward_mode() -> None:
@@ -320,9 +321,9 @@ def test_the_whole_path_from_a_seed_to_a_confined_edit(radial: bool, tmp_path) -
     again = resefa.compute_jacobian(generator, moved, "w", [2], method="dense")
     assert isinstance(again, DenseJacobian)
     unit = torch.zeros_like(moved.codes)
-    unit[0, 2, 0] = 1e-3
-    ahead, behind = (generator.synthesize(replace(moved, codes=moved.codes + s * unit)) for s in (1, -1))
-    torch.testing.assert_close(again.matrix[0], (ahead - behind)[0] / 2e-3, atol=5e-3, rtol=2e-2)
+    unit[0, 2, 0] = 1.0
+    slope = slope_along(generator, moved, unit)[0].float()
+    torch.testing.assert_close(again.matrix[0], slope, atol=2e-4, rtol=1e-3)
 
 
 def test_weights_stored_in_half_precision_draw_nearly_the_same_image() -> None:
