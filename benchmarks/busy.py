@@ -9,7 +9,7 @@ else the machine does falls on all alike:
 - `single`: one thread: the demo;
 - `nodes`: one thread beside busy neighbours, in a program that imported torch first: ComfyUI.
 
-    python benchmarks/busy.py --neighbours 0 2 4 --rounds 9
+    python benchmarks/busy.py --neighbours 2 --rounds 5
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ WAYS: dict[str, dict[str, str]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 2, 4])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--neighbours", type=int, nargs="+", default=[2])
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--jobs", nargs="+", help="the first words of those to do; all by default")
     parser.add_argument("--work", choices=list(WAYS), help=argparse.SUPPRESS)
