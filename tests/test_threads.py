@@ -68,14 +68,19 @@ def test_where_torch_is_here_already_its_policy_stays() -> None:
     assert run(f"import resefa_core; {show}", GOMP_SPINCOUNT="7")[0] == "None"
 
 
-def test_a_process_computes_with_as_many_threads_as_it_may_use() -> None:
-    code = (
-        "import torch, resefa_core; torch.set_num_threads(64); resefa_core.threads.settle({}); "
-        "print(torch.get_num_threads())"
-    )
-    assert run(code.format(""))[0] == str(min(64, threads.processors()))
-    assert run(code.format("most=1"))[0] == "1"
-    assert run(code.format("most=1"), OMP_NUM_THREADS="3")[0] == "64"
+@pytest.mark.usefixtures("two_threads", "nothing_asked")
+@pytest.mark.parametrize(
+    ("available", "most", "asked", "expected"),
+    [(8, None, None, 2), (1, None, None, 1), (8, 1, None, 1), (1, 1, "2", 2)],
+)
+def test_a_process_computes_with_as_many_threads_as_it_may_use(
+    available: int, most: int | None, asked: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "processors", lambda: available)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    threads.settle(most)
+    assert torch.get_num_threads() == expected
 
 
 @pytest.mark.usefixtures("two_threads", "nothing_asked")
