@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import torch
 from comfy_api.latest import io, ui
 
-from .core import resefa
+from .core import parsing, resefa
 from .latents import foreign_note, latent_outputs, with_image, with_notes
 from .node import Node
 from .pictures import to_comfy
-from .runtime import LoadedGAN, ProgressOfStages, as_output, synthesize
+from .runtime import LoadedGAN, ProgressBar, as_output, synthesize
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 
@@ -66,28 +63,25 @@ def which(directions: resefa.Directions, text: str) -> resefa.Directions:
     Raises:
         ParameterError: there is none.
     """
-    text = text.strip()
-    if text in directions.names:
-        return directions[text]
-    return directions[int(text)] if re.fullmatch(r"-?\d{1,9}", text) else directions[text]
+    name = text.strip()
+    return directions[name if name in directions.names else parsing.parse_which(name)]
 
 
-def choose(
+def move_along(
     gan: LoadedGAN,
     latent: resefa.Latent,
     directions: resefa.Directions,
     direction: str,
+    strength: float,
     region: resefa.Region | None,
     confine: float,
     feather: float,
-) -> tuple[resefa.Directions, float]:
-    """The direction to move along and how far to confine it, after all that the sockets gave was checked;
-    edits are confined to the region if one is given, and fully if the directions were found for that."""
+) -> resefa.Move:
+    """A move along one direction, which fits the generator; it is confined as the directions are if they were
+    found for that."""
     chosen = which(directions, direction)
-    if region is not None:
-        chosen = replace(chosen, region=region, steps_confined=None)
-    confine = 1.0 if chosen.confined else confine
-    return resefa.prepared(gan.ready(), latent, chosen, confine, feather), confine
+    confined = None if chosen.confined else confine
+    return resefa.Move.of(gan.ready(), latent, chosen, {0: strength}, confined, feather, region)
 
 
 class ApplyDirection(Node):
@@ -128,9 +122,12 @@ class ApplyDirection(Node):
         confine_feather: float,
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
-        chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
-        moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
-        return with_image(cls, gan, moved, chosen.origin_note(gan.generator))
+        move = move_along(gan, latent, directions, direction, strength, region, confine, confine_feather)
+        notes = (
+            move.directions.origin_note(gan.generator),
+            resefa.about.in_range(move.directions, move.strengths),
+        )
+        return with_image(cls, gan, resefa.Edit((move,)).apply(latent), *notes)
 
 
 class DirectionSweep(Node):
@@ -173,13 +170,13 @@ class DirectionSweep(Node):
         confine_feather: float,
         region: resefa.Region | None = None,
     ) -> io.NodeOutput:
-        chosen, confine = choose(gan, latent, directions, direction, region, confine, confine_feather)
-        report = ProgressOfStages(1).stage()
+        move = move_along(gan, latent, directions, direction, last, region, confine, confine_feather)
+        report = ProgressBar().part(0.0, 1.0)
         images = []
         for index, strength in enumerate(torch.linspace(first, last, frames).tolist()):
-            moved = resefa.move(latent, chosen, {0: strength}, confine, confine_feather)
+            moved = move.with_strengths({0: strength}).apply(latent)
             images.append(to_comfy(synthesize(gan, moved)))
             report(index + 1, frames)
         batch = torch.cat(images)
-        notes = (foreign_note(gan, latent), chosen.origin_note(gan.generator))
+        notes = (foreign_note(gan, latent), move.directions.origin_note(gan.generator))
         return io.NodeOutput(as_output(batch), ui=with_notes(ui.PreviewImage(batch, cls=cls), *notes))

@@ -128,20 +128,9 @@ def read(file: Path) -> resefa.Directions:
 
 
 def describe(directions: resefa.Directions) -> str:
-    """What people want to know of a set before they use it."""
-    made_for = directions.generator
-    lines = [
-        directions.title or "(no title)",
-        f"for: {made_for.get('architecture', 'unknown')} {made_for.get('name', '')}".rstrip(),
-        f"space: {directions.space}, layers {directions.layers[0]} to {directions.layers[-1]}",
-        f"found on: {directions.num_samples} image{'s' if directions.num_samples > 1 else ''}",
-    ]
-    lines += [
-        f"{word}: {text}"
-        for word, text in (("by", directions.author), ("licence", directions.license))
-        if text
-    ]
-    if directions.description:
-        lines.append(directions.description)
-    lines += [f"{index}: {name}" for index, name in enumerate(directions.names)]
-    return "\n".join(lines)
+    """What there is to know of a set before it is used: its title first, its directions by number last."""
+    rows = dict(resefa.about.rows(directions))
+    title = rows.pop("Title", "(no title)")
+    del rows["Directions"]
+    numbered = [f"{index}: {name}" for index, name in enumerate(directions.names)]
+    return "\n".join([title, resefa.about.as_text(list(rows.items())), *numbered])

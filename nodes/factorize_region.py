@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from comfy_api.latest import io, ui
 from PIL import Image
-from torch import Tensor
 
-from .core import resefa
+from .core import parsing, resefa
 from .latents import chosen_layers, foreign_note, layers_inputs, with_notes
 from .node import Node
 from .pictures import picture_to_comfy
-from .runtime import (
-    LoadedGAN,
-    Progress,
-    ProgressOfStages,
-    as_output,
-    synthesize,
-)
+from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 _AUTO = "auto"
 _OURS = ("resefa", resefa.CONFINED)
-_SEEDS = 2**32
 _ANALYSIS_IMAGES = 6
 _ROW_SIDE = 256
-_STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+_FOUND = 0.9
 
 
 class FactorizeRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
+        share = resefa.defaults.SAMPLES_TO_SHARE
         return io.Schema(
             node_id="ReSeFa_FactorizeRegion",
             display_name="Factorize Region",
@@ -51,7 +43,7 @@ class FactorizeRegion(Node):
                 GANRegion.Input("region", tooltip="From Select Region."),
                 io.Int.Input(
                     "num_directions",
-                    default=6,
+                    default=resefa.defaults.NUM_DIRECTIONS,
                     min=1,
                     max=64,
                     tooltip="How many, the most local first.",
@@ -61,8 +53,8 @@ class FactorizeRegion(Node):
                     default=0,
                     min=0,
                     max=32,
-                    tooltip="0: directions for the image at hand. 6 or more: directions that hold for other "
-                    "images too, to save and share; takes as many times as long.",
+                    tooltip="Of older graphs: so many images more than the batch has. Use samples instead.",
+                    advanced=True,
                 ),
                 io.Combo.Input(
                     "space",
@@ -89,9 +81,28 @@ class FactorizeRegion(Node):
                     default="resefa",
                     optional=True,
                     tooltip="resefa and resefa-confined are this pack's own: the latter for edits that stay "
-                    "inside the region, far more local; soften its edge, by feather 0.03 in Select Region. "
+                    f"inside the region, far more local; soften its edge, by feather "
+                    f"{resefa.defaults.CONFINED_FEATHER} in Select Region. "
                     "The others, to compare with, are as their authors published them; with space set to "
                     "auto, each works in its own.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "samples",
+                    default=1,
+                    min=1,
+                    max=resefa.defaults.LARGEST_JOINT,
+                    optional=True,
+                    tooltip="How many images to solve together in all. 1: directions for the image at hand. "
+                    f"{share} or more: directions that hold for others too, to save and share; takes as "
+                    "many times as long. A batch counts in full.",
+                ),
+                io.String.Input(
+                    "parameters",
+                    default="",
+                    placeholder="num_samples=20",
+                    optional=True,
+                    tooltip="Further parameters of the method, as NAME=VALUE, separated by commas.",
                     advanced=True,
                 ),
             ],
@@ -118,76 +129,41 @@ class FactorizeRegion(Node):
         layer_list: str,
         regularization: float,
         method: str = "resefa",
+        samples: int = 1,
+        parameters: str = "",
     ) -> io.NodeOutput:
         generator = gan.ready(images=_ANALYSIS_IMAGES)
-        generator.check_latent(latent)
-        chosen = chosen_layers(generator, layers, layer_list)
-        named = None if space == _AUTO else space
-        finder = resefa.methods.check_method(method, generator, named)
-        batch = [latent[i] for i in range(len(latent))]
-        batch += [further_sample(generator, latent, i) for i in range(further_samples)]
-        analysed = batch if finder.uses_analyses else []
-        progress = ProgressOfStages(len(analysed) + 3)
-        lit = resefa.show_region(synthesize(gan, latent[:1])[0], region, side=256)
-        budget = resefa.analysis.budget_of_each(len(batch))
-        kept: dict[str, resefa.Jacobian] = {}
-        kind: Literal["auto", "dense", "matrix-free"] = "auto"
-        for each in analysed:
-            jacobian = gan.analyses.analyse(
-                generator,
-                each,
-                named or finder.spaces_of(generator)[0],
-                chosen,
-                method=kind,
-                memory_budget=budget,
-                progress=progress.stage(lit),
-            )
-            kept[each.digest] = jacobian
-            kind = jacobian.kind
-        gan.keep_within_bound()
-        directions = resefa.find_directions(
-            generator,
-            batch,
+        session = resefa.Session(generator, latent=latent, cache=gan.analyses)
+        given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
+        if method in _OURS:
+            given.setdefault("regularization", regularization)
+        lit = resefa.show_region(session.before, region, side=256)
+        progress = ProgressBar()
+        found = session.find(
             region,
-            method,
-            num_directions=num_directions,
-            space=named,
-            layers=chosen,
-            parameters={"regularization": regularization} if method in _OURS else None,
-            jacobians=(lambda each, _: kept[each.digest]) if kept else None,
-            progress=progress.stage(lit),
+            method=method,
+            space=None if space == _AUTO else space,
+            layers=chosen_layers(generator, layers, layer_list),
+            count=num_directions,
+            samples=max(samples, len(latent)) + further_samples,
+            feather=0.0,
+            parameters=given,
+            progress=progress.part(0.0, _FOUND, lit),
         )
-        if generator.can_confine and directions.steps_confined is None:
-            directions = resefa.with_confined_steps(generator, latent, directions, progress=progress.stage())
-        directions, sheet = with_strips(generator, latent[:1], directions, progress.stage())
+        gan.keep_within_bound()
+        directions = replace(session.finished(found), names=found.names)  # graphs choose directions by name
+        sheet = strips(session, directions, progress)
         progress.finish(sheet)
         images = picture_to_comfy(sheet)
         shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent))
         return io.NodeOutput(directions, as_output(images), ui=shown)
 
 
-def further_sample(generator: resefa.Generator, latent: resefa.Latent, index: int) -> resefa.Latent:
-    """Another sample drawn as the latent's first was: the seeds after its last."""
-    last = -1 if latent.seed is None else latent.seed[-1]
-    label = None if latent.label is None else int(latent.label[0])
-    return generator.sample((last + 1 + index) % _SEEDS, latent.truncation, label, latent.truncation_layers)
-
-
-def with_strips(
-    generator: resefa.Generator, latent: resefa.Latent, directions: resefa.Directions, progress: Progress
-) -> tuple[resefa.Directions, Image.Image]:
-    """A sheet with a labelled row of images for each direction; the directions get the first row's ends
-    as their thumbnail."""
-    rows: list[Tensor] = []
-    for index in range(len(directions)):
-        (row,) = resefa.sweep(generator, latent, directions[index], _STRENGTHS)
-        side = min(row.shape[-1], _ROW_SIDE)
-        rows.append(F.interpolate(row, size=(side, side), mode="area").cpu())
-        progress(index + 1, len(directions))
-    sheet = resefa.contact_sheet(
-        [list(row) for row in rows],
-        resefa.change_labels(directions),
-        resefa.sheets.strength_labels(_STRENGTHS),
-    )
-    ends = resefa.to_pil(torch.cat([rows[0][0], rows[0][len(_STRENGTHS) // 2], rows[0][-1]], dim=2))
-    return replace(directions, thumbnail=resefa.encode_thumbnail(ends)), sheet
+def strips(session: resefa.Session, directions: resefa.Directions, progress: ProgressBar) -> Image.Image:
+    """A sheet with a labelled row of images for each direction."""
+    rows = []
+    for strip in session.strips(directions, progress=progress.part(_FOUND, 1.0)):
+        side = min(strip.images.shape[-1], _ROW_SIDE)
+        rows.append(list(F.interpolate(strip.images, size=(side, side), mode="area").cpu()))
+    columns = resefa.sheets.strength_labels(resefa.defaults.STRENGTHS)
+    return resefa.contact_sheet(rows, resefa.change_labels(directions), columns)

@@ -16,7 +16,7 @@ from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, as_output, synthesize
 from .sockets import GAN, GANLatent
 
-_LARGEST_SEED = 2**32 - 1
+_LARGEST_SEED = resefa.samples.SEEDS - 1
 
 
 def latent_outputs() -> list[io.Output]:
@@ -93,7 +93,7 @@ class SampleGANLatent(Node):
                 ),
                 io.Float.Input(
                     "truncation",
-                    default=0.7,
+                    default=resefa.defaults.TRUNCATION,
                     min=0.0,
                     max=1.5,
                     step=0.05,
@@ -137,7 +137,7 @@ class SampleGANLatent(Node):
         class_index: int,
         class_name: str = "",
     ) -> io.NodeOutput:
-        seeds = [(seed + i) % (_LARGEST_SEED + 1) for i in range(batch_size)]
+        seeds = [(seed + i) % resefa.samples.SEEDS for i in range(batch_size)]
         generator = gan.ready()
         label = None
         if generator.num_classes:
@@ -222,8 +222,8 @@ class LoadGANLatent(Node):
     def run(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:
         path = folders.latent_file(file)
         generator = gan.ready()
-        latent = resefa.Latent.load(path).expand(generator.num_layers)
-        return with_image(cls, gan, latent)
+        edited = resefa.Edited.load(path)
+        return with_image(cls, gan, edited.latent.expand(generator.num_layers), *edited.edit.words)
 
 
 class SaveGANLatent(Node):

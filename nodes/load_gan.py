@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from comfy_api.latest import io, ui
 
 from . import folders
@@ -52,19 +50,5 @@ class LoadGAN(Node):
         file = folders.generator_file(name)
         generator = resefa.load_generator(name if file is None else file)
         gan = LoadedGAN.of(generator)
-        info = describe(generator)
+        info = resefa.about.as_text(resefa.about.generator_rows(generator))
         return io.NodeOutput(gan, info, ui=ui.PreviewText(info))
-
-
-def describe(generator: resefa.Generator) -> str:
-    """What a generator is, in a few lines."""
-    parts: list[tuple[str, Any]] = [
-        ("generator", generator.name),
-        ("architecture", generator.architecture),
-        ("resolution", f"{generator.resolution} x {generator.resolution}"),
-        ("layers", f"{generator.num_layers}, codes of {generator.latent_dim}"),
-        ("spaces", ", ".join(generator.spaces)),
-    ]
-    if generator.num_classes:
-        parts.append(("classes", generator.num_classes))
-    return "\n".join(f"{name}: {value}" for name, value in parts)

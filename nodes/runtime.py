@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import comfy.model_management
@@ -16,9 +16,7 @@ import comfy.utils
 import torch
 from PIL import Image
 
-from .core import resefa
-
-Progress = Callable[[int, int], None]
+from .core import Progress, resefa
 
 _PARTS = 1000
 _CACHE_MB = 2048
@@ -99,34 +97,31 @@ def computing() -> Iterator[None]:
         yield
 
 
-class ProgressOfStages:
-    """One bar over several stages; each step of it is a moment at which the user's interrupt is heeded."""
+class ProgressBar:
+    """A node's bar; each step of it is a moment at which the user's interrupt is heeded."""
 
-    def __init__(self, stages: int) -> None:
-        self._bar = comfy.utils.ProgressBar(stages * _PARTS)
-        self._all = stages * _PARTS
-        self._stage = 0
+    def __init__(self) -> None:
+        self._bar = comfy.utils.ProgressBar(_PARTS)
 
-    def stage(self, preview: Image.Image | None = None) -> Progress:
-        """The callback of the next stage; the preview is shown on the node from now on."""
-        base = self._stage * _PARTS
-        self._stage += 1
+    def part(self, start: float, stop: float, preview: Image.Image | None = None) -> Progress:
+        """The callback of work that fills a part of the bar, in [0, 1]; the preview is shown on the node from
+        now on."""
         heed_interrupt()
-        self._show(base, preview)
+        self._show(start, preview)
 
         def report(done: int, total: int) -> None:
             heed_interrupt()
-            self._bar.update_absolute(base + _PARTS * done // max(total, 1))
+            self._show(start + (stop - start) * done / max(total, 1))
 
         return report
 
     def finish(self, preview: Image.Image) -> None:
         """Fill the bar. ComfyUI goes on showing the last preview, so it should be the result."""
-        self._show(self._all, preview)
+        self._show(1.0, preview)
 
-    def _show(self, value: int, preview: Image.Image | None) -> None:
+    def _show(self, done: float, preview: Image.Image | None = None) -> None:
         shown = None if preview is None else ("JPEG", preview.convert("RGB"), None)
-        self._bar.update_absolute(value, preview=shown)
+        self._bar.update_absolute(round(_PARTS * done), preview=shown)
 
 
 def heed_interrupt() -> None:

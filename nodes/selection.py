@@ -13,7 +13,6 @@ from .core import resefa
 
 NO_PRESET = "none"
 REPLACE, ADD, INTERSECT, SUBTRACT = "replace", "add", "intersect", "subtract"
-_TINY = 1e-3
 COMBINE = (REPLACE, ADD, INTERSECT, SUBTRACT)
 
 
@@ -34,24 +33,12 @@ def region_of_box(box: Mapping[str, Any], width: int, height: int) -> tuple[rese
         RegionError: not a box, or one that holds no pixel of the image, or all of them.
     """
     try:
-        left, top, wide, high = (float(box[name]) for name in ("x", "y", "width", "height"))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        x, y, wide, high = (box[name] for name in ("x", "y", "width", "height"))
+    except (KeyError, TypeError) as error:
         raise resefa.RegionError(
             f"the box {reprlib.repr(box)} is not one: expected x, y, width and height in pixels"
         ) from error
-    x0, x1 = (min(max(edge, 0.0), width) for edge in (left, left + wide))
-    y0, y1 = (min(max(edge, 0.0), height) for edge in (top, top + high))
-    if not (x1 - x0 >= 1 and y1 - y0 >= 1):
-        raise resefa.RegionError(
-            f"the box at ({left:g}, {top:g}), {wide:g} x {high:g} pixels, lies outside the image of "
-            f"{width} x {height} pixels, or is empty: drag one over the part to change"
-        )
-    region = resefa.Region.from_box(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
-    if (x0, y0, x1, y1) != (left, top, left + wide, top + high):
-        return region, f"the box was cut to the image: {x1 - x0:g} x {y1 - y0:g} at ({x0:g}, {y0:g})"
-    if wide * high < _TINY * width * height:
-        return region, f"the box covers only {wide:g} x {high:g} of {width} x {height} pixels: drag it"
-    return region, ""
+    return resefa.Region.from_pixels(x, y, wide, high, width, height)
 
 
 def select(

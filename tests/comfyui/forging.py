@@ -117,7 +117,7 @@ def whole() -> Prompt:
         "picture": node(
             "SaveGANImage", image=["mix", 1], latent=["mix", 0], filename_prefix="gan_latents/forged"
         ),
-        "store": node("SaveDirections", directions=["factorize", 0], filename="forged", names="a\nb"),
+        "store": node("SaveDirections", directions=["factorize", 0], filename="forged", names="a"),
         "file": node("LoadDirections", file="known.safetensors"),
         "again": node("ApplyDirection", **{**edit, "directions": ["file", 0]}, strength=1.0),
         "kept": node("LoadGANLatent", gan=["load", 0], file="known.safetensors"),

@@ -117,6 +117,58 @@ def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> 
     assert 2 < change[38:50, 20:44].mean() < 25
 
 
+def test_samples_count_all_images(comfyui: ComfyUI) -> None:
+    def seeds(**factorize: Any) -> tuple[int, ...]:
+        prompt = graph(factorize={"num_directions": 1, **factorize}, sample={"batch_size": 2})
+        name = "-".join(str(value) for value in factorize.values()) or "alone"
+        texts = dict.fromkeys(("names", "title", "description", "author", "license"), "")
+        prompt["save"] = node(
+            "SaveDirections", directions=["factorize", 0], filename=f"seeds/{name}", **texts
+        )
+        comfyui.run(prompt)
+        folder = comfyui.base / "models" / "stylegan_directions" / "seeds"
+        found = resefa.Directions.load(folder / f"{name}.safetensors")
+        assert found.seeds is not None
+        return found.seeds
+
+    assert seeds() == (7, 8)
+    assert seeds(samples=1) == (7, 8)
+    assert seeds(samples=4) == (7, 8, 9, 10)
+    assert seeds(further_samples=1) == (7, 8, 9)
+
+
+def test_parameters_of_methods_are_set(comfyui: ComfyUI) -> None:
+    found = {"method": "ganspace", "space": "w", "num_directions": 1}
+    sheets = [
+        pixels(comfyui, comfyui.run(graph(factorize={**found, "parameters": text}))["factorize"])
+        for text in ("", "num_samples = 700, candidates=1")
+    ]
+    assert np.abs(sheets[0] - sheets[1]).max() > 20
+    assert "no parameter" in refusal(comfyui, graph(factorize={**found, "parameters": "colour=1"}))
+    assert "is not like" in refusal(comfyui, graph(factorize={**found, "parameters": "colour"}))
+
+
+def test_a_saved_latent_knows_its_edit(comfyui: ComfyUI) -> None:
+    prompt = graph(apply={"strength": 2.0})
+    prompt["again"] = copy.deepcopy(prompt["apply"])
+    prompt["again"]["inputs"] |= {"latent": ["apply", 0], "direction": "1", "strength": -1.0, "confine": 0.5}
+    prompt["save"] = node("SaveGANLatent", latent=["again", 0], filename="edits/twice")
+    comfyui.run(prompt)
+    edited = resefa.Edited.load(comfyui.base / "output" / "gan_latents" / "edits" / "twice.safetensors")
+    assert edited.original.seed == (7,)
+    assert edited.edit.words == ["direction 0 +2", "direction 1 -1, confined 0.5"]
+    load = {
+        "load": node("LoadGAN", name="avatars"),
+        "kept": node("LoadGANLatent", gan=["load", 0], file="gan_latents/edits/twice.safetensors [output]"),
+        "image": {"class_type": "PreviewImage", "inputs": {"images": ["kept", 1]}},
+    }
+    outputs = comfyui.run(load)
+    assert outputs["kept"]["text"] == edited.edit.words
+    shown = pixels(comfyui, outputs["image"])
+    made = np.asarray(resefa.to_pil(resefa.load_generator("avatars").synthesize(edited.latent)[0]))
+    assert np.abs(shown - made).max() <= 2
+
+
 def test_directions_for_confined_edits_stay_confined_whatever_confine_says(comfyui: ComfyUI) -> None:
     found = {"method": "resefa-confined", "space": "w", "num_directions": 1}
     before = pixels(comfyui, comfyui.run(graph(apply={"strength": 0.0}))["image"])
