@@ -22,6 +22,7 @@ import resefa_core as resefa
 
 FOREIGN_NAME = "gut\udce9.safetensors"
 PACK = "custom_nodes/resefa/"
+OURS = "resefa."
 PATIENCE = 300.0
 _LONG = "A" * 100_000
 _NUMBERS: list[Any] = [
@@ -96,7 +97,7 @@ _SOURCES: dict[str, list[Any]] = {
 
 def whole() -> Prompt:
     """A graph that runs, with every node of the pack."""
-    prompt = graph()
+    prompt = graph(factorize={"num_directions": 1})
     apply = prompt["apply"]["inputs"]
     edit = {
         name: apply[name]
@@ -152,15 +153,14 @@ class Forger:
 
     def __init__(self, schemas: dict[str, Any], seed: int) -> None:
         self._schemas = schemas
+        self._ours = {name for name in schemas if name.startswith("ReSeFa_")}
         self._random = random.Random(seed)
         self._whole = whole()
 
     def prompt(self) -> Prompt:
         prompt = copy.deepcopy(self._whole)
         for _ in range(self._random.choice((1, 1, 1, 2, 3))):
-            ours = [
-                name for name, each in prompt.items() if str(each.get("class_type")).startswith("ReSeFa_")
-            ]
+            ours = [name for name, each in prompt.items() if str(each.get("class_type")) in self._ours]
             if ours:
                 self._damage(prompt, self._random.choice(ours))
         return prompt
@@ -253,7 +253,7 @@ class Findings:
 
     def _judge(self, message: dict[str, Any], prompt: Prompt) -> None:
         said = f"{message['node_type']}: {message['exception_type']}: {message['exception_message'][:2000]}"
-        if not message["exception_type"].startswith("resefa."):
+        if not message["exception_type"].startswith(OURS):
             frames = "".join(message["traceback"][-2:])
             self.faults.append((f"a foreign error: {said}\n{frames}", prompt))
         elif not re.fullmatch(r"[ -~\u00a0-\ud7ff\n]*", message["exception_message"]):
@@ -275,11 +275,10 @@ def foreign_tracebacks(log: str) -> list[str]:
     """The tracebacks of a log that pass through the pack and end in an error that isn't one of its own."""
     found = []
     for trace in re.split(r"(?=Traceback \(most recent call last\):)", log)[1:]:
-        lines = trace.splitlines()
-        ends = [line for line in lines[1:] if re.match(r"\w[\w.]*(Error|Exception|Interrupt)\b", line)]
-        last = ends[0] if ends else ""
-        if PACK in trace and not last.startswith("resefa."):
-            found.append("\n".join(lines[:40]))
+        goes_on = "The above exception was" in trace or "During handling of the above" in trace
+        ends = re.findall(r"^(\w[\w.]*(?:Error|Exception|Interrupt))\b", trace, re.MULTILINE)
+        if PACK in trace and not goes_on and not (ends and ends[0].startswith(OURS)):
+            found.append(trace[:4000])
     return found
 
 
