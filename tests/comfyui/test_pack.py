@@ -120,7 +120,7 @@ def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> 
 def test_samples_count_all_images(comfyui: ComfyUI) -> None:
     def seeds(**factorize: Any) -> tuple[int, ...]:
         prompt = graph(factorize={"num_directions": 1, **factorize}, sample={"batch_size": 2})
-        name = "-".join(str(value) for value in factorize.values()) or "alone"
+        name = "-".join(f"{name}-{value}" for name, value in factorize.items()) or "alone"
         texts = dict.fromkeys(("names", "title", "description", "author", "license"), "")
         prompt["save"] = node(
             "SaveDirections", directions=["factorize", 0], filename=f"seeds/{name}", **texts
