@@ -1,8 +1,8 @@
 """What does the pack's node hold of ComfyUI's memory, and does ComfyUI's "free" give it back?
 
-    COMFYUI_DIR=/path/to/ComfyUI python benchmarks/comfyui_memory.py [--seeds N]
+    COMFYUI_DIR=/path/to/ComfyUI python benchmarks/comfyui_memory.py [--seeds N] [--layers LIST]
 
-Regions of N seeds are factorized on all layers in a real server, one after another. Then `POST /free` is
+Regions of N seeds are factorized in a real server, one after another. Then `POST /free` is
 sent, as the buttons "Unload Models" and "Free model and node cache" do. Printed is its resident memory at the
 start, at every tenth seed, and after each kind of freeing.
 """
@@ -24,14 +24,17 @@ from comfy_server import DIRECTORY, ComfyUI, graph  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument(
+        "--layers", default="0-9", help="of the bundled generator; fewer are quicker and smaller"
+    )
     options = parser.parse_args()
     if DIRECTORY is None:
         parser.error("COMFYUI_DIR names no ComfyUI")
-    factorize = {"layers": "all", "num_directions": 1}
+    factorize = {"layer_list": options.layers, "num_directions": 1}
     with tempfile.TemporaryDirectory() as folder:
         server = ComfyUI(Path(folder) / "comfyui")
         try:
-            server.run(graph(factorize={"layers": "list"}))
+            server.run(graph())
             print(f"at the start: {server.resident_mb()} MB")
             for seed in range(options.seeds):
                 server.run(graph(sample={"seed": seed}, factorize=factorize))
