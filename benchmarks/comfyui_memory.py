@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument(
-        "--layers", default="0-9", help="of the bundled generator; fewer are quicker and smaller"
+        "--layers", default="0-9", help="fewer are quicker and smaller"
     )
     options = parser.parse_args()
     if DIRECTORY is None:
