@@ -24,9 +24,7 @@ from comfy_server import DIRECTORY, ComfyUI, graph  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument(
-        "--layers", default="0-9", help="fewer are quicker and smaller"
-    )
+    parser.add_argument("--layers", default="0-9", help="fewer are quicker and smaller")
     options = parser.parse_args()
     if DIRECTORY is None:
         parser.error("COMFYUI_DIR names no ComfyUI")
