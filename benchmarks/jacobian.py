@@ -59,10 +59,11 @@ from resefa_core import (  # noqa: E402
     factorize,
     load_generator,
 )
-from resefa_core.analysis import DenseJacobian, ImageDerivative, analysed, in_chunks  # noqa: E402
+from resefa_core.analysis import DenseJacobian, ImageDerivative, analysed  # noqa: E402
 from resefa_core.analysis import Subject as AnalysisSubject  # noqa: E402
 from resefa_core.analysis.derivative import tangents_of  # noqa: E402
 from resefa_core.generators.styles import Style  # noqa: E402
+from resefa_core.memory import in_chunks  # noqa: E402
 from resefa_core.precision import analysis_mode  # noqa: E402
 from resefa_core.spaces import LatentSpace, Part, identity_chunk, latent_space  # noqa: E402
 

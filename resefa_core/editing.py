@@ -8,11 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .analysis import applied, in_chunks
+from .analysis import applied
 from .directions import LAYERED, Directions
 from .errors import LatentError, ParameterError
 from .generators.base import Generator
 from .latents import ConfinedMove, Latent
+from .memory import in_chunks
 from .precision import analysis_mode
 from .progress import Progress
 from .regions import Region

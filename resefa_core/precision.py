@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,49 +28,66 @@ def solver_device(device: torch.device) -> torch.device:
 
 
 class _FullPrecision:
-    """Switches TF32 off while anyone is inside, and back to what it was when the last one leaves.
+    """Switches TF32 (on CPUs bfloat16) off for products of float32 while anyone is inside, and back to what
+    it was when the last one leaves.
 
-    The switches belong to the process: analyses on several threads share them.
+    The switches belong to the process: analyses on several threads share them. PyTorch has two interfaces to
+    them, and reading the older one raises where both were set and disagree. So the older one is written,
+    which sets both, and then the newer one is put back to what it was.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._before: list[tuple[Any, str, Any]] = []
+        self._before: list[tuple[Callable[[Any], None], Any]] = []
 
     def __enter__(self) -> None:
         with self._lock:
             self._inside += 1
             if self._inside > 1:
                 return
-            matmul: Any = torch.backends.cuda.matmul
-            cudnn: Any = torch.backends.cudnn
-            if hasattr(matmul, "fp32_precision"):
-                switches: list[tuple[Any, str, Any]] = [
-                    (matmul, "fp32_precision", "ieee"),
-                    (cudnn.conv, "fp32_precision", "ieee"),
-                ]
-            else:
-                switches = [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
-            self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in switches]
-            for owner, name, value in switches:
-                setattr(owner, name, value)
+            self._before = [(write, _if_readable(read)) for read, write in _switches()]
+            torch.set_float32_matmul_precision("highest")
+            torch.backends.cudnn.allow_tf32 = False
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for owner, name, value in self._before:
-                    setattr(owner, name, value)
+                for write, value in self._before:
+                    if value is not None:
+                        write(value)
 
 
-_full_precision = _FullPrecision()
+def _switches() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
+    """How to read and how to write the older interface, which sets the newer one too, then the newer one."""
+    backends: Any = torch.backends
+    places = [(backends.cuda, "matmul"), (backends.cudnn, "conv"), (backends.cudnn, "rnn")]
+    places += [(backends.mkldnn, "matmul"), (backends.mkldnn, "conv")]
+    parts = [getattr(owner, name) for owner, name in places if hasattr(owner, name)]
+    attributes = [(backends.cudnn, "allow_tf32")]
+    attributes += [(part, "fp32_precision") for part in parts if hasattr(part, "fp32_precision")]
+    return [(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision)] + [
+        (partial(getattr, owner, name), partial(setattr, owner, name)) for owner, name in attributes
+    ]
+
+
+def _if_readable(read: Callable[[], Any]) -> Any:
+    """A setting; None where the two interfaces disagree about it."""
+    try:
+        return read()
+    except RuntimeError:
+        return None
+
+
+full_precision = _FullPrecision()
+"""A context in which float32 is float32: for pictures that are compared, and for their derivatives."""
 
 
 @contextlib.contextmanager
 def analysis_mode() -> Iterator[None]:
     """Outside inference mode (where derivatives get lost), without recording, and without TF32."""
-    with torch.inference_mode(False), torch.no_grad(), _full_precision:
+    with torch.inference_mode(False), torch.no_grad(), full_precision:
         yield
 
 

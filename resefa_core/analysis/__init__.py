@@ -15,7 +15,6 @@ from .budget import (
     budget_of_each,
     chosen_kind,
     images_at_once,
-    in_chunks,
     kind_for,
     memory_for,
 )
@@ -51,7 +50,6 @@ __all__ = [
     "derivative_at",
     "estimate",
     "images_at_once",
-    "in_chunks",
     "kind_for",
     "load_jacobian",
     "memory_for",

@@ -1,4 +1,4 @@
-"""Memory: which Jacobians are formed, how many images pass at once, and what to do when they don't fit.
+"""Memory: which Jacobians are formed, and how many images pass at once.
 
 What is computed follows from sizes and settings; the memory that happens to be free only decides in how many
 pieces.
@@ -7,14 +7,11 @@ pieces.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from ..generators.base import Generator
-from ..progress import Progress
 from ..spaces import vector_shape
 
 ANALYSIS_SIDE = 256
@@ -87,28 +84,3 @@ def images_at_once(generator: Generator, budget: int) -> int:
     """How many images pass together within a memory budget in bytes; more gain nothing past a point."""
     most = 32 if generator.device.type == "cpu" else 256
     return max(1, min(most, budget // (4 * generator.activation_floats())))
-
-
-def in_chunks(
-    function: Callable[[slice], Tensor], into: Tensor, chunk: int, progress: Progress | None
-) -> int:
-    """Fill a tensor by applying a function to slices of its rows, to smaller ones where memory runs out.
-
-    Returns:
-        The size of slice that worked, for the next time.
-    """
-    done, count = 0, into.shape[0]
-    while done < count:
-        rows = slice(done, min(done + chunk, count))
-        try:
-            into[rows] = function(rows)
-        except torch.cuda.OutOfMemoryError:
-            if chunk == 1:
-                raise
-            chunk = max(1, chunk // 2)
-            torch.cuda.empty_cache()
-            continue
-        done = rows.stop
-        if progress is not None:
-            progress(done, count)
-    return chunk

@@ -14,11 +14,12 @@ from ..generators.base import Generator
 from ..generators.linearization import Linearization
 from ..generators.styles import Gate
 from ..latents import Latent
+from ..memory import in_chunks
 from ..precision import analysis_mode, as_float32
 from ..progress import Progress, Stages
 from ..regions import Region
 from ..spaces import LatentSpace, Part, identity_chunk, latent_space
-from .budget import ANALYSIS_SIDE, images_at_once, in_chunks
+from .budget import ANALYSIS_SIDE, images_at_once
 from .operator import LinearOperator
 
 _TRIALS = 5
@@ -81,12 +82,8 @@ class ImageDerivative(LinearOperator):
         return images
 
     def vjp(self, images: Tensor, progress: Progress | None = None) -> Tensor:
-        layers = self.space.layers
-
         def one(rows: slice) -> Tensor:
-            with analysis_mode():
-                spread = _spread(images[rows].to(self.device), self._side)
-                return self.space.lower(self.linearization.pull(spread, layers))
+            return self.space.lower(self.pull_styles(images[rows].to(self.device)))
 
         latents = torch.empty(images.shape[0], self.dimension, device=self.device)
         self.pull_chunk = in_chunks(one, latents, self.pull_chunk, progress)
@@ -96,6 +93,11 @@ class ImageDerivative(LinearOperator):
         """Style tangents `(n, S)` by layer to images `(n, 3, h, w)`, all at once."""
         with analysis_mode():
             return analysed(self.linearization.push(tangents))
+
+    def pull_styles(self, images: Tensor) -> dict[int, Tensor]:
+        """Images `(n, 3, h, w)` to style cotangents `(n, S)` by layer, all at once."""
+        with analysis_mode():
+            return self.linearization.pull(_spread(images, self._side), self.space.layers)
 
     def columns(self, progress: Progress | None = None) -> Tensor:
         """The whole Jacobian, `(d, 3, h, w)`: layer by layer where layers move by themselves, each from
@@ -137,11 +139,11 @@ class ImageDerivative(LinearOperator):
         at once."""
         clock = time.thread_time if self.device.type == "cpu" else time.perf_counter
         batch = 1 if self.device.type == "cpu" else min(self.push_chunk, self.space.dimension)
-        tangents = self.space.lift(identity_chunk(0, batch, self.space.dimension, self.device))
+        vectors = identity_chunk(0, batch, self.dimension, self.device)
         quickest, begun = math.inf, time.perf_counter()
         for turn in range(_TRIALS):
             started = clock()
-            float(self.push_styles(tangents).sum())
+            float(self.jvp(vectors).sum())
             quickest = min(quickest, clock() - started)
             if turn > 0 and time.perf_counter() - begun > _TRIAL_SECONDS:
                 break

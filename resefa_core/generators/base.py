@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from ..errors import LatentError
 from ..latents import Latent, draw_noise
+from ..memory import joined
+from ..precision import full_precision
 from .classes import find_name
 from .linearization import Linearization
 from .styles import Gate, State, Style
@@ -378,11 +380,19 @@ class Generator(nn.Module, ABC):
     def synthesize(self, latent: Latent) -> Tensor:
         """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.
 
+        Without TF32, so that a latent has the same image on any device; in smaller batches where memory runs
+        out.
+
         Raises:
             LatentError: the latent does not fit this generator.
         """
-        with torch.no_grad():
-            return self.render(self.styles(latent), self.condition(latent)).float()
+
+        def some(rows: slice) -> Tensor:
+            part = latent if rows == slice(0, len(latent)) else latent[rows]
+            return self.render(self.styles(part), self.condition(part)).float()
+
+        with torch.no_grad(), full_precision:
+            return joined(some, len(latent))
 
 
 def _version(tensor: Tensor) -> int:

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..analysis import ANALYSIS_SIDE, compute_jacobian, images_at_once, in_chunks, memory_for
+from ..analysis import ANALYSIS_SIDE, compute_jacobian, images_at_once, memory_for
 from ..directions import Directions
 from ..errors import RegionError
 from ..generators.base import Generator
 from ..latents import Latent
+from ..memory import in_chunks
 from ..precision import analysis_mode, as_float32
 from ..progress import Progress, stage
 from ..spaces import identity_chunk, latent_space

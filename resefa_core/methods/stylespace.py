@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..analysis import ANALYSIS_SIDE, analysed, applied, images_at_once, in_chunks, memory_for
+from ..analysis import ANALYSIS_SIDE, analysed, applied, images_at_once, memory_for
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
 from ..generators import Generator, StyleGAN2, StyleGAN3
 from ..generators.stylegan2 import SynthesisLayer
 from ..latents import Latent
+from ..memory import in_chunks
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
 from ..regions import Region

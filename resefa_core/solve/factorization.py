@@ -17,6 +17,7 @@ from ..analysis import DenseJacobian, Jacobian
 from ..analysis.compute import TYPICAL_PASSES
 from ..directions import CONFINED, Directions
 from ..errors import JacobianError, ParameterError
+from ..memory import if_it_fits
 from ..precision import analysis_mode
 from ..progress import Progress
 from ..regions import Region
@@ -85,7 +86,11 @@ def factorize(
     with analysis_mode():
         if first.kind == "dense":
             formed = [each.formed() for each in jacobians]
-            solution = solve_dense(formed, mask, count, regularization, solver)
+            found = if_it_fits(lambda: solve_dense(formed, mask, count, regularization, solver))
+            if found is None:
+                formed = [each.to("cpu") for each in formed]
+                found = solve_dense(formed, mask, count, regularization, solver)
+            solution = found
         else:
             free = AppliedPencil(jacobians, mask, regularization, progress)
             limit = max(first.dimension // 3, TYPICAL_PASSES)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..analysis import DenseJacobian
 from ..errors import RegionError
+from ..memory import if_it_fits
 from ..precision import wide
 from .solution import NEGLIGIBLE
 
@@ -71,7 +72,8 @@ class RowProduct:
         self._rows: Tensor | None = None
         self._gram: Tensor | None = None
         if 8 * 3 * pixels * jacobian.dimension <= _ROW_BYTES:
-            self._rows = wide(jacobian.rows(weights))
+            self._rows = if_it_fits(lambda: wide(jacobian.rows(weights)))
+        if self._rows is not None:
             self.trace = float(torch.linalg.vector_norm(self._rows)) ** 2
         else:
             self._gram = jacobian.gram(weights)
