@@ -421,8 +421,7 @@ class Edited:
     @cached_property
     def latent(self) -> Latent:
         """The latent after the edit; its files carry both."""
-        moved = self.edit.apply(self.original)
-        return moved if moved is self.original else replace(moved, made_by=self)
+        return self.edit.apply(self.original)
 
     def __getitem__(self, index: int | slice) -> Edited:
         """One latent of the batch, or several, edited alike."""
@@ -476,7 +475,10 @@ class Edited:
             whole = edited.leads_to(latent)
         except (ParameterError, DirectionFileError, RegionError, *DAMAGE) as error:
             raise LatentError(f"{file}: the edit in this file is damaged: {error}") from error
-        return edited if whole else Edited(latent)
+        if not whole:
+            return Edited(latent)
+        edited.__dict__["latent"] = replace(latent, made_by=edited)  # as it was written, to the bit
+        return edited
 
 
 def _close(first: Latent, second: Latent) -> bool:

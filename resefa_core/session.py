@@ -97,7 +97,7 @@ class Session:
         generator: or a function that gives it, for sessions that must not keep it.
         seed: of the image, in [0, 2**32 - 1]; 0 if nothing is given.
         latent: instead of a seed; a batch is edited alike, its first image is shown, and directions are found
-            for all of it.
+            for all of it. With an edit, as `Edited.load` reads it, its moves are those of the session.
         truncation, label, truncation_layers: as `Generator.sample` takes them; the label may also be the name
             of a class, and is the first class for None.
         cache: of analyses, to share among sessions; one of its own for None.
@@ -122,7 +122,7 @@ class Session:
         generator: Generator | Resolve,
         seed: int | None = None,
         *,
-        latent: Latent | None = None,
+        latent: Latent | Edited | None = None,
         truncation: float = TRUNCATION,
         label: int | str | None = None,
         truncation_layers: int | None = None,
@@ -135,8 +135,13 @@ class Session:
         self._measured: list[tuple[Directions, float, Directions]] = []
         self.directions: Directions | None = None
         self.selected: Region | None = None
-        start = self._latent(seed, latent, truncation, label, truncation_layers)
-        self._history: History[Edited] = History.start(Edited(start))
+        if isinstance(latent, Edited):
+            latent.edit.check(self.generator)
+            start = self._latent(seed, latent.original, truncation, label, truncation_layers)
+            state = Edited(start, latent.edit)
+        else:
+            state = Edited(self._latent(seed, latent, truncation, label, truncation_layers))
+        self._history: History[Edited] = History.start(state)
 
     # The image
 
@@ -288,16 +293,30 @@ class Session:
     # Directions
 
     def analyse(
-        self, space: str | None = None, *, prepared: bool = False, progress: Progress | None = None
+        self,
+        space: str | None = None,
+        layers: Iterable[int] | None = None,
+        *,
+        kind: KindChoice = "auto",
+        prepared: bool = False,
+        progress: Progress | None = None,
     ) -> Jacobian:
         """The analysis of the image before its edits, which directions of every region are found by.
 
         Args:
             space: the generator's default, the thorough one, for None; `quick_space` is there in a moment.
+            layers: all for None.
+            kind: whether it is formed; by sizes for `auto`.
             prepared: also compute what makes each of its regions cheap.
         """
         return self.cache.analyse(
-            self.generator, self.original[:1], space, prepared=prepared, progress=progress
+            self.generator,
+            self.original[:1],
+            space,
+            layers,
+            method=kind,
+            prepared=prepared,
+            progress=progress,
         )
 
     def is_analysed(self, space: str | None = None) -> bool:
@@ -552,6 +571,8 @@ class Session:
             ParameterError: no such direction, a number out of range, or too many moves.
         """
         made = self._move(directions, strengths, confine, feather, region, name)
+        if not made.strengths:
+            return
         with self._lock:
             state = self.state
             self._push(Edited(state.original, state.edit.add(made)))

@@ -15,6 +15,7 @@ import resefa_core as resefa
 from resefa_core.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
+BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
 FACTORIZE = ["factorize", "--region", "mouth", "-o", "x.safetensors"]
 
 
@@ -264,6 +265,62 @@ def test_files_that_exist_are_kept_unless_forced(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
     assert run("generate", "--seeds", "1", "-o", file, "--force") == 0
     assert Image.open(file).format == "PNG"
+
+
+def test_confinement_is_a_number_everywhere_and_a_bare_flag_means_one(tmp_path: Path) -> None:
+    small = ("factorize", "--seed", "2", "--region", "mouth", "--space", "w", "-k", "1")
+    methods = {}
+    for name, more in {"no": ("--confine", "0"), "half": ("--confine", "0.5"), "yes": ("--confine",)}.items():
+        assert run(*small, *more, "-o", tmp_path / f"{name}.safetensors") == 0
+        methods[name] = resefa.Directions.load(tmp_path / f"{name}.safetensors").method
+    assert methods == {"no": "resefa", "half": "resefa-confined", "yes": "resefa-confined"}
+    for command in (("factorize", "--region", "mouth"), ("edit", "x", "--move", "0=1"), ("sweep", "x")):
+        for amount in ("2", "-1", "much", "nan"):
+            with pytest.raises(SystemExit) as stopped:
+                run(*command, f"--confine={amount}", "-o", tmp_path / "x.png")
+            assert stopped.value.code == 2
+
+
+def test_a_file_has_the_presets_that_its_name_speaks_of(
+    tmp_path: Path, avatars: resefa.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "stylegan2-ffhq-small.safetensors"
+    file.write_bytes(BUNDLED.read_bytes())
+    common = ("factorize", "-g", file, "--seed", "2", "--space", "w", "-k", "1")
+    assert run(*common, "--region", "chin", "-o", tmp_path / "chin.safetensors") == 0
+    region = resefa.Directions.load(tmp_path / "chin.safetensors").region
+    assert region is not None
+    assert torch.equal(region.mask(64, 64), resefa.Region.preset("ffhq/chin").mask(64, 64))
+    capsys.readouterr()
+    assert run(*common, "--region", "clothes", "-o", tmp_path / "clothes.safetensors") == 1
+    assert "left_eye" in capsys.readouterr().err
+
+
+def test_edits_add_up_through_files_and_are_told_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("mouth", "eyes"):
+        common = ("--seed", "2", "--region", part, "--space", "w", "-k", "1")
+        assert run("factorize", *common, "-o", tmp_path / f"{part}.safetensors") == 0
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    shown = ("-o", tmp_path / "face.png", "--force")
+    assert run("edit", tmp_path / "mouth.safetensors", "--move", "0=2", *shown, "--save-latent", first) == 0
+    capsys.readouterr()
+    more = ("--latent", first, "--move", "eyes 0=-9", "--save-latent", second)
+    assert run("edit", tmp_path / "eyes.safetensors", *more, *shown) == 0
+    assert "beyond the range of -6 to 6" in capsys.readouterr().err
+    assert run("info", second, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["edit"] == ["mouth 0 +2", "eyes 0 -9"]
+    assert told["seeds"] == [13]
+
+
+def test_further_samples_follow_a_latents_seed(tmp_path: Path) -> None:
+    face = tmp_path / "face.safetensors"
+    assert run("generate", "--seeds", "40", "-o", tmp_path / "face.png", "--save-latent", face) == 0
+    common = ("--region", "mouth", "--space", "w", "-k", "1", "--samples", "3")
+    assert run("factorize", "--latent", face, *common, "-o", tmp_path / "a.safetensors") == 0
+    assert resefa.Directions.load(tmp_path / "a.safetensors").seeds == (40, 41, 42)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resefa_core.cli import _parser
+from resefa_core.cli import parser
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -26,7 +26,7 @@ COMMANDS = re.findall(r"^    (resefa .*)$", README, re.MULTILINE)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_are_ones_that_the_program_takes(command: str) -> None:
-    _parser().parse_args(shlex.split(command)[1:])
+    parser().parse_args(shlex.split(command)[1:])
 
 
 def test_pictures_and_files_that_are_linked_exist() -> None:

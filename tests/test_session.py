@@ -384,7 +384,11 @@ def test_pictures_carry_the_edit_and_files_say_what_they_are(session: Session, t
     found = session.find("mouth", quick=True, count=2)
     session.edit(found, {0: 2.0})
     session.save_picture(tmp_path / "face.png")
-    assert Edited.load(tmp_path / "face.png").edit.words == ["mouth: direction 0 +2"]
+    edited = Edited.load(tmp_path / "face.png")
+    assert edited.edit.words == ["mouth: direction 0 +2"]
+    opened = Session(session.generator, latent=edited, cache=session.cache)
+    assert opened.latent.digest == session.latent.digest
+    assert (len(opened.moves), opened.original.digest) == (1, session.original.digest)
     saved = session.save(tmp_path / "mouth.safetensors", license="CC0-1.0")
     read = resefa.Directions.load(tmp_path / "mouth.safetensors")
     assert read.names == saved.names == ("mouth 0", "mouth 1")

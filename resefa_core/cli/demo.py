@@ -1,0 +1,57 @@
+"""`resefa demo`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..checkpoints import load_generator
+from ..defaults import STRENGTHS
+from ..errors import ReSeFaError
+from ..session import Session
+from ..sheets import contact_sheet, save_png, strength_labels
+from .command import Command
+from .options import SEED
+from .terminal import progress
+
+_PARTS = ("mouth", "eyes")
+_COUNT = 4
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output-dir", type=Path, default=Path("resefa-demo"))
+    parser.add_argument("--seed", type=int, default=SEED)
+
+
+def _run(options: argparse.Namespace) -> None:
+    folder: Path = options.output_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReSeFaError(f"{folder}: can't be made: {error.strerror}") from error
+    session = Session(load_generator("avatars"), seed=options.seed)
+    save_png(session.picture, folder / "face.png", overwrite=True)
+    rows, labels = [], []
+    for part in _PARTS:
+        with progress("analysing the face") as report:
+            session.find(part, count=_COUNT, progress=report)
+        directions = session.save(
+            folder / f"{part}.safetensors", title=f"{part} of avatars, seed {options.seed}", overwrite=True
+        )
+        rows += [list(strip.images) for strip in session.strips(directions)]
+        labels += list(directions.names)
+    title = f"Directions found for the mouth and for the eyes, seed {options.seed}"
+    sheet = contact_sheet(rows, labels, strength_labels(STRENGTHS), title=title)
+    save_png(sheet, folder / "sheet.png", overwrite=True)
+    print(f"The face:             {folder / 'face.png'}")
+    print(f"What directions do:   {folder / 'sheet.png'}")
+    print(f"Direction files:      {folder / 'mouth.safetensors'}, {folder / 'eyes.safetensors'}")
+
+
+COMMAND = Command(
+    "demo",
+    "find mouth and eye directions of a drawn face and show them",
+    ("resefa demo --output-dir resefa-demo",),
+    _add_arguments,
+    _run,
+)

@@ -1,0 +1,33 @@
+"""Sheets of strips, which several commands write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from ..defaults import STRENGTHS
+from ..directions import Directions
+from ..session import Session
+from ..sheets import contact_sheet, strength_labels
+from .terminal import progress
+
+
+def sheet(
+    session: Session,
+    directions: Directions,
+    strengths: Sequence[float] = STRENGTHS,
+    confine: float | None = None,
+    feather: float = 0.0,
+) -> Image.Image:
+    """A strip of the session's image for each direction, with labels and a title."""
+    with progress("drawing") as report:
+        strips = session.strips(directions, strengths, confine=confine, feather=feather, progress=report)
+        rows = [list(strip.images) for strip in strips]
+    title = directions.title or "directions"
+    if session.seed is not None:
+        title += f", seed {session.seed}"
+    confine = float(directions.confined) if confine is None else confine
+    if confine:
+        title += f", confined {confine:g}"
+    return contact_sheet(rows, list(directions.names), strength_labels(strengths), title=title)
