@@ -21,21 +21,30 @@ _Key = tuple[str, str, str, tuple[int, ...], Kind, str]
 class JacobianCache:
     """Analyses by generator, latent, space, layers and kind, the least recently used dropped first.
 
-    Analyses are kept in main memory and without their generators, so that neither an accelerator's
-    memory nor a model is held by what is kept. Safe to use from several threads: they do not wait for each
-    other's analyses, unless they ask for the same one.
+    Analyses are kept in main memory and without their generators, so that no model is held by what is kept;
+    the last formed ones also on the accelerator that asked for them, within a bound of their own. Safe to use
+    from several threads: they do not wait for each other's analyses, unless they ask for the same one.
 
     Args:
         max_bytes: what the kept Jacobians may take together. One that is larger is returned, not kept.
+        max_device_bytes: what copies on accelerators may take together, so that the regions of an image do
+            not copy its Jacobian again and again; 0 for none.
         compute: what makes a new one, as `compute_jacobian` does; for machines that lend an accelerator to
             one function at a time.
     """
 
-    def __init__(self, max_bytes: int, compute: Callable[..., Jacobian] = compute_jacobian) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        compute: Callable[..., Jacobian] = compute_jacobian,
+        max_device_bytes: int = DEFAULT_BUDGET // 2,
+    ) -> None:
         if max_bytes < 0:
             raise ParameterError(f"max_bytes {max_bytes} is out of range: expected 0 or more")
         self.max_bytes = max_bytes
+        self.max_device_bytes = max_device_bytes
         self._compute = compute
+        self._copies: OrderedDict[_Key, Jacobian] = OrderedDict()
         self._kept: OrderedDict[_Key, Jacobian] = OrderedDict()
         self._running: dict[_Key, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -53,6 +62,7 @@ class JacobianCache:
         """Drop everything."""
         with self._lock:
             self._kept.clear()
+            self._copies.clear()
 
     def holds(
         self,
@@ -105,12 +115,18 @@ class JacobianCache:
                     )
                     if prepared:
                         self._prepare(made, progress)
-                    self._keep(key, made)
+                    if self._keep(key, made):
+                        self._keep_copy(key, made)
                     return made
                 if prepared:
                     self._prepare(found, progress)
                     self._shrink()
-                return found.attached(generator)
+                near = self._copies.get(key)
+                if near is None or near.nbytes < found.nbytes:  # prepared since then
+                    near = found
+                attached = near.attached(generator)
+                self._keep_copy(key, attached)
+                return attached
             finally:
                 with self._lock:
                     self._running.pop(key, None)
@@ -142,14 +158,25 @@ class JacobianCache:
             total = jacobian.dimension
             jacobian.prepare(None if progress is None else lambda *_: progress(total, total))
 
-    def _keep(self, key: _Key, jacobian: Jacobian) -> None:
+    def _keep(self, key: _Key, jacobian: Jacobian) -> bool:
         kept = jacobian.detached()
         with self._lock:
             if kept.nbytes > self.max_bytes:
-                return
+                return False
             self._kept[key] = kept
             self._kept.move_to_end(key)
         self._shrink()
+        return True
+
+    def _keep_copy(self, key: _Key, jacobian: Jacobian) -> None:
+        """Keep a formed Jacobian on its accelerator; one that is only applied holds its generator."""
+        if jacobian.kind != "dense" or jacobian.device.type == "cpu":
+            return
+        with self._lock:
+            self._copies[key] = jacobian
+            self._copies.move_to_end(key)
+            while sum(each.nbytes for each in self._copies.values()) > self.max_device_bytes:
+                self._copies.popitem(last=False)
 
     def _size(self) -> int:
         return sum(each.nbytes for each in self._kept.values())
@@ -157,4 +184,5 @@ class JacobianCache:
     def _shrink(self) -> None:
         with self._lock:
             while self._size() > self.max_bytes:
-                self._kept.popitem(last=False)
+                key, _ = self._kept.popitem(last=False)
+                self._copies.pop(key, None)

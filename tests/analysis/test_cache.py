@@ -9,6 +9,7 @@ import torch
 from models import tiny_stylegan2
 
 import resefa_core as resefa
+from resefa_core import StyleGAN2
 from resefa_core.analysis import DenseJacobian
 
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
@@ -251,3 +252,50 @@ def test_a_dense_jacobian_moves_with_its_gram_matrix() -> None:
     assert elsewhere.device.type == "meta"
     assert jacobian.device.type == "cpu"
     torch.testing.assert_close(jacobian.gram().trace().float(), jacobian.matrix.square().sum())
+
+
+class Elsewhere(StyleGAN2):
+    """A generator that says it is on another device; what is computed is computed here."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("meta")
+
+
+def test_the_last_formed_analyses_stay_on_the_accelerator_within_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = tiny_stylegan2(16)
+    there = copy.deepcopy(here)
+    there.__class__ = Elsewhere
+    copies: list[str] = []
+    to = DenseJacobian.to
+
+    def counted(jacobian: DenseJacobian, device: torch.device | str) -> DenseJacobian:
+        moved = to(jacobian, device)
+        if moved is not jacobian and torch.device(device).type == "meta":
+            copies.append(str(device))
+        return moved
+
+    def compute(generator: resefa.Generator, *what: object, **how: object) -> resefa.Jacobian:
+        return resefa.compute_jacobian(here, *what, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DenseJacobian, "to", counted)
+    latents = [here.sample(seed) for seed in range(3)]
+    size = compute(here, latents[0], method="dense").nbytes
+    cache = resefa.JacobianCache(1 << 24, compute, max_device_bytes=2 * size)
+    for latent in latents:
+        cache.analyse(there, latent)
+    first = cache.analyse(there, latents[0])
+    assert first.device.type == "meta"
+    assert cache.analyse(there, latents[0]) is first
+    assert copies == ["meta"]
+    for latent in latents[1:]:
+        cache.analyse(there, latent)
+    assert cache.analyse(there, latents[0]) is not first, "the least recently used is dropped"
+    assert len(copies) == 4
+    cache.clear()
+    none = resefa.JacobianCache(1 << 24, compute, max_device_bytes=0)
+    for _ in range(3):
+        none.analyse(there, latents[0])
+    assert len(copies) == 6
