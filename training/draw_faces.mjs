@@ -1,15 +1,17 @@
 // Draws faces for training: DiceBear's "avataaars" style (Avataaars by Pablo Stanley, free for personal and
 // commercial use), each with the attributes that it was drawn from.
 //
-//     node draw_faces.mjs OUTPUT_DIR [COUNT=60000] [SIZE=64] [FIRST=0]
+//     node draw_faces.mjs OUTPUT_DIR [COUNT=60000] [SIZE=64] [FIRST=0] [JOBS=1]
 //
 // OUTPUT_DIR receives faces.npy, uint8 of shape (COUNT, SIZE, SIZE, 3), and labels.json: for each attribute
 // its values, and for each face an index into them; and for each variation (a mouth's width, a colour's
 // lightness) each face's amount, in standard deviations of at most 2. Face number i is the same on every
-// machine, whatever the range it is drawn in.
+// machine, whatever the range it is drawn in, and by however many jobs at once.
 
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 import * as avataaars from "@dicebear/avataaars";
 import { createAvatar } from "@dicebear/core";
@@ -43,9 +45,14 @@ const ATTRIBUTES = {
 };
 const NONE = "none";
 const PROBABILITY = { accessories: 0.3, facialHair: 0.2 };
+const VALUES = Object.fromEntries(
+  Object.entries(ATTRIBUTES).map(([name, list]) => [name, name in PROBABILITY ? [...list, NONE] : list]),
+);
 const COLORS = Object.keys(ATTRIBUTES).filter((name) => name.endsWith("Color"));
 const SHAPES = ["mouthWidth", "mouthHeight", "mouthPosition", "eyeSize", "eyePosition", "eyebrowPosition"];
 const VARIATIONS = [...SHAPES, ...COLORS.flatMap((name) => [`${name}Lightness`, `${name}Warmth`])];
+
+const HEADER_BYTES = 128;
 
 // Mulberry32: numbers in [0, 1).
 function randomNumbers(seed) {
@@ -107,34 +114,56 @@ function draw(index, size) {
 
 function npyHeader(shape) {
   const text = `{'descr': '|u1', 'fortran_order': False, 'shape': (${shape.join(", ")}), }`;
-  const padded = text.padEnd(117) + "\n";
+  const padded = text.padEnd(HEADER_BYTES - 11) + "\n";
   const head = Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length & 255, padded.length >> 8]);
   return Buffer.concat([head, Buffer.from(padded, "latin1")]);
 }
 
-function main([folder, count = "60000", size = "64", first = "0"]) {
-  const [total, side, start] = [count, size, first].map(Number);
-  if (!folder || ![total, side, start].every(Number.isInteger) || total < 1 || side < 8 || start < 0) {
-    console.error("usage: node draw_faces.mjs OUTPUT_DIR [COUNT=60000] [SIZE=64] [FIRST=0]");
+function drawRange(file, first, from, to, side) {
+  const labels = Object.fromEntries(Object.keys(ATTRIBUTES).map((name) => [name, []]));
+  const amounts = Object.fromEntries(VARIATIONS.map((name) => [name, []]));
+  const descriptor = openSync(file, "r+");
+  for (let i = from; i < to; i++) {
+    const { rgb, drawn, variations } = draw(first + i, side);
+    writeSync(descriptor, rgb, 0, rgb.length, HEADER_BYTES + i * rgb.length);
+    for (const name of Object.keys(ATTRIBUTES)) labels[name].push(VALUES[name].indexOf(drawn[name]));
+    for (const name of VARIATIONS) amounts[name].push(variations[name]);
+    if ((i + 1 - from) % 5000 === 0) console.log(`${from} to ${i + 1}`);
+  }
+  closeSync(descriptor);
+  return { labels, amounts };
+}
+
+function inWorker(range) {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(fileURLToPath(import.meta.url), { workerData: range });
+    worker.on("message", resolve);
+    worker.on("error", reject);
+  });
+}
+
+async function main([folder, count = "60000", size = "64", first = "0", jobs = "1"]) {
+  const [total, side, start, workers] = [count, size, first, jobs].map(Number);
+  const whole = [total, side, start, workers].every(Number.isInteger);
+  if (!folder || !whole || total < 1 || side < 8 || start < 0 || workers < 1) {
+    console.error("usage: node draw_faces.mjs OUTPUT_DIR [COUNT=60000] [SIZE=64] [FIRST=0] [JOBS=1]");
     process.exit(2);
   }
   mkdirSync(folder, { recursive: true });
-  const values = Object.fromEntries(
-    Object.entries(ATTRIBUTES).map(([name, list]) => [name, name in PROBABILITY ? [...list, NONE] : list]),
-  );
-  const labels = Object.fromEntries(Object.keys(ATTRIBUTES).map((name) => [name, []]));
-  const amounts = Object.fromEntries(VARIATIONS.map((name) => [name, []]));
-  const file = openSync(join(folder, "faces.npy"), "w");
-  writeSync(file, npyHeader([total, side, side, 3]));
-  for (let i = 0; i < total; i++) {
-    const { rgb, drawn, variations } = draw(start + i, side);
-    writeSync(file, rgb);
-    for (const name of Object.keys(ATTRIBUTES)) labels[name].push(values[name].indexOf(drawn[name]));
-    for (const name of VARIATIONS) amounts[name].push(variations[name]);
-    if ((i + 1) % 5000 === 0) console.log(`${i + 1} / ${total}`);
-  }
-  closeSync(file);
-  writeFileSync(join(folder, "labels.json"), JSON.stringify({ values, labels, variations: amounts }));
+  const file = join(folder, "faces.npy");
+  writeFileSync(file, npyHeader([total, side, side, 3]));
+  const bounds = Array.from({ length: workers + 1 }, (_, i) => Math.round((i * total) / workers));
+  const ranges = bounds.slice(1).map((to, i) => [file, start, bounds[i], to, side]);
+  const parts = workers === 1 ? [drawRange(...ranges[0])] : await Promise.all(ranges.map(inWorker));
+  const joined = (kind, names) =>
+    Object.fromEntries(names.map((name) => [name, parts.flatMap((part) => part[kind][name])]));
+  const told = {
+    values: VALUES,
+    labels: joined("labels", Object.keys(ATTRIBUTES)),
+    variations: joined("amounts", VARIATIONS),
+  };
+  writeFileSync(join(folder, "labels.json"), JSON.stringify(told));
 }
 
-main(process.argv.slice(2));
+if (isMainThread) await main(process.argv.slice(2));
+else parentPort.postMessage(drawRange(...workerData));
