@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .bounds import CODE, check_values
 from .errors import LatentError
 from .files import parse_npy, read_bytes
 from .files.described import StoredArray, StoredTensor, kind_of
@@ -53,8 +54,7 @@ def read_codes(file: Path, max_bytes: int) -> Tensor:
             f"{file}: codes have shape {tuple(codes.shape)}: expected (D,), (L, D) or (B, L, D)"
         )
     codes = codes.float().contiguous()
-    if not bool(codes.isfinite().all()):
-        raise LatentError(f"{file}: the codes are not all finite")
+    check_values(codes, f"{file}: the codes", CODE, LatentError)
     return codes
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from ._version import __version__
+from .bounds import CHANGE, CODE, STEP, STRENGTH, TRUNCATION, check_values, number, whole
 from .errors import DirectionFileError, LatentError, ParameterError, RegionError
 from .files import (
     DAMAGE,
@@ -50,7 +51,6 @@ CONFINED = "resefa-confined"
 
 _MAX_LAYERS = 1000
 _MAX_CHANNELS = 1 << 22
-_MAX_STRENGTH = 1e6
 _UNPLAIN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _GENERATOR_TYPES = {
     "architecture": str,
@@ -427,9 +427,9 @@ def _check_consistent(directions: Directions) -> None:
             continue
         if tuple(values.shape) != (count,):
             raise ParameterError(f"{name} has shape {tuple(values.shape)}, expected ({count},)")
-        if not bool(values.isfinite().all()) or float(values.min()) < (1e-30 if "steps" in name else 0.0):
-            raise ParameterError(f"{name} has values that are negative, or not finite")
+        check_values(values, name, STEP if "steps" in name else CHANGE)
     if d.base_codes is not None:
+        check_values(d.base_codes, "base_codes", CODE)
         shape = tuple(d.base_codes.shape)
         fits = len(shape) == 2 and shape[0] > d.layers[-1]
         if not fits or (d.space in ("w", "w+", "z+") and shape[1] != d.vectors.shape[-1]):
@@ -442,23 +442,21 @@ def _check_consistent(directions: Directions) -> None:
             "characters, without line breaks and control characters"
         )
     low, high = d.strength_range
-    if not -_MAX_STRENGTH <= low < high <= _MAX_STRENGTH:
-        raise ParameterError(
-            f"strength range {d.strength_range} is not two ascending numbers up to {_MAX_STRENGTH:g}"
-        )
+    if not number(low, "strength", *STRENGTH) < number(high, "strength", *STRENGTH):
+        raise ParameterError(f"strength range {d.strength_range} is not two ascending numbers")
     _check_whole(() if d.seeds is None else d.seeds, "seeds", 2**32)
-    _check_whole((d.num_samples - 1,), "num_samples, less one,", 2**32)
-    for name in ("regularization", "damping", "truncation"):
-        if not math.isfinite(getattr(d, name)):
-            raise ParameterError(f"{name} {getattr(d, name)} is not finite")
+    whole(d.num_samples, "num_samples", 1, 2**32)
+    number(d.truncation, "truncation", *TRUNCATION)
+    for name in ("regularization", "damping"):
+        number(getattr(d, name), name, *CHANGE)
     if not isinstance(d.method, str) or not METHOD_NAME.fullmatch(d.method):
         raise ParameterError(f"method {str(d.method)[:40]!r} is no name: expected up to 40 of a-z, 0-9 and -")
     _check_texts(d)
 
 
 def _check_whole(values: Sequence[object], what: str, stop: int) -> None:
-    if not all(type(value) is int and 0 <= value < stop for value in values):
-        raise ParameterError(f"{what} {str(values)[:80]} are not whole numbers in [0, {stop - 1}]")
+    for value in values:
+        whole(value, what, 0, stop - 1)
 
 
 def _check_texts(directions: Directions) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from .analysis import applied
+from .bounds import CONFINE, MIX, STRENGTH, number
 from .directions import LAYERED, Directions
-from .errors import LatentError, ParameterError
+from .errors import LatentError
 from .generators.base import Generator
 from .latents import ConfinedMove, Latent
 from .memory import in_chunks
@@ -85,8 +86,7 @@ def mix(
         LatentError: latents that do not fit the generator or each other.
         ParameterError: the amount is out of range.
     """
-    if not -4.0 <= amount <= 4.0:
-        raise ParameterError(f"amount {amount} is out of range: expected a number in [-4, 4]")
+    amount = number(amount, "amount", *MIX)
     parts = []
     for latent in (first, second):
         generator.check_latent(latent)
@@ -259,8 +259,7 @@ def with_confined_steps(
 
 def _distances(directions: Directions, strengths: Strengths, confine: float) -> Tensor:
     """How far to move along each direction, `(k,)`."""
-    if not 0.0 <= confine <= 1.0:
-        raise ParameterError(f"confine {confine} is out of range: expected a number in [0, 1]")
+    confine = number(confine, "confine", *CONFINE)
     steps = directions.steps
     if confine:
         if directions.steps_confined is None:
@@ -271,10 +270,8 @@ def _distances(directions: Directions, strengths: Strengths, confine: float) -> 
         steps = 1.0 / ((1.0 - confine) / steps + confine / directions.steps_confined)
     distances = torch.zeros(len(directions))
     for key, strength in strengths.items():
-        if not -1e6 < strength < 1e6:
-            raise ParameterError(f"strength {strength} is out of range")
         index = directions.index(key)
-        distances[index] += float(strength) * steps[index]
+        distances[index] += number(strength, "strength", *STRENGTH) * steps[index]
     return distances
 
 

@@ -14,13 +14,14 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from .bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
 from .directions import MAX_FILE_BYTES, Directions
 from .editing import Strengths, move, prepared
 from .errors import DirectionFileError, LatentError, ParameterError, RegionError, ReSeFaError
 from .files import DAMAGE
 from .generators.base import Generator
 from .latents import Latent, content_of_text, read_content
-from .recipes import Recipe, listed, number, whole
+from .recipes import Recipe, listed
 from .regions import Region
 
 MAX_MOVES = 64
@@ -31,7 +32,6 @@ EDIT_KEY = "resefa.edit"
 
 _VERSION = 1
 _MAX_NAME = 200
-_MAX_STRENGTH = 1e6
 _MAX_SETS = 64
 _MAX_EMBEDDED = MAX_FILE_BYTES // 16
 _MAX_CARRIED = 700_000
@@ -67,13 +67,11 @@ class Move:
         amounts: dict[int | str, float] = {}
         for key, value in self.strengths.items():
             index = self.directions.index(key)
-            amounts[index] = amounts.get(index, 0.0) + number(
-                value, "strength", -_MAX_STRENGTH, _MAX_STRENGTH
-            )
+            amounts[index] = amounts.get(index, 0.0) + number(value, "strength", *STRENGTH)
         kept = {index: value for index, value in sorted(amounts.items()) if value}
         object.__setattr__(self, "strengths", kept)
-        object.__setattr__(self, "confine", number(self.confine, "confine", 0.0, 1.0))
-        object.__setattr__(self, "feather", number(self.feather, "feather", 0.0, 0.5))
+        object.__setattr__(self, "confine", number(self.confine, "confine", *CONFINE))
+        object.__setattr__(self, "feather", number(self.feather, "feather", *FEATHER))
 
     @staticmethod
     def of(
@@ -385,18 +383,18 @@ def _read_move(data: object, sets: int) -> _Draft:
     for key, value in given.items():
         if not isinstance(key, str) or not key.isascii() or not key.isdigit() or len(key) > 4:
             raise ParameterError(f"a move's strengths have {str(key)[:40]!r} where an index was expected")
-        strengths[int(key)] = number(value, "strength", -_MAX_STRENGTH, _MAX_STRENGTH)
+        strengths[int(key)] = number(value, "strength", *STRENGTH)
     steps = data.get("steps")
     return _Draft(
         set=whole(data.get("set"), "set", 0, sets - 1),
         strengths=strengths,
-        confine=number(data.get("confine", 0.0), "confine", 0.0, 1.0),
-        feather=number(data.get("feather", 0.0), "feather", 0.0, 0.5),
+        confine=number(data.get("confine", 0.0), "confine", *CONFINE),
+        feather=number(data.get("feather", 0.0), "feather", *FEATHER),
         name=_name(data.get("name", "")),
         region=Region.from_json(data["region"]) if "region" in data else None,
         steps=None
         if steps is None
-        else [number(step, "step", 1e-30, 1e30) for step in listed(steps, "steps", 512)],
+        else [number(step, "step", *STEP) for step in listed(steps, "steps", 512)],
     )
 
 

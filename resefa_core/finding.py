@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .analysis import Jacobian, JacobianCache, KindChoice, memory_for
+from .bounds import CONFINE, number
 from .directions import CONFINED, Directions
 from .errors import JacobianError, LatentError, ParameterError
 from .generators.base import Generator
@@ -27,8 +28,7 @@ def method_for(method: str | None, confine: float) -> str:
     Raises:
         ParameterError: confined edits, and a method that isn't for them.
     """
-    if not 0.0 <= confine <= 1.0:
-        raise ParameterError(f"confine {confine} is out of range: expected a number in [0, 1]")
+    number(confine, "confine", *CONFINE)
     if not confine:
         return OURS if method is None else method
     if method not in (None, CONFINED):

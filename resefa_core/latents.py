@@ -6,9 +6,8 @@ import base64
 import hashlib
 import io
 import json
-import numbers
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
@@ -20,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .bounds import CODE, CONFINE, TRUNCATION, check_values, number, shown, whole
 from .codes import CODE_SUFFIXES, read_codes
 from .errors import LatentError, RegionError
 from .files import (
@@ -99,6 +99,9 @@ class Latent:
     made_by: Edited | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        number(self.truncation, "truncation", *TRUNCATION, LatentError)
+        if self.truncation_layers is not None:
+            whole(self.truncation_layers, "truncation_layers", 0, _MAX_LAYERS, LatentError)
         if self.codes.ndim != 3 or 0 in self.codes.shape:
             raise LatentError(f"codes have shape {tuple(self.codes.shape)}: expected (B, L, D)")
         for name, tensor in self._tensors().items():
@@ -111,23 +114,17 @@ class Latent:
                 )
             if tensor.shape[0] != len(self):
                 raise LatentError(f"{name} is for {tensor.shape[0]} images, the codes for {len(self)}")
-            whole = self.codes if dimensions == 3 else self.z if name.endswith(("z", "z_offset")) else None
-            if whole is not None and tensor.shape != whole.shape:
+            moved = self.codes if dimensions == 3 else self.z if name.endswith(("z", "z_offset")) else None
+            if moved is not None and tensor.shape != moved.shape:
                 raise LatentError(
-                    f"{name} has shape {tuple(tensor.shape)}, what it moves {tuple(whole.shape)}"
+                    f"{name} has shape {tuple(tensor.shape)}, what it moves {tuple(moved.shape)}"
                 )
         if self.seed is not None:
             if len(self.seed) != len(self):
                 raise LatentError(f"{len(self.seed)} seeds were given for {len(self)} images")
             _check_seeds(self.seed)
-        amount = self.truncation
-        if isinstance(amount, bool) or not isinstance(amount, numbers.Real) or not -2 <= amount <= 2:
-            raise LatentError(f"truncation {str(amount)[:40]} is not a number in [-2, 2]")
-        layers = self.truncation_layers
-        if layers is not None and (type(layers) is not int or not 0 <= layers <= _MAX_LAYERS):
-            raise LatentError(f"truncation_layers {str(layers)[:40]} is not a number of layers, or None")
         if self.generator is not None and not isinstance(self.generator, str):
-            raise LatentError(f"the generator's fingerprint {str(self.generator)[:40]} is not text")
+            raise LatentError(f"the generator's fingerprint {shown(self.generator)} is not text")
 
     def __len__(self) -> int:
         return int(self.codes.shape[0])
@@ -188,6 +185,7 @@ class Latent:
                 f"{len(self.confined)} confined moves, more than the {_MAX_CONFINED} that a file may have"
             )
         tensors = {name: tensor.detach().cpu() for name, tensor in self._tensors().items()}
+        _check_range(tensors)
         for index, move in enumerate(self.confined):
             if "mask" in move.region.to_json():
                 tensors[f"confined_{index:02d}_mask"] = move.region.stored_mask()
@@ -355,7 +353,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         except TypeError:
             known = False
         if not known:
-            raise LatentError(f"seed {str(seed)[:40]} is not a whole number in [0, 2**32 - 1]")
+            raise LatentError(f"seed {shown(seed)} is not a whole number in [0, 2**32 - 1]")
 
 
 def read_content(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -387,7 +385,14 @@ def content_of_text(file: Path, text: str) -> tuple[dict[str, Tensor], dict[str,
     return parse_tensors(file, content, LatentError)
 
 
+def _check_range(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.numel():
+            check_values(tensor, name, CODE, LatentError)
+
+
 def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
+    _check_range(tensors)
     seeds = json.loads(metadata["resefa.seeds"])
     if seeds is not None and not isinstance(seeds, list):
         raise LatentError(f"its seeds are {str(seeds)[:80]}")
@@ -399,12 +404,11 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
         raise LatentError("its list of confined moves is damaged")
     confined = []
     for index, (confine, region) in enumerate(moves):
-        if type(confine) not in (int, float) or not 0 <= confine <= 1:
-            raise LatentError(f"confined move {index} has confinement {str(confine)[:40]}")
+        confine = number(confine, f"confinement of move {index}", *CONFINE, LatentError)
         prefix = f"confined_{index:02d}_"
         parts = {part: tensors.pop(prefix + part, None) for part in ("codes", "styles", "z")}
         mask = tensors.pop(prefix + "mask", None)
-        confined.append(ConfinedMove(Region.from_json(region, mask), float(confine), **parts))
+        confined.append(ConfinedMove(Region.from_json(region, mask), confine, **parts))
     known = {"codes", "label", "z", "z_offset", "style_offset"}
     if "codes" not in tensors or not set(tensors) <= known:
         raise LatentError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from .bounds import CONFINE, number
 from .errors import ParameterError
 
 _MAX_SEEDS = 4096
@@ -113,10 +114,10 @@ def parse_confine(value: object) -> float:
         >>> parse_confine("0.5"), parse_confine(True)
         (0.5, 1.0)
     """
-    number = _float(value) if isinstance(value, str) else value
-    if not isinstance(number, (bool, int, float)) or not 0.0 <= number <= 1.0:
-        raise ParameterError(f"confine {str(value)[:40]} is out of range: expected a number from 0 to 1")
-    return float(number)
+    if isinstance(value, str):
+        given = _float(value)
+        return number(value if given is None else given, "confine", *CONFINE)
+    return number(float(value) if isinstance(value, bool) else value, "confine", *CONFINE)
 
 
 def _float(text: str) -> float | None:

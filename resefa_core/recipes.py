@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .bounds import TRUNCATION, number, shown, whole
 from .errors import LatentError, ParameterError, ReSeFaError
 from .generators.base import Generator
 from .latents import Latent
@@ -88,7 +88,7 @@ class Point:
         label, layers = given.get("class"), given.get("truncation_layers")
         return Point(
             whole(given.get("seed"), "seed", 0, SEEDS - 1, LatentError),
-            number(given.get("truncation", 1.0), "truncation", -2.0, 2.0, LatentError),
+            number(given.get("truncation", 1.0), "truncation", *TRUNCATION, LatentError),
             None if label is None else whole(label, "class", 0, 1 << 20, LatentError),
             None if layers is None else whole(layers, "truncation_layers", 0, _MAX_LAYERS, LatentError),
         )
@@ -178,42 +178,20 @@ class Recipe:
         )
 
 
-def whole(value: object, what: str, least: int, most: int, error: type[ReSeFaError] = ParameterError) -> int:
-    """A value of JSON as a whole number of a range; raises `error` for anything else."""
-    if type(value) is not int or not least <= value <= most:
-        raise error(f"{what} {_shown(value)}: expected a whole number from {least} to {most}")
-    return value
-
-
-def number(
-    value: object, what: str, least: float, most: float, error: type[ReSeFaError] = ParameterError
-) -> float:
-    """A value of JSON as a number of a range; raises `error` for anything else."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not least <= value <= most or not math.isfinite(value):  # type: ignore[operator, arg-type]
-        raise error(f"{what} {_shown(value)}: expected a number from {least:g} to {most:g}")
-    return float(value)  # type: ignore[arg-type]
-
-
 def listed(value: object, what: str, most: int, error: type[ReSeFaError] = ParameterError) -> list[Any]:
     """A value of JSON as a list; raises `error` for anything else, or one that is too long."""
     if not isinstance(value, list) or len(value) > most:
-        raise error(f"{what} {_shown(value)}: expected a list of at most {most}")
+        raise error(f"{what} {shown(value)}: expected a list of at most {most}")
     return value
 
 
 def _object(value: object, what: str, error: type[ReSeFaError] = ParameterError) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise error(f"{what} was expected as an object, got {_shown(value)}")
+        raise error(f"{what} was expected as an object, got {shown(value)}")
     return value
 
 
 def _text(value: object, what: str, most: int = _MAX_NAME, error: type[ReSeFaError] = ParameterError) -> str:
     if not isinstance(value, str) or not value.isprintable() or len(value) > most:
-        raise error(f"{what} {_shown(value)}: expected plain text of at most {most} characters")
+        raise error(f"{what} {shown(value)}: expected plain text of at most {most} characters")
     return value
-
-
-def _shown(value: object) -> str:
-    plain = isinstance(value, (str, int, float, bool, type(None)))
-    return repr(value)[:40] if plain else type(value).__name__

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from .bounds import FEATHER, Bounds, number
 from .errors import RegionError
 from .files import is_file
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _MAX_MASK_SIDE = 8192
 _MAX_PARTS = 64
 _STORED_SIDE = 256
+_BOX = Bounds(-1e6, 1e6)
 _EMBEDDED_SIDE = 512
 _EMBEDDED_TEXT = 400_000
 _PNG_URL = "data:image/png;base64,"
@@ -55,7 +57,7 @@ class Region:
             >>> Region.from_box(0.5, 0.0, 0.5, 1.0).mask(1, 4)
             tensor([[0., 0., 1., 1.]])
         """
-        box = [_number(value, "box") for value in (x, y, width, height)]
+        box = [number(value, "box", *_BOX, RegionError) for value in (x, y, width, height)]
         left, top, wide, high = box
         slack = 1e-6
         if wide <= 0 or high <= 0:
@@ -157,7 +159,7 @@ class Region:
         Raises:
             RegionError: the box holds no pixel of the image, or all of them.
         """
-        left, top, wide, high = (_number(value, "box") for value in (x, y, width, height))
+        left, top, wide, high = (number(value, "box", *_BOX, RegionError) for value in (x, y, width, height))
         x0, x1 = (min(max(edge, 0.0), image_width) for edge in (left, left + wide))
         y0, y1 = (min(max(edge, 0.0), image_height) for edge in (top, top + high))
         if not (x1 - x0 >= 1 and y1 - y0 >= 1):
@@ -265,9 +267,7 @@ class Region:
     def feather(self, radius: float) -> Region:
         """Soften the edge by a Gaussian whose standard deviation is `radius`, a fraction of the
         image's height in [0, 0.5]; 0 leaves the region as it is."""
-        radius = _number(radius, "feather")
-        if not 0.0 <= radius <= 0.5:
-            raise RegionError(f"feather {radius} is out of range: expected a fraction in [0, 0.5]")
+        radius = number(radius, "feather", *FEATHER, RegionError)
         return self if radius == 0.0 else _Feathered(self, radius)
 
     def __or__(self, other: Region) -> Region:
@@ -403,18 +403,6 @@ class _Feathered(Region):
         down = _blur(height, sigma)
         across = down if width == height else _blur(width, sigma)
         return down @ mask @ across.T
-
-
-def _number(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise RegionError(f"{what} {str(value)[:40]} is not a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise RegionError(f"{what} {number} is not finite")
-    return number
 
 
 def _show(box: list[float]) -> str:

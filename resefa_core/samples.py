@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .bounds import whole
 from .defaults import LARGEST_JOINT
-from .errors import ParameterError
 from .generators.base import Generator
 from .latents import Latent
 
@@ -43,8 +43,4 @@ def check_samples(samples: object) -> int:
     Raises:
         ParameterError: no whole number, or out of range.
     """
-    if type(samples) is not int or not 1 <= samples <= LARGEST_JOINT:
-        raise ParameterError(
-            f"samples {str(samples)[:40]} is out of range: expected a whole number from 1 to {LARGEST_JOINT}"
-        )
-    return samples
+    return whole(samples, "samples", 1, LARGEST_JOINT)

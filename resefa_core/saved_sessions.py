@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .bounds import whole
 from .defaults import LARGEST_JOINT
 from .directions import Directions
 from .edits import (
@@ -26,7 +27,7 @@ from .edits import (
 from .errors import LatentError, ParameterError
 from .generators.base import Generator
 from .latents import Latent, stack
-from .recipes import Point, Recipe, listed, whole
+from .recipes import Point, Recipe, listed
 from .regions import Region
 
 _VERSION = 1

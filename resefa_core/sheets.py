@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
+from .bounds import check_image
 from .directions import Directions
 from .errors import ReSeFaError
 from .files import write_bytes
@@ -26,7 +27,12 @@ _DASHES_AND_QUOTES = str.maketrans("–—−×‘’“”", "---x''\"\"")
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """An image `(3, H, W)` in [-1, 1] (beyond is clipped) as a PIL image."""
+    """An image `(3, H, W)` in [-1, 1] (beyond is clipped) as a PIL image.
+
+    Raises:
+        LatentError: it is not finite.
+    """
+    check_image(image)
     scaled = ((image.detach().float() + 1.0) * 127.5).round().clamp(0, 255)
     return Image.fromarray(scaled.permute(1, 2, 0).to("cpu", torch.uint8).numpy())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice, product
@@ -11,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..bounds import CONFINE, FEATHER, TRUNCATION, number, whole
 from ..directions import CONFINED, SPACES
 from ..errors import ParameterError, RegionError
 from ..files import is_file, read_bytes
@@ -162,7 +162,7 @@ class Study:
         _check_count("rows", self.rows, _MAX_ROWS)
         _check_count("regions", self.regions, _MAX_REGIONS)
         _check_seeds("seeds", self.seeds)
-        _check_number("truncation", self.truncation, -2.0, 2.0)
+        _check_number("truncation", self.truncation, *TRUNCATION)
         _check_whole("directions", self.directions, 1, 64)
         if not 0.0 < _check_number("target", self.target, 0.0, 4.0) < 4.0:
             raise ParameterError(f"target {self.target} is out of range: expected a change in (0, 4)")
@@ -203,8 +203,8 @@ def _check_row(row: Row) -> None:
     if row.space is not None and row.space not in SPACES:
         raise ParameterError(f"space {row.space[:40]!r} is unknown: expected one of {', '.join(SPACES)}")
     _check_whole("samples", row.samples, 0, 64)
-    _check_number("confine", row.confine, 0.0, 1.0)
-    _check_number("feather", row.feather, 0.0, 0.5)
+    _check_number("confine", row.confine, *CONFINE)
+    _check_number("feather", row.feather, *FEATHER)
     if row.directions is not None:
         _check_whole("directions", row.directions, 1, 64)
 
@@ -481,15 +481,8 @@ def _check_seeds(name: str, seeds: Iterable[int]) -> None:
 
 
 def _check_whole(name: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise ParameterError(
-            f"{name} {_shown(value)} is out of range: expected a whole number from {least} to {most}"
-        )
+    whole(value, name, least, most)
 
 
 def _check_number(name: str, value: float | None, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ParameterError(f"{name} {_shown(value)} is not a number")
-    if not least <= value <= most:
-        raise ParameterError(f"{name} {value:g} is out of range: expected {least:g} to {most:g}")
-    return value
+    return number(value, name, least, most)

@@ -84,7 +84,8 @@ def unwritten(file: Path, problem: OSError | ValueError) -> str:
     if short is None:
         return f"{file}: can't be written: {reason(problem)}"
     return (
-        f"{file}: can't be written: {short}: make room in {file.absolute().parent}, or choose another folder"
+        f"{file}: can't be written: {short} ({reason(problem)}): make room in {file.absolute().parent}, or "
+        "choose another folder"
     )
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..bounds import TRUNCATION, check_image, number
 from ..errors import LatentError
 from ..latents import Latent, draw_noise
 from ..memory import joined
@@ -195,8 +196,7 @@ class Generator(nn.Module, ABC):
         self, z: Tensor, label: Tensor | None, truncation: float, truncation_layers: int | None = None
     ) -> Tensor:
         """Truncated codes `(B, L, D)` of noise `(B, z_dim)`."""
-        if not -2.0 <= truncation <= 2.0:
-            raise LatentError(f"truncation {truncation} is out of range: expected a number in [-2, 2]")
+        truncation = number(truncation, "truncation", *TRUNCATION, LatentError)
         count = self.num_layers if truncation_layers is None else truncation_layers
         if not 0 <= count <= self.num_layers:
             raise LatentError(
@@ -377,14 +377,18 @@ class Generator(nn.Module, ABC):
         """The derivative of the image at one style `(1, S)` per layer, of moves where the gate is open."""
         return Linearization(self, styles, condition, gate)
 
-    def synthesize(self, latent: Latent) -> Tensor:
+    def synthesize(self, latent: Latent, check_finite: bool = True) -> Tensor:
         """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.
 
         Without TF32, so that a latent has the same image on any device; in smaller batches where memory runs
         out.
 
+        Args:
+            latent: of this generator.
+            check_finite: refuse images that are not finite.
+
         Raises:
-            LatentError: the latent does not fit this generator.
+            LatentError: the latent does not fit this generator, or leads to no image.
         """
 
         def some(rows: slice) -> Tensor:
@@ -392,7 +396,10 @@ class Generator(nn.Module, ABC):
             return self.render(self.styles(part), self.condition(part)).float()
 
         with torch.no_grad(), full_precision:
-            return joined(some, len(latent))
+            images = joined(some, len(latent))
+        if check_finite:
+            check_image(images)
+        return images
 
 
 def _version(tensor: Tensor) -> int:

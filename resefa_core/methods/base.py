@@ -17,6 +17,7 @@ from ..analysis import (
     chosen_kind,
     compute_jacobian,
 )
+from ..bounds import shown, whole
 from ..directions import METHOD_NAME, Directions
 from ..errors import JacobianError, ParameterError, RegionError
 from ..generators.base import Generator
@@ -74,7 +75,7 @@ class Parameter:
             return float(value)
         kind = "a whole number" if self.whole else "a number"
         raise ParameterError(
-            f"{self.name} {str(value)[:40]} is out of range: expected {kind} "
+            f"{self.name} {shown(value)} is out of range: expected {kind} "
             f"from {self.minimum:g} to {self.maximum:g}"
         )
 
@@ -375,8 +376,4 @@ def energies(request: Request, rows: Tensor, progress: Progress | None = None) -
 
 def check_count(num_directions: object) -> None:
     """Raise ParameterError unless that many directions can be asked for."""
-    if type(num_directions) is not int or not 1 <= num_directions <= 512:
-        raise ParameterError(
-            f"num_directions {str(num_directions)[:40]} is out of range: "
-            "expected a whole number from 1 to 512"
-        )
+    whole(num_directions, "num_directions", 1, 512)

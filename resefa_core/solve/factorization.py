@@ -6,7 +6,6 @@ With region weights m, `A = Jᵀ diag(m) J` and `B = Jᵀ diag(1 - m) J`, direct
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..analysis import DenseJacobian, Jacobian
 from ..analysis.compute import TYPICAL_PASSES
+from ..bounds import CHANGE, number, whole
 from ..directions import CONFINED, Directions
 from ..errors import JacobianError, ParameterError
 from ..memory import if_it_fits
@@ -134,10 +134,8 @@ def _directions(
 
 def check_options(num_directions: int, regularization: float, solver: str) -> None:
     """Raise ParameterError unless `factorize` takes these."""
-    if not 1 <= num_directions <= 512:
-        raise ParameterError(f"num_directions {num_directions} is out of range: expected 1 to 512")
-    if not (math.isfinite(regularization) and regularization >= 0):
-        raise ParameterError(f"regularization {regularization} is out of range: expected 0 or more")
+    whole(num_directions, "num_directions", 1, 512)
+    number(regularization, "regularization", *CHANGE)
     if solver not in ("auto", "cholesky", "woodbury"):
         raise ParameterError(f"solver {solver!r} is unknown: expected 'auto', 'cholesky' or 'woodbury'")
 
