@@ -91,7 +91,7 @@ def read_one(chosen: Seed, data: bytes, folder: Path) -> dict[str, Any]:
 
 def warmed(folder: Path) -> list[Seed]:
     """All good files, each read once: what is imported on first use has been."""
-    for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+    for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "raw-unicode-escape"):
         codecs.lookup(name)
     choices = seeds(folder)
     for each in choices:
