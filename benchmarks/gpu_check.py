@@ -632,6 +632,8 @@ def work(name: str, device: str, tiny: bool, seconds: float, folder: Path) -> No
     check = Check(name, tiny, started + seconds, folder)
     try:
         check.device = torch.device(device)
+        if check.device == torch.device("cuda"):
+            check.device = torch.device("cuda", torch.cuda.current_device())
         STAGES[name][0](check)
     except BaseException:
         check.keep(error=traceback.format_exc()[-2000:], seconds=time.monotonic() - started)

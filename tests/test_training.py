@@ -33,8 +33,12 @@ SMALL = ("--device", "cpu", "--batch", "4", "--keep-every", "1000")
 
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("drawings"))
+
+
+def draw(folder: Path) -> Path:
     """Squares of the skin's colour with a dark mouth, as tall as it is wide open."""
-    folder, random = tmp_path_factory.mktemp("drawings"), np.random.RandomState(0)
+    random = np.random.RandomState(0)
     labels = {name: random.randint(len(values), size=COUNT) for name, values in VALUES.items()}
     faces = np.empty((COUNT, SIDE, SIDE, 3), np.uint8)
     for face, colour, mouth in zip(faces, labels["skinColor"], labels["mouth"], strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,10 +23,16 @@ from PIL import Image
 from torch import Tensor
 
 DEVICE = os.environ.get("RESEFA_TEST_DEVICE", simulated.NAME)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "training"))
 if DEVICE == simulated.NAME:
     if not simulated.AVAILABLE:
         pytest.skip("this PyTorch has no backends in Python", allow_module_level=True)
     simulated.install()
+
+import adversarial  # noqa: E402
+import paired  # noqa: E402
+import runs  # noqa: E402
+from layout import Layout  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
@@ -35,6 +42,7 @@ from resefa_core.evaluation.equal_change import edits_of, equal_change  # noqa: 
 from resefa_core.evaluation.study import evaluate  # noqa: E402
 from tests.models import tiny_stylegan2, tiny_stylegan3  # noqa: E402
 from tests.older_gans import tiny_biggan, tiny_dcgan, tiny_deep, tiny_pggan  # noqa: E402
+from tests.test_training import draw  # noqa: E402
 
 DRAWINGS = Path(__file__).resolve().parents[1] / "evaluation"
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
@@ -325,3 +333,20 @@ def test_an_analysis_on_another_thread() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         close(pool.submit(analyse).result(), analyse())
+
+
+def test_training(tmp_path: Path) -> None:
+    device, autocast = torch.device(DEVICE), torch.autocast("cpu", enabled=False)
+    draw(tmp_path)
+    faces, layout = runs.Faces(tmp_path, device), Layout.read(tmp_path / "labels.json", device)
+    pairs = paired.Run(layout, 8, {"channel_base": 64, "channel_max": 8}, device)
+    for run in (pairs, pairs.grown()):
+        rows, drawings = faces.batch(4, run.resolution)
+        assert is_there(rows)
+        assert is_there(run.step(drawings, rows, 1e-3, autocast, 1.0))
+    run.adopt(copy.deepcopy(run.average))
+    settings = adversarial.Settings(0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, 0.7, True, True, 0)
+    against = adversarial.Run(settings, copy.deepcopy(run.average), layout, device)
+    metrics = against.step(drawings, rows, 0.5, autocast)
+    assert all(is_there(value) for value in metrics.values())
+    runs.write(tmp_path, against.state(), against, {})
