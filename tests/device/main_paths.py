@@ -350,3 +350,24 @@ def test_training(tmp_path: Path) -> None:
     metrics = against.step(drawings, rows, 0.5, autocast)
     assert all(is_there(value) for value in metrics.values())
     runs.write(tmp_path, against.state(), against, {})
+
+
+def test_a_session(tmp_path: Path) -> None:
+    def images(generator: resefa.Generator) -> Tensor:
+        session = resefa.Session(generator, seed=3)
+        free = session.find(REGION, space="w", count=2)
+        strips = [strip.images for strip in session.strips(free, (-1.0, 0.0, 1.0))]
+        session.edit(free, {0: 2.0})
+        session.edit(free, {1: 1.0}, confine=1.0, feather=0.05)
+        session.undo()
+        session.redo()
+        told = resefa.Session.from_json(session.to_json(embed=True), generator)
+        others = [carried.image for carried in session.carry(2)]
+        file = tmp_path / f"{generator.device.type}.safetensors"
+        session.finished(free).save(file)
+        measured = session.measure(resefa.Directions.load(file), seeds=(5,))
+        assert session.generalize(free, 2).directions.num_samples == 2
+        assert measured.inside > 0.0
+        return torch.cat([*strips, session.image[None], told.image[None], torch.stack(others)])
+
+    both(images)
