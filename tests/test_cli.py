@@ -354,3 +354,12 @@ def test_install_reports_without_changing_anything_and_refuses_unknown_jobs() ->
     wrong = subprocess.run([sys.executable, str(ROOT / "install.py"), "x"], capture_output=True, check=False)
     assert wrong.returncode == 2
     assert sorted(ROOT.iterdir()) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_under_the_output_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "resefa_core", "download", "--list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["resefa: error: [Errno 28] No space left on device"]

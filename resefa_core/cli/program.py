@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         options.run(options)
+        sys.stdout.flush()
         return 0
     except ReSeFaError as error:
         print(f"resefa: error: {error}", file=sys.stderr)
@@ -62,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"resefa: error: {ReSeFaError(error)}", file=sys.stderr)
         return EXIT_ERROR
 
 
