@@ -395,7 +395,7 @@ def test_a_download_goes_on_with_what_one_that_was_killed_left(server: Server, t
 def test_the_command_tells_the_checksum(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resefa_core.cli.find_entry", lambda name: unpublished(server))
+    monkeypatch.setattr("resefa_core.cli.download.find_entry", lambda name: unpublished(server))
     file = tmp_path / "m.pkl"
     assert main(["download", "m", "-o", str(file)]) == 0
     assert f"SHA-256 {sha256(DATA)}" in capsys.readouterr().out
