@@ -18,6 +18,7 @@ from resefa_core.generators.styles import Style
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 
 import adversarial
+import draw_cats
 import paired
 from layout import Layout
 
@@ -133,3 +134,29 @@ def test_minutes_end_a_run(drawings: Path, tmp_path: Path) -> None:
     content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert 1.2 <= content["run"]["seconds"] < 60.0
     assert content["run"]["resolution"] == SIDE
+
+
+def test_cats_are_layers_over_a_colour() -> None:
+    side = 8
+    pixels = {part: np.zeros((2, side, side, 4), np.float32) for part in draw_cats.PARTS}
+    pixels["body"][1, 4:] = (0.5, 0.25, 0.0, 0.5)
+    pixels["eyes"][1, 3, 5] = 1.0
+    values = {part: ["none", part] for part in draw_cats.PARTS} | {
+        "backgroundColor": list(draw_cats.BACKGROUNDS)
+    }
+    layers = draw_cats.Layers(values, pixels)
+    seen = set()
+    for index in range(20):
+        cat, drawn, amounts = draw_cats.draw(index, layers)
+        again, _, _ = draw_cats.draw(index, layers)
+        assert (cat == again).all()
+        assert all(abs(amount) <= 2.0 for amount in amounts.values())
+        colour = np.array(list(bytes.fromhex(draw_cats.BACKGROUNDS[drawn["backgroundColor"]])), float)
+        colour += 10.0 * amounts["backgroundColorLightness"]
+        colour += np.array([7.0, 0.0, -7.0]) * amounts["backgroundColorWarmth"]
+        assert np.abs(cat[0, 0] - colour.clip(0.0, 255.0)).max() <= 0.51
+        shift = 10.0 * amounts["bodyLightness"] + np.array([7.0, 0.0, -7.0]) * amounts["bodyWarmth"]
+        covered = 0.5 * (colour + shift) + np.array([127.5, 63.75, 0.0]) if drawn["body"] else colour
+        assert np.abs(cat[-1, 0] - covered.clip(0.0, 255.0)).max() <= 0.51
+        seen.add((drawn["body"], drawn["eyes"]))
+    assert len(seen) == 4

@@ -35,9 +35,10 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import runs
+from difference import Difference
 from discriminator import Discriminator
 from layout import Layout
-from paired import LEAST_TRUNCATION, difference
+from paired import LEAST_TRUNCATION
 
 from resefa_core import load_generator
 from resefa_core.generators.stylegan2 import StyleGAN2
@@ -65,6 +66,7 @@ class Settings:
     feature_weight: float
     pixel_weight: float
     symmetry_weight: float
+    face: tuple[float, ...]
     decay_from: float
     mirror: bool
     jitter: bool
@@ -172,8 +174,8 @@ class Run:
         with torch.no_grad():
             wanted = self.discriminator.look(real[:half])[1]
         features = [(a[:half] - b).abs().mean() for a, b in zip(seen, wanted, strict=True)]
-        apart = difference(fake[:half].float(), real[:half], self.settings.symmetry_weight)
-        return torch.stack(features).mean(), apart
+        difference = Difference(self.settings.face, self.settings.symmetry_weight)
+        return torch.stack(features).mean(), difference(fake[:half].float(), real[:half])
 
     def _fakes(self, rows: Tensor) -> Tensor:
         """Images, truncated at random. Those of the first half stand for the drawings of their rows; of

@@ -76,8 +76,9 @@ class Layout:
         free, shifts = sum(len(code) for code in codes), []
         for name in data["variations"]:
             for ending, shift in (("Lightness", _LIGHTNESS), ("Warmth", _WARMTH)):
-                if name.removesuffix(ending) in starts:
-                    shifts.append((starts[name.removesuffix(ending)], COLOUR / 255.0 * torch.tensor(shift)))
+                colour = name.removesuffix(ending)
+                if colour.endswith("Color") and colour in starts:
+                    shifts.append((starts[colour], COLOUR / 255.0 * torch.tensor(shift)))
                     break
             else:
                 shifts.append((free, torch.tensor([AMOUNT])))

@@ -30,6 +30,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import runs
+from difference import Difference
 from layout import Layout
 
 from resefa_core import load_generator
@@ -42,9 +43,6 @@ ARGUMENTS: dict[str, Any] = {
     "mapping_features": 256,
     "lr_multiplier": 1.0,
 }
-FACE = (slice(18 / 64, 52 / 64), slice(14 / 64, 50 / 64))
-FACE_WEIGHT = 4.0
-SQUARE_WEIGHT = 4.0
 LEAST_TRUNCATION = 0.5
 AFFINE_RATE = 3.0
 AFFINE_START = 0.25
@@ -116,7 +114,7 @@ class Run:
         rows: Tensor,
         rate: float,
         autocast: torch.autocast,
-        symmetry: float = 0.0,
+        difference: Difference,
     ) -> Tensor:
         """One update by the drawings `(B, 3, H, W)` of these rows; the loss."""
         for group, factor in zip(self.optimizer.param_groups, (AFFINE_RATE, 1.0), strict=True):
@@ -128,7 +126,7 @@ class Run:
         w = mapping.w_avg.lerp(w, truncation)
         with autocast:
             images = generator.render([Style(generator.style(i, w)) for i in range(generator.num_layers)])
-        loss = difference(images.float(), drawings, symmetry)
+        loss = difference(images.float(), drawings)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -187,27 +185,6 @@ def _adopt(new: Synthesis, old: Synthesis, codes: Tensor, wanted: Tensor) -> Non
             target.affine.bias[:inputs] = (fitted[-1] / target.affine.bias_gain).to(target.weight)
     for side in new.resolutions[len(old.resolutions) :]:
         nn.init.zeros_(new.block(side).torgb.weight)
-
-
-def difference(images: Tensor, drawings: Tensor, symmetry: float = 0.0) -> Tensor:
-    """How far images `(B, 3, H, W)` are from drawings: squares and absolutes of the colours' differences and
-    absolutes of the edges', at three sizes, eyes and mouth counting more.
-
-    Args:
-        symmetry: what the difference between an image's and its drawing's asymmetry counts beside them.
-    """
-    side = images.shape[2]
-    weight = images.new_ones(side, side)
-    rows, columns = (slice(round(part.start * side), round(part.stop * side)) for part in FACE)
-    weight[rows, columns] = FACE_WEIGHT
-    delta, total = (images - drawings) * (weight / weight.mean()), images.new_zeros(())
-    for _ in range(3):
-        edges = delta.diff(dim=2).abs().mean() + delta.diff(dim=3).abs().mean()
-        total = total + SQUARE_WEIGHT * delta.square().mean() + delta.abs().mean() + edges
-        if symmetry:
-            total = total + symmetry * (delta - delta.flip(3)).abs().mean()
-        delta = F.avg_pool2d(delta, 2)
-    return total
 
 
 def save(run: Run, folder: Path) -> None:
@@ -294,6 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
         runs.forget_after(options.folder, run.images)
     else:
         run = started(options, layout, faces.side, device)
+    difference = Difference(tuple(options.face), options.symmetry_weight)
     length = runs.Length(options.images, options.minutes)
     bar = tqdm(initial=run.images, unit="image", smoothing=0.05, mininterval=5)
     keeper = runs.Keeper(run, options.folder, options.keep_every, save, draw_losses)
@@ -305,7 +283,7 @@ def main(arguments: list[str] | None = None) -> None:
         fallen = max(share - flat, 0.0) / (1.0 - flat)
         rate = options.learning_rate * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * fallen)))
         rows, drawings = faces.batch(options.batch, run.resolution)
-        loss = run.step(drawings, rows, rate, autocast, options.symmetry_weight)
+        loss = run.step(drawings, rows, rate, autocast, difference)
         bar.update(options.batch)
         keeper.after_step(run, {"loss": loss})
     keeper.keep(run)

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from difference import FACE
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -28,6 +29,7 @@ CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 100
 
 SYMMETRY_HELP = "of the difference between an image's asymmetry and its drawing's, in the loss"
+FACE_HELP = "where eyes and mouth lie, which count more: top, bottom, left, right, in [0, 1]"
 
 ABOUT = {
     "title": "avatars",
@@ -175,6 +177,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """What both ways of training are told alike."""
     parser.add_argument("--minutes", type=float, help="stop after them instead of after so many images")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--face", type=float, nargs=4, default=FACE, help=FACE_HELP)
     parser.add_argument("--symmetry-weight", type=float, default=0.0, help=SYMMETRY_HELP)
     parser.add_argument(
         "--keep-every", type=float, default=60.0, help="seconds between checkpoints (%(default)s)"

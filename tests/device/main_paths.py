@@ -32,6 +32,7 @@ if DEVICE == simulated.NAME:
 import adversarial  # noqa: E402
 import paired  # noqa: E402
 import runs  # noqa: E402
+from difference import FACE, Difference  # noqa: E402
 from layout import Layout  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
@@ -343,9 +344,9 @@ def test_training(tmp_path: Path) -> None:
     for run in (pairs, pairs.grown()):
         rows, drawings = faces.batch(4, run.resolution)
         assert is_there(rows)
-        assert is_there(run.step(drawings, rows, 1e-3, autocast, 1.0))
+        assert is_there(run.step(drawings, rows, 1e-3, autocast, Difference(symmetry=1.0)))
     run.adopt(copy.deepcopy(run.average))
-    settings = adversarial.Settings(0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, 0.7, True, True, 0)
+    settings = adversarial.Settings(0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, FACE, 0.7, True, True, 0)
     against = adversarial.Run(settings, copy.deepcopy(run.average), layout, device)
     metrics = against.step(drawings, rows, 0.5, autocast)
     assert all(is_there(value) for value in metrics.values())

@@ -1,0 +1,154 @@
+"""Draw cats for training, with what they were drawn from.
+
+    pip install --no-deps robohash
+    python training/draw_cats.py OUTPUT_DIR [COUNT] [--size 128] [--first 0]
+
+The cats are David Revoy's (CC BY 4.0), as `robohash` packages them. OUTPUT_DIR receives what `draw_faces.mjs`
+writes for faces: `faces.npy`, uint8 of shape (COUNT, SIZE, SIZE, 3), and `labels.json`. A cat is a body, fur,
+eyes, a mouth and an accessory, one layer over the other, on a plain colour. Eyes vary in size and position,
+mouths in width and position, the cat and its background in lightness and warmth. Cat number i is the same on
+every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+PARTS = ("body", "fur", "eyes", "mouth", "accessories")
+BACKGROUNDS = ("b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf", "d5f0c8")
+SHAPES = ("eyeSize", "eyePosition", "mouthWidth", "mouthPosition")
+COLOURS = ("bodyLightness", "bodyWarmth", "backgroundColorLightness", "backgroundColorWarmth")
+VARIATIONS = (*SHAPES, *COLOURS)
+NONE = "none"
+MIDDLES = {"eyes": (0.70, 0.41), "mouth": (0.74, 0.59)}
+"""The middle of their layers, about which they are scaled: x and y, as fractions of the picture."""
+
+_LIGHTNESS = np.array([10.0, 10.0, 10.0], np.float32)
+_WARMTH = np.array([7.0, 0.0, -7.0], np.float32)
+
+Pixels = NDArray[np.float32]
+
+
+class Layers(NamedTuple):
+    """The layers of each part, by their values, `(values, side, side, 4)` in [0, 1], times their opacity."""
+
+    values: dict[str, list[str]]
+    pixels: dict[str, Pixels]
+
+
+def read_layers(side: int) -> Layers:
+    """The layers of the installed package, reduced to a side."""
+    found = importlib.util.find_spec("robohash")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("the cats are in robohash: pip install --no-deps robohash")
+    folders = sorted((Path(found.submodule_search_locations[0]) / "sets" / "set4").iterdir())
+    values: dict[str, list[str]] = {}
+    pixels: dict[str, Pixels] = {}
+    for part, folder in zip(PARTS, folders, strict=True):
+        files = sorted(folder.glob("*.png"))
+        layers = [_reduced(file, side) for file in files]
+        values[part] = [
+            file.stem.split("#")[1] if layer.any() else NONE
+            for file, layer in zip(files, layers, strict=True)
+        ]
+        pixels[part] = np.stack(layers)
+    return Layers(values | {"backgroundColor": list(BACKGROUNDS)}, pixels)
+
+
+def _reduced(file: Path, side: int) -> Pixels:
+    """A layer times its opacity, averaged over areas."""
+    whole = np.asarray(Image.open(file).convert("RGBA"), np.float32) / 255.0
+    whole[..., :3] *= whole[..., 3:]
+    factor = whole.shape[0] // side
+    return whole.reshape(side, factor, side, factor, 4).mean(axis=(1, 3), dtype=np.float32)
+
+
+def moved(layer: Pixels, part: str, scale: tuple[float, float], down: float) -> Pixels:
+    """A layer scaled about its part's middle by (across, along), and moved down by a fraction of its side."""
+    side = len(layer)
+    x, y = (side * at for at in MIDDLES[part])
+    across, along = scale
+    affine = (1 / across, 0.0, x - x / across, 0.0, 1 / along, y - (y + down * side) / along)
+    change = partial(
+        Image.Image.transform,
+        size=(side, side),
+        method=Image.Transform.AFFINE,
+        data=affine,
+        resample=Image.Resampling.BILINEAR,
+    )
+    return np.stack([np.asarray(change(Image.fromarray(channel))) for channel in layer.transpose(2, 0, 1)], 2)
+
+
+def draw(index: int, layers: Layers) -> tuple[NDArray[np.uint8], dict[str, int], dict[str, float]]:
+    """A cat `(side, side, 3)`, each attribute's value, and each variation's amount in standard deviations."""
+    random = np.random.RandomState(index)
+    drawn = {name: int(random.randint(len(values))) for name, values in layers.values.items()}
+    amounts = {name: round(_normal(random), 3) for name in VARIATIONS}
+    chosen = {part: layers.pixels[part][drawn[part]] for part in PARTS}
+    size = 1.0 + 0.06 * amounts["eyeSize"]
+    chosen["eyes"] = moved(chosen["eyes"], "eyes", (size, size), 0.012 * amounts["eyePosition"])
+    width = 1.0 + 0.12 * amounts["mouthWidth"]
+    chosen["mouth"] = moved(chosen["mouth"], "mouth", (width, 1.0), 0.012 * amounts["mouthPosition"])
+    colour = list(bytes.fromhex(BACKGROUNDS[drawn["backgroundColor"]]))
+    side = len(chosen["body"])
+    canvas: Pixels = np.full((side, side, 3), colour, np.float32) / np.float32(255.0)
+    canvas = canvas + _shift(amounts, "backgroundColor")
+    for part in PARTS:
+        opacity = chosen[part][..., 3:]
+        shown = chosen[part][..., :3]
+        if part in ("body", "fur"):
+            shown = shown + opacity * _shift(amounts, "body")
+        canvas = canvas * (1.0 - opacity) + shown
+    return (canvas.clip(0.0, 1.0) * 255.0).round().astype(np.uint8), drawn, amounts
+
+
+def _shift(amounts: dict[str, float], what: str) -> Pixels:
+    """What lightness and warmth add to a colour."""
+    lightness, warmth = amounts[f"{what}Lightness"], amounts[f"{what}Warmth"]
+    return (_LIGHTNESS * lightness + _WARMTH * warmth) / np.float32(255.0)
+
+
+def _normal(random: np.random.RandomState) -> float:
+    """A normal number of at most 2 either way."""
+    while True:
+        value = float(random.randn())
+        if abs(value) <= 2.0:
+            return value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("output", type=Path)
+    parser.add_argument("count", type=int, nargs="?", default=50_000)
+    parser.add_argument("--size", type=int, default=128, help="a power of two (%(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first cat's number (%(default)s)")
+    options = parser.parse_args()
+    layers = read_layers(options.size)
+    options.output.mkdir(parents=True, exist_ok=True)
+    shape = (options.count, options.size, options.size, 3)
+    cats = np.lib.format.open_memmap(options.output / "faces.npy", "w+", np.uint8, shape)
+    labels: dict[str, list[int]] = {name: [] for name in layers.values}
+    variations: dict[str, list[float]] = {name: [] for name in VARIATIONS}
+    for index in tqdm(range(options.count), unit="cat"):
+        cats[index], drawn, amounts = draw(options.first + index, layers)
+        for name, value in drawn.items():
+            labels[name].append(value)
+        for name, amount in amounts.items():
+            variations[name].append(amount)
+    cats.flush()
+    told = {"values": layers.values, "labels": labels, "variations": variations}
+    (options.output / "labels.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
