@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .analysis import Jacobian, JacobianCache, KindChoice, memory_for
+from .analysis import Jacobian, JacobianCache, KindChoice, budget_of_each
 from .bounds import CONFINE, number
 from .directions import CONFINED, Directions
 from .errors import JacobianError, LatentError, ParameterError
@@ -18,8 +18,6 @@ from .samples import joint_samples
 
 OURS = "resefa"
 """The method that is used where nobody chose one."""
-
-_JOINT_BUDGETS = 2
 
 
 def method_for(method: str | None, confine: float) -> str:
@@ -55,8 +53,9 @@ def follow(
     Args:
         given: the latents of the recipe's points, batches of one.
         cache: of the analyses.
-        analysis: whether Jacobians are formed; those of one solution are all of one kind.
-        memory_budget: bytes for the analysis of each image; what the device has for None.
+        analysis: whether Jacobians are formed; by sizes for `auto`, so that the same recipe gives the same
+            numbers everywhere.
+        memory_budget: bytes for the analysis of each image; `budget_of_each` for None.
         jacobian: the analysis of the first image, where there is one already.
         progress: called with (done, total); the work stops if it raises.
 
@@ -70,8 +69,7 @@ def follow(
     stages = 1
     if check_method(recipe.method, generator).uses_analyses:
         stages = len(latents) + 1
-        if memory_budget is None and len(latents) > 1:
-            memory_budget = _JOINT_BUDGETS * memory_for(generator.device) // len(latents)
+        budget = budget_of_each(len(latents)) if memory_budget is None else memory_budget
         for index, latent in enumerate(latents):
             made = jacobian if index == 0 else None
             if made is None:
@@ -81,11 +79,10 @@ def follow(
                     recipe.space,
                     recipe.layers,
                     method=analysis,
-                    memory_budget=memory_budget,
+                    memory_budget=budget,
                     progress=stage(progress, index, stages),
                 )
             kept[latent.digest] = made
-            analysis = made.kind
     elif jacobian is not None or analysis != "auto":
         raise JacobianError(f"the method {recipe.method} uses no analysis of the image")
     directions = find_directions(

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import about
-from .analysis import ANALYSIS_SIDE, Jacobian, JacobianCache, KindChoice
+from .analysis import Jacobian, JacobianCache, KindChoice, analysis_side
 from .defaults import (
     NUM_DIRECTIONS,
     SAMPLES_TO_SHARE,
@@ -106,7 +106,8 @@ class Session:
         LatentError: the seed, class, truncation or latent doesn't fit the generator.
 
     Example:
-        >>> session = Session(resefa_core.load_generator("avatars"), seed=7)
+        >>> import resefa_core as resefa
+        >>> session = resefa.Session(resefa.load_generator("avatars"), seed=7)
         >>> mouth = session.find("mouth", quick=True)
         >>> session.edit(mouth, {0: 2.0})
         >>> len(session.moves)
@@ -281,7 +282,7 @@ class Session:
         else:
             region = Region.from_json(what)
         region = region.feather(feather)
-        side = min(generator.resolution, ANALYSIS_SIDE)
+        side = analysis_side(generator)
         region.mask(side, side)
         return region
 
@@ -364,7 +365,7 @@ class Session:
             parameters: of the method.
             quick: in a space that is analysed in a moment, where the method has it.
             analysis: whether Jacobians are formed; by sizes for `auto`.
-            memory_budget: bytes for the analysis of each image; what the device has for None.
+            memory_budget: bytes for the analysis of each image; the same everywhere for None.
             jacobian: an analysis of the image to use, for example from a file.
 
         Raises:

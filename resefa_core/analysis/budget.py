@@ -30,6 +30,11 @@ KindChoice = Literal["auto"] | Kind
 """A kind that is asked for, or `auto` for the one that `kind_for` names."""
 
 
+def analysis_side(generator: Generator) -> int:
+    """The side of a generator's image as it is analysed, in pixels."""
+    return min(generator.resolution, ANALYSIS_SIDE)
+
+
 def kind_for(dimension: int, num_outputs: int, memory_budget: int | None = None) -> Kind:
     """Whether a Jacobian is formed where the choice is free: where d is at most 4096 and its float32 matrix
     takes at most half of the memory budget.
@@ -61,7 +66,7 @@ def chosen_kind(
     """
     if choice != "auto":
         return choice
-    side = min(generator.resolution, ANALYSIS_SIDE)
+    side = analysis_side(generator)
     return kind_for(math.prod(vector_shape(generator, space, layers)), 3 * side * side, memory_budget)
 
 

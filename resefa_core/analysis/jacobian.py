@@ -18,7 +18,7 @@ from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
 from ..spaces import vector_shape
-from .budget import ANALYSIS_SIDE, Kind
+from .budget import Kind, analysis_side
 from .operator import LinearOperator
 from .sketch import Sketch
 
@@ -59,7 +59,7 @@ class Subject:
         confined_to: Region | None = None,
     ) -> Subject:
         """That of a generator's image."""
-        side, layers = min(generator.resolution, ANALYSIS_SIDE), tuple(layers)
+        side, layers = analysis_side(generator), tuple(layers)
         return cls(
             space=space,
             layers=layers,

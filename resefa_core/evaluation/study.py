@@ -77,6 +77,7 @@ def evaluate(
             for can't be measured here.
 
     Example:
+        >>> from resefa_core.evaluation.config import Row
         >>> study = Study(rows=(Row("resefa", "w"), Row("sefa")), regions={"mouth": "mouth"}, seeds=(5000,))
         >>> evaluation = evaluate(study)
         >>> len(evaluation.records)

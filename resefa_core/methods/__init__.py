@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..analysis import analysis_side
 from ..directions import Directions
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
@@ -78,7 +79,7 @@ def find_directions(
     check_count(num_directions)
     images = _single(generator, latents)
     layers_moved = generator.check_layers(layers)
-    side = min(generator.resolution, 256)
+    side = analysis_side(generator)
     region.mask(side, side)
     request = Request(
         generator=generator,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..analysis import (
-    ANALYSIS_SIDE,
     Jacobian,
     KindChoice,
+    analysis_side,
     applied,
     budget_of_each,
     chosen_kind,
@@ -301,7 +301,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
     if not bool(kept.any()):
         raise RegionError("the image does not respond here: none of the directions changes this region")
     rows, inside, outside = rows[kept], inside[:, kept], outside[:, kept]
-    side = min(request.generator.resolution, ANALYSIS_SIDE)
+    side = analysis_side(request.generator)
     mask = request.region.mask(side, side)
     inside_pixels, outside_pixels = 3.0 * float(mask.sum()), 3.0 * float((1.0 - mask).sum())
     changes = inside / inside_pixels
