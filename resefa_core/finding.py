@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .analysis import Jacobian, JacobianCache, KindChoice, budget_of_each
+from .analysis import Jacobian, JacobianCache, budget_of_each
 from .bounds import CONFINE, number
 from .directions import CONFINED, Directions
 from .errors import JacobianError, LatentError, ParameterError
@@ -43,8 +43,6 @@ def follow(
     given: Sequence[Latent],
     cache: JacobianCache,
     *,
-    analysis: KindChoice = "auto",
-    memory_budget: int | None = None,
     jacobian: Jacobian | None = None,
     progress: Progress | None = None,
 ) -> Directions:
@@ -53,9 +51,6 @@ def follow(
     Args:
         given: the latents of the recipe's points, batches of one.
         cache: of the analyses.
-        analysis: whether Jacobians are formed; by sizes for `auto`, so that the same recipe gives the same
-            numbers everywhere.
-        memory_budget: bytes for the analysis of each image; `budget_of_each` for None.
         jacobian: the analysis of the first image, where there is one already.
         progress: called with (done, total); the work stops if it raises.
 
@@ -69,7 +64,6 @@ def follow(
     stages = 1
     if check_method(recipe.method, generator).uses_analyses:
         stages = len(latents) + 1
-        budget = budget_of_each(len(latents)) if memory_budget is None else memory_budget
         for index, latent in enumerate(latents):
             made = jacobian if index == 0 else None
             if made is None:
@@ -78,12 +72,12 @@ def follow(
                     latent,
                     recipe.space,
                     recipe.layers,
-                    method=analysis,
-                    memory_budget=budget,
+                    method=recipe.kind,
+                    memory_budget=budget_of_each(len(latents)),
                     progress=stage(progress, index, stages),
                 )
             kept[latent.digest] = made
-    elif jacobian is not None or analysis != "auto":
+    elif jacobian is not None or recipe.kind != "auto":
         raise JacobianError(f"the method {recipe.method} uses no analysis of the image")
     directions = find_directions(
         generator,

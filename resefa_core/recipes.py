@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bounds import TRUNCATION, number, shown, whole
 from .errors import LatentError, ParameterError, ReSeFaError
@@ -13,10 +13,14 @@ from .latents import Latent
 from .regions import Region
 from .samples import SEEDS, check_samples
 
+if TYPE_CHECKING:
+    from .analysis import KindChoice
+
 _MAX_COUNT = 512
 _MAX_LAYERS = 1000
 _MAX_PARAMETERS = 32
 _MAX_NAME = 100
+_KINDS = ("auto", "dense", "matrix-free")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +111,7 @@ class Recipe:
         count: how many were asked for.
         samples: how many images were solved together, in all; see `joint_samples`.
         parameters: of the method, those that were given.
+        kind: of the analyses: formed, only applied, or by sizes.
         chosen: which of the directions found these are; all for None.
     """
 
@@ -119,6 +124,7 @@ class Recipe:
     count: int
     samples: int = 1
     parameters: Mapping[str, float] = field(default_factory=dict)
+    kind: KindChoice = "auto"
     chosen: tuple[int, ...] | None = None
 
     def take(self, indices: Sequence[int]) -> Recipe:
@@ -140,6 +146,8 @@ class Recipe:
             "samples": self.samples,
             "parameters": dict(self.parameters),
         }
+        if self.kind != "auto":
+            data["kind"] = self.kind
         return data if self.chosen is None else data | {"chosen": list(self.chosen)}
 
     @staticmethod
@@ -159,6 +167,9 @@ class Recipe:
         samples = check_samples(given.get("samples", 1))
         if not 1 <= len(points) <= samples:
             raise ParameterError(f"{len(points)} points for {samples} samples: expected 1 to {samples}")
+        kind = given.get("kind", "auto")
+        if kind not in _KINDS:
+            raise ParameterError(f"kind {_shown(kind)}: expected one of {', '.join(_KINDS)}")
         return Recipe(
             generator=_text(given.get("generator"), "generator"),
             points=points,
@@ -172,6 +183,7 @@ class Recipe:
                 _text(name, "parameter"): number(value, str(name)[:40], -1e9, 1e9)
                 for name, value in parameters.items()
             },
+            kind=kind,
             chosen=None
             if chosen is None
             else tuple(whole(index, "chosen", 0, count - 1) for index in listed(chosen, "chosen", count)),

@@ -343,7 +343,6 @@ class Session:
         parameters: Mapping[str, float] | None = None,
         quick: bool = False,
         analysis: KindChoice = "auto",
-        memory_budget: int | None = None,
         jacobian: Jacobian | None = None,
         progress: Progress | None = None,
     ) -> Directions:
@@ -364,8 +363,7 @@ class Session:
             feather: softens the region; for None as `feather_for` says: sharp, soft for confined edits.
             parameters: of the method.
             quick: in a space that is analysed in a moment, where the method has it.
-            analysis: whether Jacobians are formed; by sizes for `auto`.
-            memory_budget: bytes for the analysis of each image; the same everywhere for None.
+            analysis: whether Jacobians are formed; by sizes for `auto`, so that answers are the same everywhere.
             jacobian: an analysis of the image to use, for example from a file.
 
         Raises:
@@ -394,14 +392,13 @@ class Session:
             count=count,
             samples=max(check_samples(samples), len(given)),
             parameters=dict(parameters or {}),
+            kind=analysis if jacobian is None else jacobian.kind,
         )
         found = follow(
             generator,
             recipe,
             given,
             self.cache,
-            analysis=analysis,
-            memory_budget=memory_budget,
             jacobian=jacobian,
             progress=progress,
         )

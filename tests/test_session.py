@@ -59,6 +59,21 @@ def test_find_is_the_librarys_own_recipe(session: Session, avatars: resefa.Gener
     assert torch.equal(other.vectors, expected.vectors)
 
 
+def test_a_recipe_says_what_was_chosen(session: Session, avatars: resefa.Generator) -> None:
+    free = session.find("mouth", space="w", layers=[2, 3], count=2, analysis="matrix-free")
+    given = session.find(
+        "mouth", space="w", count=2, jacobian=resefa.compute_jacobian(avatars, session.original, "w")
+    )
+    for found, kind in ((free, "matrix-free"), (given, "dense")):
+        assert found.recipe is not None
+        assert found.recipe.kind == kind
+        recipe = resefa.Recipe.from_json(json.loads(json.dumps(found.recipe.to_json())))
+        assert torch.equal(session.find_again(recipe).vectors, found.vectors)
+        assert torch.equal(session.find_again(recipe.take([1])).vectors, found.vectors[1:])
+    with pytest.raises(resefa.JacobianError, match="no analysis"):
+        session.find("mouth", method="sefa", analysis="dense")
+
+
 def test_samples_count_all_images(session: Session, avatars: resefa.Generator) -> None:
     found = session.find("mouth", quick=True, samples=3, count=2)
     assert (found.num_samples, found.seeds) == (3, (7, 8, 9))
@@ -344,6 +359,8 @@ DAMAGES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("too many directions", lambda data: _recipe(data).update(count=10**6)),
     ("too many samples", lambda data: _recipe(data).update(samples=10**6)),
     ("samples below points", lambda data: _recipe(data).update(samples=0)),
+    ("an analysis of no kind", lambda data: _recipe(data).update(kind="quick")),
+    ("an analysis of many kinds", lambda data: _recipe(data).update(kind=["dense"])),
     ("no points of directions", lambda data: _recipe(data).update(points=[])),
     ("a parameter of none", lambda data: _recipe(data).update(parameters={"speed": 1})),
     ("a parameter beyond all", lambda data: _recipe(data).update(parameters={"regularization": -1})),
