@@ -169,7 +169,7 @@ class Recipe:
             raise ParameterError(f"{len(points)} points for {samples} samples: expected 1 to {samples}")
         kind = given.get("kind", "auto")
         if kind not in _KINDS:
-            raise ParameterError(f"kind {_shown(kind)}: expected one of {', '.join(_KINDS)}")
+            raise ParameterError(f"kind {shown(kind)}: expected one of {', '.join(_KINDS)}")
         return Recipe(
             generator=_text(given.get("generator"), "generator"),
             points=points,

@@ -363,7 +363,7 @@ class Session:
             feather: softens the region; for None as `feather_for` says: sharp, soft for confined edits.
             parameters: of the method.
             quick: in a space that is analysed in a moment, where the method has it.
-            analysis: whether Jacobians are formed; by sizes for `auto`, so that answers are the same everywhere.
+            analysis: whether Jacobians are formed; by sizes for `auto`, the same everywhere.
             jacobian: an analysis of the image to use, for example from a file.
 
         Raises:
