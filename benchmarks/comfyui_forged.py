@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "comfyui"))
 
 from comfy_server import DIRECTORY, ComfyUI  # noqa: E402
-from forging import Findings, Forger, foreign_tracebacks, plant, whole  # noqa: E402
+from forged_graphs import Findings, Forger, foreign_tracebacks, plant, whole  # noqa: E402
 
 
 def main() -> int:

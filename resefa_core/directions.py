@@ -33,7 +33,7 @@ from .files import (
     write_bytes,
     write_tensors,
 )
-from .generators.base import Generator
+from .generators import PUBLISHED, Generator
 from .recipes import Recipe
 from .regions import Region
 from .spaces import vector_shape
@@ -62,18 +62,6 @@ _GENERATOR_TYPES = {
 METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _VERSION_KEY = "resefa.format_version"
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
-
-PUBLISHED: dict[str, tuple[str, int, tuple[int, ...]]] = {
-    "stylegan2_ffhq_eyebrows": ("stylegan2", 1024, (8, 9, 10, 11)),
-    "stylegan2_ffhq_eyesize": ("stylegan2", 1024, (4, 5, 6, 7)),
-    "stylegan2_ffhq_gaze_direction": ("stylegan2", 1024, (4, 5, 6, 7)),
-    "stylegan2_ffhq_lipstick": ("stylegan2", 1024, (8, 9, 10, 11)),
-    "stylegan2_ffhq_mouth": ("stylegan2", 1024, (4, 5, 6, 7)),
-    "stylegan2_ffhq_nose_length": ("stylegan2", 1024, (4, 5, 6, 7)),
-    "stylegan3_ffhq_eyes-r": ("stylegan3-r", 1024, (4, 5, 6, 7)),
-    "stylegan3_afhq_eyes-r": ("stylegan3-r", 512, (4, 5, 6, 7)),
-}
-"""Architecture, resolution and layers of the directions published with the paper, by file stem."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,27 +17,13 @@ from torch import Tensor
 from .._version import __version__
 from ..errors import CheckpointError
 from ..files import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, write_bytes
+from ..generators import GENERATORS
 from .container import open_file
 from .nvidia_safetensors import check_hash
 from .weights import Lazy, Weights
 
 Progress = Callable[[int, int], None]
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_MAPPING = {
-    "num_mapping_layers": "num_layers",
-    "mapping_features": "layer_features",
-    "embed_features": "embed_features",
-    "lr_multiplier": "lr_multiplier",
-}
-_IMPLEMENTATIONS = {
-    "biggan": "https://github.com/ajbrock/BigGAN-PyTorch",
-    "biggan-deep": "https://github.com/huggingface/pytorch-pretrained-BigGAN",
-    "dcgan": "https://github.com/pytorch/examples",
-    "pggan": "https://github.com/genforce/genforce",
-    "stylegan2": "https://github.com/NVlabs/stylegan3",
-    "stylegan3": "https://github.com/NVlabs/stylegan3",
-}
-_SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 
 
 class _Tensors(Mapping[str, Tensor]):
@@ -117,7 +103,7 @@ def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> d
         "resefa.origin": origin or weights.about.get("resefa.origin", ""),
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": weights.architecture,
-        "modelspec.implementation": _IMPLEMENTATIONS[weights.architecture],
+        "modelspec.implementation": GENERATORS[weights.architecture].implementation,
         "modelspec.title": weights.about.get("modelspec.title", weights.title),
         "modelspec.license": license or weights.about.get("modelspec.license", ""),
         "modelspec.resolution": f"{resolution}x{resolution}",
@@ -130,18 +116,8 @@ def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> d
 
 
 def arguments_of(weights: Weights) -> dict[str, Any]:
-    """The arguments as NVIDIA's class of that architecture takes them; of other architectures, as ours do."""
-    if not weights.architecture.startswith("stylegan"):
-        return dict(weights.arguments)
-    arguments = {
-        key: value for key, value in weights.arguments.items() if value is not None or key == "conv_clamp"
-    }
-    mapping = {_MAPPING[key]: value for key, value in arguments.items() if key in _MAPPING}
-    synthesis = {k: v for k, v in arguments.items() if k not in _MAPPING and k not in _SIZES}
-    sizes = {key: arguments[key] for key in _SIZES}
-    if weights.architecture == "stylegan2":
-        return {**sizes, "mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
-    return {**sizes, "mapping_kwargs": mapping, **synthesis}
+    """The arguments as files of that architecture state them."""
+    return GENERATORS[weights.architecture].file_arguments(weights.arguments)
 
 
 def _chunks(tensors: _Tensors, metadata: dict[str, str]) -> Iterator[bytes | memoryview]:

@@ -17,25 +17,11 @@ from ..errors import CheckpointError, printable
 from ..files import DAMAGE
 from ..files.described import StoredArray, StoredTensor, kind_of
 from ..files.reading import reason
-from ..generators.base import Generator
-from ..generators.biggan import BigGAN
-from ..generators.biggan_deep import BigGANDeep
-from ..generators.dcgan import DCGAN
+from ..generators import GENERATORS, Generator
 from ..generators.mapping import MappingNetwork
-from ..generators.pggan import PGGAN
-from ..generators.stylegan2 import StyleGAN2
-from ..generators.stylegan3 import StyleGAN3
 from ..latents import draw_noise
 from ..precision import wide
 
-GENERATORS: dict[str, type[Generator]] = {
-    "biggan": BigGAN,
-    "biggan-deep": BigGANDeep,
-    "dcgan": DCGAN,
-    "pggan": PGGAN,
-    "stylegan2": StyleGAN2,
-    "stylegan3": StyleGAN3,
-}
 FILTERS = ("resample_filter",)
 MEAN_CODE = "mapping.w_avg"
 _MEAN_DRAWS = 4096

@@ -1,4 +1,4 @@
-"""Generators: one file per architecture, one small base class."""
+"""Generators: one file per architecture, one small base class, one registry."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from .biggan import BigGAN
 from .biggan_deep import BigGANDeep
 from .dcgan import DCGAN
 from .pggan import PGGAN
+from .registry import GENERATORS, PUBLISHED, register_generator
 from .stylegan2 import StyleGAN2
 from .stylegan3 import StyleGAN3
 from .wrapped import WrappedGenerator
 
 __all__ = [
     "DCGAN",
+    "GENERATORS",
     "PGGAN",
+    "PUBLISHED",
     "BigGAN",
     "BigGANDeep",
     "Generator",
     "StyleGAN2",
     "StyleGAN3",
     "WrappedGenerator",
+    "register_generator",
 ]

@@ -17,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,9 @@ class Generator(nn.Module, ABC):
         can_confine: whether codes may vary over the image.
         preset_family: the named regions that fit its images whatever they show, a key of `PRESETS`; empty
             where that depends on the weights.
+        published_directions: architecture, resolution and layers of directions that were published for it as
+            `.npy`, by file stem.
+        implementation: the address of the code whose tensor names its files have; empty for none.
     """
 
     architecture: str
@@ -73,6 +76,13 @@ class Generator(nn.Module, ABC):
     has_mapping: bool = False
     can_confine: bool = False
     preset_family: str = ""
+    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {}
+    implementation: str = ""
+
+    @classmethod
+    def file_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The class's arguments as its files state them: by default as they are."""
+        return dict(arguments)
 
     @abstractmethod
     def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -105,6 +115,20 @@ class Generator(nn.Module, ABC):
     def style(self, layer: int, code: Tensor) -> Tensor:
         """The style `(B, S)` of a layer's code `(B, D)`."""
         return code
+
+    def entry_map(self, layer: int) -> Tensor | None:
+        """What a layer's code is multiplied by first, `(outputs, D)`, whose singular vectors SeFa takes; None
+        where that is not known, for one layer as for all."""
+        return None
+
+    def entry_input(self, codes: Tensor) -> Tensor:
+        """What `entry_map(0)` multiplies, `(B, D)`, for codes of layer 0, `(B, D)`: by default the codes."""
+        return codes
+
+    def feature_channels(self, layer: int) -> Tensor:
+        """Which of a layer's style channels scale a feature map that a convolution takes on, boolean `(S,)`:
+        those that StyleSpace ranks. The channels of convolutions to RGB don't."""
+        return torch.ones(self.layer_sizes[layer], dtype=torch.bool)
 
     def activation_floats(self) -> int:
         """About how many numbers the widest moment of one image's pass holds; sizes the chunks."""

@@ -17,6 +17,7 @@ from ..latents import Latent
 from .base import Generator
 from .classes import imagenet_names
 from .conditional import Convolution, Linear, SelfAttention, doubled, normalize, unfold_linear, varying
+from .registry import register_generator
 from .styles import State, Style
 
 _OUTPUT_EPS = 1e-5
@@ -98,6 +99,7 @@ class Block(nn.Module):
         return inner + doubled(self.conv_sc(x))
 
 
+@register_generator
 class BigGAN(Generator):
     """BigGAN's generator.
 
@@ -121,6 +123,7 @@ class BigGAN(Generator):
     """
 
     architecture = "biggan"
+    implementation = "https://github.com/ajbrock/BigGAN-PyTorch"
     preset_family = "biggan"
 
     def __init__(
@@ -212,6 +215,16 @@ class BigGAN(Generator):
                 x = self._run(index, x, None, condition)
         norm, _, convolution = self.output_layer
         return convolution(norm(x).relu()).tanh()
+
+    def entry_map(self, layer: int) -> Tensor:
+        """The linear layer that makes the first feature map, then each block's maps to its gains and
+        offsets."""
+        if layer == 0:
+            return self.linear.weight
+        block = self.blocks.get_submodule(f"{layer - 1}.0")
+        assert isinstance(block, Block)
+        maps = (block.bn1.gain, block.bn1.bias, block.bn2.gain, block.bn2.bias)
+        return torch.cat([each.weight[:, -self.latent_dim :] for each in maps])
 
     def activation_floats(self) -> int:
         side, widest = self.bottom_width, 0

@@ -20,6 +20,7 @@ from ..latents import Latent, draw_truncated_noise
 from .base import Generator
 from .classes import imagenet_names
 from .conditional import Convolution, Linear, SelfAttention, doubled, normalize, unfold_linear, varying
+from .registry import register_generator
 from .styles import State, Style
 
 BlockShape: TypeAlias = "tuple[bool, int, int]"
@@ -165,6 +166,7 @@ class Synthesis(nn.Module):
         return found
 
 
+@register_generator
 class BigGANDeep(Generator):
     """BigGAN-deep's generator.
 
@@ -186,6 +188,7 @@ class BigGANDeep(Generator):
     """
 
     architecture = "biggan-deep"
+    implementation = "https://github.com/huggingface/pytorch-pretrained-BigGAN"
     preset_family = "biggan"
     spaces = ("z+", "z")
     can_confine = True
@@ -275,6 +278,16 @@ class BigGANDeep(Generator):
     def finish(self, state: State) -> Tensor:
         x, _, mixture = state
         return self.generator.conv_to_rgb(self.generator.bn(x, mixture).relu()).tanh()
+
+    def entry_map(self, layer: int) -> Tensor:
+        """The linear layer that makes the first feature map, then each block's maps to its gains and
+        offsets."""
+        if layer == 0:
+            return self.generator.gen_z.weight[:, : self.z_dim]
+        _, block = self.generator.blocks()[layer - 1]
+        norms = (block.bn_0, block.bn_1, block.bn_2, block.bn_3)
+        maps = tuple(each.weight for norm in norms for each in (norm.scale, norm.offset))
+        return torch.cat(maps)[:, : self.z_dim]
 
     def activation_floats(self) -> int:
         side, widest = _START, 0

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..latents import draw_noise
 from .base import Generator
+from .registry import register_generator
 from .styles import State, Style
 
 ACTIVATIONS = ("relu", "leaky_relu", "clamp")
@@ -54,6 +55,7 @@ class BatchNorm(nn.Module):
         )
 
 
+@register_generator
 class DCGAN(Generator):
     """DCGAN's generator: one layer, whose code is the noise. Its only space is `z`.
 
@@ -73,6 +75,7 @@ class DCGAN(Generator):
     """
 
     architecture = "dcgan"
+    implementation = "https://github.com/pytorch/examples"
     spaces = ("z",)
 
     def __init__(
@@ -143,6 +146,10 @@ class DCGAN(Generator):
         if self.activation == "clamp":
             return x.clamp(0.0, self.slope)
         return F.leaky_relu(x, self.slope)
+
+    def entry_map(self, layer: int) -> Tensor:
+        """The first convolution."""
+        return self.get_parameter("convolutions.0.weight").flatten(1).T
 
     def activation_floats(self) -> int:
         side, widest = self.resolution, 0

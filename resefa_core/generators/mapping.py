@@ -9,6 +9,8 @@ last bit on rare occasions.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,14 @@ from torch import Tensor, nn
 
 from ..precision import wide
 from .base import Generator
+
+_SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+_MAPPING = {
+    "num_mapping_layers": "num_layers",
+    "mapping_features": "layer_features",
+    "embed_features": "embed_features",
+    "lr_multiplier": "lr_multiplier",
+}
 
 
 class FullyConnected(nn.Module):
@@ -83,7 +93,20 @@ class MappedGenerator(Generator):
     spaces = ("w+", "w", "s", "z")
     has_mapping = True
     can_confine = True
+    implementation = "https://github.com/NVlabs/stylegan3"
+    nests_synthesis = False
+    """Whether NVIDIA's class takes the synthesis network's arguments as `synthesis_kwargs`."""
     mapping: MappingNetwork
+
+    @classmethod
+    def file_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """As NVIDIA's class of that architecture takes them."""
+        known = {key: value for key, value in arguments.items() if value is not None or key == "conv_clamp"}
+        mapping = {_MAPPING[key]: value for key, value in known.items() if key in _MAPPING}
+        synthesis = {k: v for k, v in known.items() if k not in _MAPPING and k not in _SIZES}
+        sizes = {key: known[key] for key in _SIZES}
+        nested = {"synthesis_kwargs": synthesis} if cls.nests_synthesis else synthesis
+        return {**sizes, "mapping_kwargs": mapping, **nested}
 
     def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         one_hot = None

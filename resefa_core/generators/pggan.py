@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .base import Generator
 from .conditional import doubled
+from .registry import register_generator
 from .styles import State, Style
 
 _EPSILON = 1e-8
@@ -46,6 +47,7 @@ class Layer(nn.Module):
         return F.conv2d(doubled(x) if double else x, weight, padding=padding) + bias
 
 
+@register_generator
 class PGGAN(Generator):
     """PGGAN's generator: one layer, whose code is the noise. Its only space is `z`.
 
@@ -62,6 +64,7 @@ class PGGAN(Generator):
     """
 
     architecture = "pggan"
+    implementation = "https://github.com/genforce/genforce"
     spaces = ("z",)
 
     def __init__(
@@ -110,6 +113,14 @@ class PGGAN(Generator):
 
     def finish(self, state: State) -> Tensor:
         return state[0].tanh() if self.final_tanh else state[0]
+
+    def entry_map(self, layer: int) -> Tensor:
+        """The first convolution."""
+        return self.get_parameter("layer0.weight").movedim(1, -1).flatten(0, 2)
+
+    def entry_input(self, codes: Tensor) -> Tensor:
+        """Codes at unit length: only their direction counts."""
+        return F.normalize(codes)
 
     def activation_floats(self) -> int:
         widest = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
+from .registry import register_generator
 from .styles import Gate, State, Style, gated, modulate, styled_energy
 
 _GAIN = math.sqrt(2.0)
@@ -154,6 +156,7 @@ class Synthesis(nn.Module):
         return block
 
 
+@register_generator
 class StyleGAN2(MappedGenerator):
     """StyleGAN2 generator.
 
@@ -174,6 +177,15 @@ class StyleGAN2(MappedGenerator):
     """
 
     architecture = "stylegan2"
+    nests_synthesis = True
+    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {
+        "stylegan2_ffhq_eyebrows": ("stylegan2", 1024, (8, 9, 10, 11)),
+        "stylegan2_ffhq_eyesize": ("stylegan2", 1024, (4, 5, 6, 7)),
+        "stylegan2_ffhq_gaze_direction": ("stylegan2", 1024, (4, 5, 6, 7)),
+        "stylegan2_ffhq_lipstick": ("stylegan2", 1024, (8, 9, 10, 11)),
+        "stylegan2_ffhq_mouth": ("stylegan2", 1024, (4, 5, 6, 7)),
+        "stylegan2_ffhq_nose_length": ("stylegan2", 1024, (4, 5, 6, 7)),
+    }
 
     def __init__(
         self,
@@ -239,6 +251,17 @@ class StyleGAN2(MappedGenerator):
 
     def style_matrix(self, layer: int) -> Tensor:
         return torch.cat([module.affine.matrix() for module in self._modulated(layer)])
+
+    def entry_map(self, layer: int) -> Tensor:
+        """The affine map to the convolution's styles: to-RGB convolutions share their code with another one,
+        and only the last is counted."""
+        return self._modulated(layer)[-1].affine.matrix()
+
+    def feature_channels(self, layer: int) -> Tensor:
+        known = super().feature_channels(layer)
+        for convolution, (start, stop) in self.style_slices(layer):
+            known[start:stop] = isinstance(convolution, SynthesisLayer)
+        return known
 
     def activation_floats(self) -> int:
         widest = 0

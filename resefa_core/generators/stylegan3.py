@@ -15,7 +15,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from torch.func import jvp, vmap
 from ..errors import ParameterError
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
+from .registry import register_generator
 from .styles import Gate, State, Style, gated, modulate, styled_energy
 
 _GAIN = math.sqrt(2.0)
@@ -418,6 +419,7 @@ class Synthesis(nn.Module):
         return layer
 
 
+@register_generator
 class StyleGAN3(MappedGenerator):
     """StyleGAN3 generator.
 
@@ -451,6 +453,10 @@ class StyleGAN3(MappedGenerator):
     """
 
     architecture = "stylegan3"
+    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {
+        "stylegan3_ffhq_eyes-r": ("stylegan3-r", 1024, (4, 5, 6, 7)),
+        "stylegan3_afhq_eyes-r": ("stylegan3-r", 512, (4, 5, 6, 7)),
+    }
 
     def __init__(
         self,
@@ -570,6 +576,13 @@ class StyleGAN3(MappedGenerator):
 
     def style_matrix(self, layer: int) -> Tensor:
         return self._affine(layer).matrix()
+
+    def entry_map(self, layer: int) -> Tensor:
+        return self.style_matrix(layer)
+
+    def feature_channels(self, layer: int) -> Tensor:
+        """Neither layer 0's channels, which place the input, nor the last one's, which go to RGB."""
+        return torch.full((self.layer_sizes[layer],), 0 < layer < self.num_layers - 1)
 
     def activation_floats(self) -> int:
         layers = [self.synthesis.layer(index) for index in range(self.num_layers - 1)]

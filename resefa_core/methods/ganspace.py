@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..directions import Directions
 from ..errors import ParameterError
-from ..generators import PGGAN
 from ..generators.base import Generator
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
@@ -113,7 +111,7 @@ def _covariances(
         noise = generator.draw(seeds).to(generator.device)
         classes = None if label is None else label[:1].to(generator.device).expand(len(seeds))
         codes = generator.map(noise, classes)[:, 0]
-        inputs = F.normalize(codes) if isinstance(generator, PGGAN) else codes
+        inputs = generator.entry_input(codes)
         both = wide(torch.cat([inputs, codes], dim=1)).cpu()
         sums += both.sum(dim=0)
         products += both.T @ both

@@ -11,8 +11,7 @@ from torch import Tensor
 from ..analysis import ANALYSIS_SIDE, analysed, applied, images_at_once, memory_for
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
-from ..generators import Generator, StyleGAN2, StyleGAN3
-from ..generators.stylegan2 import SynthesisLayer
+from ..generators.base import Generator
 from ..latents import Latent
 from ..memory import in_chunks
 from ..precision import analysis_mode, as_float32, wide
@@ -113,18 +112,8 @@ def find(request: Request) -> Directions:
 
 
 def channels_of_convolutions(generator: Generator, layers: tuple[int, ...]) -> Tensor:
-    """Which entries of s on some layers scale a feature map before a convolution that is not to-RGB's,
-    boolean, `(S,)`."""
-    chosen = []
-    for layer in layers:
-        known = torch.ones(generator.layer_sizes[layer], dtype=torch.bool)
-        if isinstance(generator, StyleGAN2):
-            for convolution, (start, stop) in generator.style_slices(layer):
-                known[start:stop] = isinstance(convolution, SynthesisLayer)
-        elif isinstance(generator, StyleGAN3):
-            known[:] = 0 < layer < generator.num_layers - 1
-        chosen.append(known)
-    return torch.cat(chosen)
+    """Which entries of s on some layers can be ranked, boolean, `(S,)`; see `Generator.feature_channels`."""
+    return torch.cat([generator.feature_channels(layer) for layer in layers])
 
 
 def probed_shares(

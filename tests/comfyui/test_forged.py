@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_server import ComfyUI
-from forging import Findings, Forger, foreign_tracebacks, plant, whole
+from forged_graphs import Findings, Forger, foreign_tracebacks, plant, whole
 
 PROMPTS = 40
 
