@@ -20,7 +20,7 @@ from .derivative import ImageDerivative, derivative_at
 from .jacobian import Jacobian, Subject
 from .matrix_free import MatrixFreeJacobian
 
-TYPICAL_PASSES = 320
+TYPICAL_PASSES = 400
 _GRAM_RATE = {"cuda": 5e11}
 _GRAM_RATE_CPU = 2e10
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ..analysis import DenseJacobian, Jacobian
-from ..analysis.compute import TYPICAL_PASSES
 from ..bounds import CHANGE, number, whole
 from ..directions import CONFINED, Directions
 from ..errors import JacobianError, ParameterError
@@ -34,6 +33,8 @@ REGULARIZATION = 1e-4
 more local than at the paper's 0.001, and go further for the same change (docs/evaluation.md)."""
 
 _SURELY_REGULAR = 1e-6
+_LEAST_LIMIT = 640
+_ACCURACIES = (0.5, 0.999999)
 
 
 def factorize(
@@ -43,6 +44,7 @@ def factorize(
     regularization: float = REGULARIZATION,
     *,
     solver: Solver = "auto",
+    accuracy: float = 0.99,
     max_passes: int | None = None,
     progress: Progress | None = None,
 ) -> Directions:
@@ -57,11 +59,12 @@ def factorize(
         regularization: λ >= 0, a fraction of tr(B).
         solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12), or for `auto` the former, unless there is one
             Jacobian that was prepared: then in its spectrum, in less time. They agree. Matrix-free Jacobians
-            are solved by conjugate gradients on blocks (LOBPCG) instead.
-        max_passes: for matrix-free Jacobians, the forward-mode products to spend on each image
-            (those of its sketch included); by default a third of d, and at least 320. The sketch and
-            the first block are computed in any case.
-        progress: for matrix-free Jacobians, called with (passes done, passes allowed) after each
+            are solved by block Davidson instead.
+        accuracy: for matrix-free Jacobians, the share of its optimum that each quotient is to reach,
+            from 0.5 to 0.999999; more takes more passes. Dense ones are solved exactly.
+        max_passes: for matrix-free Jacobians, the most forward-mode products to spend on each image (those of
+            its sketch included); by default d, which is what forming it takes, and at least 640.
+        progress: for matrix-free Jacobians, called with (passes done, passes expected) after each
             step; dense ones are solved at once.
 
     Returns:
@@ -77,6 +80,7 @@ def factorize(
     """
     jacobians = [jacobian] if isinstance(jacobian, Jacobian) else list(jacobian)
     check_options(num_directions, regularization, solver)
+    number(accuracy, "accuracy", *_ACCURACIES)
     _check(jacobians)
     first = jacobians[0]
     mask = region.mask(first.height, first.width)
@@ -93,8 +97,8 @@ def factorize(
             solution = found
         else:
             free = AppliedPencil(jacobians, mask, regularization, progress)
-            limit = max(first.dimension // 3, TYPICAL_PASSES)
-            solution = free.solve(count, limit if max_passes is None else max_passes)
+            limit = max(first.dimension, _LEAST_LIMIT) if max_passes is None else max_passes
+            solution = free.solve(count, accuracy, limit)
     return _directions(jacobians, region, mask, solution.responding(), regularization)
 
 

@@ -57,7 +57,7 @@ def test_the_same_input_on_the_same_machine_gives_the_same_bits(name: str, metho
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("method", ["dense"])
+@pytest.mark.parametrize("method", ["dense", "matrix-free"])
 def test_chunks_and_threads_change_no_more_than_is_promised(
     name: str, method: str, threads: Callable[[int], None]
 ) -> None:
@@ -65,10 +65,13 @@ def test_chunks_and_threads_change_no_more_than_is_promised(
     threads(1)
     expected = found(generator, method)
     one_image = 4 * generator.activation_floats()
-    for memory in (1, 7 * 4 * one_image):
-        assert_as_promised(found(generator, method, memory), expected)
+    others = [found(generator, method, memory) for memory in (1, 7 * 4 * one_image)]
     threads(2)
-    assert_as_promised(found(generator, method), expected)
+    for other in [*others, found(generator, method)]:
+        if method == "dense":
+            assert_as_promised(other, expected)
+        else:
+            torch.testing.assert_close(other.eigenvalues, expected.eigenvalues, rtol=0.01, atol=0.0)
 
 
 def test_sizes_alone_decide_whether_a_jacobian_is_formed(monkeypatch: pytest.MonkeyPatch) -> None:
