@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -56,13 +55,6 @@ def made_for(directions: Directions) -> str:
     """The generator that a set was made for: its architecture and name."""
     known = directions.generator
     return f"{known.get('architecture', 'unknown')} {known.get('name', '')}".strip()
-
-
-def ratios(directions: Directions) -> list[float]:
-    """How many times the mean squared change inside is that outside, of each; NaN where nothing is known."""
-    quotients = (directions.inside / directions.outside.clamp_min(1e-30)).tolist()
-    known = directions.inside.tolist()
-    return [quotient if inside > 0 else math.nan for quotient, inside in zip(quotients, known, strict=True)]
 
 
 def rows(directions: Directions, source: str = "", fitting: Fit | None = None) -> list[tuple[str, str]]:
@@ -120,8 +112,7 @@ def facts(directions: Directions) -> dict[str, Any]:
         "names": list(directions.names),
     }
     if float(directions.outside.max()) > 0:
-        quotients = directions.inside / directions.outside.clamp_min(1e-30)
-        told["inside : outside"] = [f"{float(r):.1f}" for r in quotients]
+        told["inside : outside"] = [f"{ratio:.1f}" for ratio in directions.ratios]
     return {key: value for key, value in told.items() if value not in ("", None, [])}
 
 

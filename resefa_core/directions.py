@@ -157,6 +157,16 @@ class Directions:
         """Whether they are for edits that are confined to the region."""
         return self.method == CONFINED
 
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """How many times the mean squared change inside is that outside, of each; NaN where nothing is known
+        of it."""
+        quotients = (self.inside / self.outside.clamp_min(1e-30)).tolist()
+        return tuple(
+            quotient if inside > 0 else math.nan
+            for quotient, inside in zip(quotients, self.inside.tolist(), strict=True)
+        )
+
     def __iter__(self) -> Iterator[Directions]:
         return (self[i] for i in range(len(self)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -114,11 +115,9 @@ def show_region(image: Tensor, region: Region, side: int = 512) -> Image.Image:
 
 def change_labels(directions: Directions) -> list[str]:
     """A label for each direction: its name, and in how far its change stays inside the region."""
-    ratios = (directions.inside / directions.outside.clamp_min(1e-30)).tolist()
-    known = directions.inside.tolist()
     return [
-        f"{name}\n{ratio:,.0f}x more inside" if inside > 0 else name
-        for name, ratio, inside in zip(directions.names, ratios, known, strict=True)
+        name if math.isnan(ratio) else f"{name}\n{ratio:,.0f}x more inside"
+        for name, ratio in zip(directions.names, directions.ratios, strict=True)
     ]
 
 

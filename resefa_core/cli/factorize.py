@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from .. import about
 from ..analysis import Jacobian, load_jacobian
 from ..defaults import CONFINED_FEATHER, NUM_DIRECTIONS, SAMPLES_TO_SHARE
 from ..directions import CONFINED, SPACES, Directions
@@ -227,7 +226,7 @@ def _same(first: Latent, second: Latent) -> bool:
 def _table(directions: Directions) -> str:
     """What each direction changes inside and outside, per pixel, in plain words."""
     lines = [f"{'direction':<24} {'inside : outside':>16}"]
-    for name, ratio in zip(directions.names, about.ratios(directions), strict=True):
+    for name, ratio in zip(directions.names, directions.ratios, strict=True):
         lines.append(f"{name:<24} {ratio:>14.0f} : 1")
     return "\n".join(lines)
 

@@ -131,7 +131,7 @@ class _Run:
         self.steps, self.steps_done = 0, 0
 
     def _region(self, region: Region | str) -> Region:
-        read = Region.from_text(region, self.generator.name) if isinstance(region, str) else region
+        read = Region.from_text(region, self.generator) if isinstance(region, str) else region
         read.mask(self.generator.resolution, self.generator.resolution)
         return read
 
