@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).resolve().parent
 
 
@@ -22,4 +24,6 @@ def test_main_paths_on_a_simulated_device() -> None:
     ]
     environment = os.environ | {"PYTHONPATH": str(TESTS.parent), "RESEFA_TEST_DEVICE": "sim"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=TESTS.parent)
-    assert done.returncode in (0, 5), done.stdout[-6000:] + done.stderr[-2000:]
+    if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED and "skipped" in done.stdout:
+        pytest.skip("this PyTorch has no backends in Python")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
