@@ -17,11 +17,12 @@ from torch import Tensor
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads
-from gradio_app.files import fresh_folder, named
+from gradio_app.files import fresh_folder
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
 from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, OURS, Face, Studio
 from gradio_app.visit import describe, explained, fit
+from resefa_core.errors import named
 from resefa_core.progress import Progress
 
 Outcome = Any

@@ -6,23 +6,10 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from resefa_core import ReSeFaError
 
 _KEPT_SECONDS = 1800
 _PATH = re.compile(r"(?<![\w.:/\\~-])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\"]+)+[/\\]([^\s/\\'\"]+)")
-
-
-@contextmanager
-def named(file: str | Path, name: str = "") -> Iterator[None]:
-    """Errors of the project call a file by this name, or else its own, instead of its path on the server."""
-    try:
-        yield
-    except ReSeFaError as error:
-        raise type(error)(str(error).replace(str(file), name or Path(file).name)) from error
 
 
 def without_paths(text: str) -> str:

@@ -346,7 +346,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             "author",
             "license",
         )
-        sharing.listen(parts, steps, settings.folder)
+        sharing.listen(parts, steps)
     return page
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,10 +13,9 @@ import gradio as gr
 from huggingface_hub import get_token
 
 import resefa_core as resefa
-from gradio_app import hub, jobs
-from gradio_app.card import DIRECTIONS_FILE
-from gradio_app.files import named
+from gradio_app import jobs
 from gradio_app.visit import Steps, Visit, progress, said, told
+from resefa_core import hub
 
 if TYPE_CHECKING:
     from gradio_app.page import Parts
@@ -39,11 +36,11 @@ class Sharing:
     publish: gr.Button
     on_space: bool
 
-    def listen(self, parts: Parts, steps: Steps, folder: Path) -> None:
+    def listen(self, parts: Parts, steps: Steps) -> None:
         """Wire the events."""
         parts.step(self.search.click, _search, "query")
         parts.step(parts["query"].submit, _search, "query")
-        parts.step(self.get.click, partial(_get, steps, folder), "found")
+        parts.step(self.get.click, partial(_get, steps), "found")
         self.publish.click(
             _publisher(parts, steps, self.on_space),
             inputs=[parts["visit"], *(parts[name] for name in _PUBLISHED)],
@@ -152,28 +149,15 @@ def _search(visit: Visit, query: object) -> Iterator[dict[str, Any]]:
 
 
 @told
-def _get(steps: Steps, folder: Path, visit: Visit, choice: object) -> Iterator[dict[str, Any]]:
+def _get(steps: Steps, visit: Visit, choice: object) -> Iterator[dict[str, Any]]:
     visit.opened = None
     yield {"card": None, "usable": False}
     repository, _, file = str(choice or "").strip().partition(_SEPARATOR)
     if not repository:
         raise resefa.ParameterError("choose a direction set of the list, or type author/name")
-    work = jobs.run(lambda _: _download(repository, file, folder))
+    work = jobs.run(lambda _: hub.load(repository, file))
     directions = yield from progress(work, "Getting the file")
     yield from steps.look(visit, directions, repository)
-
-
-def _download(repository: str, file: str, folder: Path) -> resefa.Directions:
-    """A file of a repository; the first direction file for nothing."""
-    if not file:
-        files = hub.direction_files(repository)
-        if not files:
-            raise resefa.ParameterError(f"{repository} holds no direction file")
-        file = DIRECTIONS_FILE if DIRECTIONS_FILE in files else files[0]
-    with tempfile.TemporaryDirectory(dir=folder) as inside:
-        path = hub.fetch(repository, file, Path(inside))
-        with named(path, f"{repository}/{file}"):
-            return resefa.Directions.load(path)
 
 
 @told

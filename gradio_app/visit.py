@@ -23,11 +23,12 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads
-from gradio_app.files import fresh_folder, named, without_paths
+from gradio_app.files import fresh_folder, without_paths
 from gradio_app.line import CrowdedError, Place, duration
 from gradio_app.methods import about_method, title_of
 from gradio_app.quota import FULL, Quota, is_full, report_full
 from gradio_app.studio import LARGEST_STRENGTH, MUCH_ELSEWHERE, OURS, Face, Studio
+from resefa_core.errors import named
 from resefa_core.methods import check_method
 from resefa_core.progress import Progress
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
 _MAX_MESSAGE = 2000
 _MESSAGE_END = 500
 
@@ -47,6 +52,10 @@ class EvaluationError(ReSeFaError):
     """A measure can't be taken: a file or a package that it needs is missing, damaged, or something else."""
 
 
+class HubError(ReSeFaError):
+    """The Hub can't be reached, refuses, or answers nonsense; or what was asked of it is not allowed."""
+
+
 class JacobianError(ReSeFaError):
     """A Jacobian's file is damaged, or Jacobians that do not belong together were combined."""
 
@@ -61,3 +70,12 @@ class RegionError(ReSeFaError):
 
 class ParameterError(ReSeFaError, ValueError):
     """A number or a choice that was passed to a function is out of range."""
+
+
+@contextmanager
+def named(file: str | PathLike[str], name: str = "") -> Iterator[None]:
+    """Errors of the project call a file by this name, or else its own, instead of its path."""
+    try:
+        yield
+    except ReSeFaError as error:
+        raise type(error)(str(error).replace(str(file), name or Path(file).name)) from error

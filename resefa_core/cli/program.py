@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .. import threads
 from .._version import __version__
 from ..errors import ReSeFaError
-from . import convert, demo, download, edit, evaluate, factorize, generate, info, sweep
+from . import browse, convert, demo, download, edit, evaluate, factorize, generate, info, publish, sweep
 from .command import Command
 
 EXIT_ERROR = 1
@@ -26,6 +26,8 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     info.COMMAND,
     download.COMMAND,
+    browse.COMMAND,
+    publish.COMMAND,
     demo.COMMAND,
 )
 

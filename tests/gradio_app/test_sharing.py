@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,9 +24,10 @@ import resefa_core as resefa
 huggingface_hub = pytest.importorskip("huggingface_hub")
 gr = pytest.importorskip("gradio")
 
-from gradio_app import hub, sharing  # noqa: E402
+from gradio_app import sharing  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
 from gradio_app.visit import Steps, Visit  # noqa: E402
+from resefa_core import hub  # noqa: E402
 
 TOKEN = "hf_secretOfAda0123456789"
 TAGGED = b"---\ntags: [resefa-directions, 'generator:stylegan2']\n---\n"
@@ -94,7 +96,11 @@ def publish(steps: Steps, visit: Visit, token: str | None = TOKEN, **changes: An
 
 
 def get(steps: Steps, folder: Path, visit: Visit, choice: object) -> Updates:
-    shown = list(sharing._get(steps, folder, visit, choice))
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        shown = list(sharing._get(steps, visit, choice))
+    finally:
+        tempfile.tempdir = before
     assert list(folder.iterdir()) == [], "a download stays behind"
     assert str(folder) not in repr(shown)
     return shown

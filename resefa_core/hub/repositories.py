@@ -1,26 +1,19 @@
-"""Direction sets on the Hugging Face Hub: find, fetch and publish them. Knows nothing of Gradio.
+"""Direction sets in repositories of the Hub: find, fetch and publish them.
 
-What visitors type and what the Hub answers is checked; every call ends within bounded time and size; whatever
-goes wrong is a `HubError` in plain words, in which no token and nothing that a server wrote occurs.
+What people type and what the Hub answers is checked.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
-import threading
-import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
-from contextvars import ContextVar
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
-from http.cookiejar import DefaultCookiePolicy
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -29,34 +22,28 @@ from huggingface_hub import (
     ModelInfo,
     get_session,
     hf_hub_url,
-    is_offline_mode,
-    set_client_factory,
 )
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
-from gradio_app.card import DIRECTIONS_FILE, PREVIEW_FILE, TAG, model_card, one_line
-from resefa_core._version import __version__
-from resefa_core.directions import MAX_FILE_BYTES, Directions
-from resefa_core.errors import ReSeFaError
-from resefa_core.files import write_bytes
-
-try:
-    import httpx2 as httpx
-
-    if not issubclass(HfHubHTTPError, httpx.HTTPError):
-        raise ImportError
-except ImportError:  # the client library is of version 1
-    import httpx  # type: ignore[no-redef]
+from .._version import __version__
+from ..directions import MAX_FILE_BYTES, Directions
+from ..errors import HubError, ReSeFaError, named
+from ..files import write_bytes
+from .card import DIRECTIONS_FILE, PREVIEW_FILE, TAG, model_card, one_line
+from .client import (
+    MAX_ANSWER_BYTES,
+    TRANSFER_SECONDS,
+    check_token,
+    client_of,
+    endpoint,
+    refused,
+    talking,
+)
 
 LICENSES = ("cc-by-4.0", "cc0-1.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "apache-2.0", "mit", "other")
-WAIT = 8.0
-"""Seconds that the Hub may be silent."""
 
-_ANSWER_SECONDS = 20.0
-_TRANSFER_SECONDS = 300.0
-_MAX_ANSWER_BYTES = 16 << 20
 _MAX_ENTRIES = 2000
 _MAX_FILES = 100
 _MAX_LISTINGS = 100
@@ -68,11 +55,6 @@ _REPO_ID = re.compile(rf"{_PART}/{_PART}")
 _NAME = re.compile(_PART)
 _FOLDER = r"[A-Za-z0-9_][A-Za-z0-9 _.+=-]*/"
 _FILENAME = re.compile(rf"(?:{_FOLDER}){{0,4}}[A-Za-z0-9_][A-Za-z0-9 _.+=-]*\.safetensors")
-_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
-
-
-class HubError(ReSeFaError):
-    """The Hub can't be reached, refuses, or answers nonsense; or what was asked of it is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +97,8 @@ def search(query: str = "", limit: int = 30) -> list[Listing]:
         query: words of their names; empty for all.
         limit: at most so many, up to 100.
     """
-    with _talking():
-        found = _api().list_models(
+    with talking():
+        found = client_of().list_models(
             filter=TAG,
             search=one_line(query, _MAX_QUERY) or None,
             sort="last_modified",
@@ -129,8 +111,8 @@ def search(query: str = "", limit: int = 30) -> list[Listing]:
 def direction_files(repo_id: str, token: str | None = None) -> list[str]:
     """The files in a repository that may be direction files: named plainly, and not too large."""
     _check_repo_id(repo_id)
-    with _talking():
-        tree = _api(token).list_repo_tree(repo_id, recursive=True)
+    with talking():
+        tree = client_of(token).list_repo_tree(repo_id, recursive=True)
         files = [entry for entry in islice(tree, _MAX_ENTRIES) if isinstance(entry, RepoFile)]
         names = [file.path for file in files if _is_filename(file.path) and file.size <= MAX_FILE_BYTES]
     return names[:_MAX_FILES]
@@ -166,11 +148,34 @@ def fetch(repo_id: str, filename: str, folder: Path, token: str | None = None) -
     return target
 
 
+def load(repo_id: str, filename: str = "", token: str | None = None) -> Directions:
+    """A set of a repository.
+
+    Args:
+        repo_id: `author/name`.
+        filename: the one that `publish` writes for "", or else the first direction file there is.
+        token: for a private repository.
+
+    Raises:
+        HubError: it can't be fetched, or there is none.
+        DirectionFileError: what was fetched is no direction file.
+    """
+    if not filename:
+        files = direction_files(repo_id, token)
+        if not files:
+            raise HubError(f"{repo_id} holds no direction file")
+        filename = DIRECTIONS_FILE if DIRECTIONS_FILE in files else files[0]
+    with TemporaryDirectory() as folder:
+        path = fetch(repo_id, filename, Path(folder), token)
+        with named(path, f"{repo_id}/{filename}"):
+            return Directions.load(path)
+
+
 def whoami(token: str) -> str:
     """The account that a token belongs to."""
-    _check_token(token)
-    with _talking():
-        name = _api(token).whoami()["name"]
+    check_token(token)
+    with talking():
+        name = client_of(token).whoami()["name"]
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(name)
     return name
@@ -199,7 +204,7 @@ def publish(
         license: one of `LICENSES`; that of the set, if it has one.
         base_model: the generator's repository on the Hub, if it has one.
     """
-    _check_token(token)
+    check_token(token)
     _check_license(directions, license)
     if base_model is not None:
         _check_repo_id(base_model)
@@ -207,7 +212,7 @@ def publish(
     account = whoami(token)
     repo_id = _own_repo_id(account, name)
     filled = replace(directions, author=directions.author or account, license=directions.license or license)
-    address = f"{_endpoint()}/{repo_id}"
+    address = f"{endpoint()}/{repo_id}"
     picture = None if preview is None else f"{address}/resolve/main/{PREVIEW_FILE}"
     files = {
         "README.md": model_card(filled, repo_id, license, base_model, picture).encode(),
@@ -215,13 +220,13 @@ def publish(
     }
     if preview is not None:
         files[PREVIEW_FILE] = preview
-    with _talking():
-        there = _existing(_api(token), repo_id, private)
+    with talking():
+        there = _existing(client_of(token), repo_id, private)
         if there is None:
-            _create(_api(token), repo_id, private)
+            _create(client_of(token), repo_id, private)
     try:
-        with _talking(_TRANSFER_SECONDS, patience=4.0):
-            _commit(_api(token), repo_id, files, there)
+        with talking(TRANSFER_SECONDS, patience=4.0):
+            _commit(client_of(token), repo_id, files, there)
     except HubError as problem:
         if there is not None and there.updated:
             raise
@@ -350,11 +355,6 @@ def _check_repo_id(repo_id: str) -> None:
         )
 
 
-def _check_token(token: str) -> None:
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise HubError("sign in to the Hub first: this is no token")
-
-
 def _check_license(directions: Directions, license: str) -> None:
     if license not in LICENSES:
         raise HubError(f"the licence {one_line(license, 40)!r} is not one of {', '.join(LICENSES)}")
@@ -380,29 +380,18 @@ def _own_repo_id(account: str, name: str) -> str:
     return repo_id
 
 
-def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-
-
-def _api(token: str | None = None) -> HfApi:
-    """The client library, never with the token that this machine may have stored."""
-    if token is not None:
-        _check_token(token)
-    return HfApi(_endpoint(), token or False, library_name="resefa", library_version=__version__)
-
-
 def _pieces(repo_id: str, filename: str, token: str | None) -> Generator[bytes, None, None]:
     """A file's content as it arrives, up to the size that is accepted."""
     headers = {"accept-encoding": "identity", "user-agent": f"resefa/{__version__}"}
     if token is not None:
-        _check_token(token)
+        check_token(token)
         headers["authorization"] = f"Bearer {token}"
     too_large = HubError(f"{filename} is larger than a direction file may be, {MAX_FILE_BYTES >> 20} MB")
-    with _talking(_TRANSFER_SECONDS, MAX_FILE_BYTES + _MAX_ANSWER_BYTES):
-        url = hf_hub_url(repo_id, filename, endpoint=_endpoint())
+    with talking(TRANSFER_SECONDS, MAX_FILE_BYTES + MAX_ANSWER_BYTES):
+        url = hf_hub_url(repo_id, filename, endpoint=endpoint())
         with get_session().stream("GET", url, headers=headers) as response:
             if response.status_code != 200:
-                raise _refused(response.status_code)
+                raise refused(response.status_code)
             if int(response.headers.get("content-length", "0")) > MAX_FILE_BYTES:
                 raise too_large
             received = 0
@@ -415,146 +404,3 @@ def _pieces(repo_id: str, filename: str, token: str | None) -> Generator[bytes, 
 
 class _LocalError(ReSeFaError):
     """A file can't be written on this side."""
-
-
-@dataclass
-class _Call:
-    """What is left to the requests that belong together."""
-
-    until: float
-    bytes_left: int
-    wait: float
-    requests_left: int = 100
-
-    def request(self) -> None:
-        self.requests_left -= 1
-        self.receive(0)
-
-    def receive(self, size: int) -> None:
-        self.bytes_left -= size
-        if self.bytes_left < 0:
-            raise HubError(f"{_host()} gave an answer that is too large")
-        if self.requests_left < 0 or time.monotonic() > self.until:
-            raise HubError(f"{_host()} takes too long: try again later")
-
-
-_CALL: ContextVar[_Call | None] = ContextVar("call", default=None)
-_INSTALLING = threading.Lock()
-
-
-@contextmanager
-def _talking(
-    seconds: float = _ANSWER_SECONDS, max_bytes: int = _MAX_ANSWER_BYTES, patience: float = 1.0
-) -> Iterator[None]:
-    """Requests of the client library in here end within bounds, are not repeated, and raise HubError only."""
-    if is_offline_mode():
-        raise HubError("the Hub is not used: offline mode is on (HF_HUB_OFFLINE)")
-    _install()
-    mark = _CALL.set(_Call(time.monotonic() + seconds, max_bytes, patience * WAIT))
-    try:
-        yield
-    except Exception as problem:  # the client library raises many kinds on odd answers
-        raise _explained(problem) from None
-    finally:
-        _CALL.reset(mark)
-
-
-def _install() -> None:
-    """Let the client library send through `_Client`, with the hooks that it has now."""
-    with _INSTALLING:
-        present = get_session()
-        if not isinstance(present, _Client):
-            hooks, timeout = present.event_hooks, present.timeout
-            set_client_factory(lambda: _Client(event_hooks=hooks, follow_redirects=True, timeout=timeout))
-
-
-class _Client(httpx.Client):
-    """Within `_talking`, it bounds answers, and fails where the client library would wait and try again. It
-    keeps no cookies: visitors have the client in common."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        call = _CALL.get()
-        if call is None:
-            return super().send(request, stream=stream, **options)
-        call.request()
-        asked = request.extensions.get("timeout", {})
-        waits = {
-            kind: min(asked.get(kind) or call.wait, call.wait)
-            for kind in ("connect", "read", "write", "pool")
-        }
-        request.extensions = {**request.extensions, "timeout": waits}
-        try:
-            response = super().send(request, stream=True, **options)
-        except httpx.TransportError:
-            raise _unreachable() from None
-        response.stream = _BoundedStream(cast(httpx.SyncByteStream, response.stream), call)
-        try:
-            if response.status_code == 429 or response.status_code >= 500:
-                raise _refused(response.status_code)
-            if not stream:
-                response.read()
-        except BaseException:
-            response.close()
-            raise
-        return response
-
-
-class _BoundedStream(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream, call: _Call) -> None:
-        self._stream = stream
-        self._call = call
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for piece in self._stream:
-                self._call.receive(len(piece))
-                yield piece
-        except httpx.TransportError:
-            raise _unreachable() from None
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _explained(problem: BaseException) -> HubError:
-    cause: BaseException | None = problem
-    while cause is not None:
-        if isinstance(cause, HubError):
-            return cause
-        if isinstance(cause, HfHubHTTPError):
-            return _refused(cause.response.status_code)
-        if isinstance(cause, (httpx.TransportError, ConnectionError, TimeoutError)):
-            return _unreachable()
-        cause = cause.__cause__
-    return HubError(f"{_host()} gave an answer that is not understood: try again later")
-
-
-def _unreachable() -> HubError:
-    return HubError(f"{_host()} can't be reached: sharing needs a connection, everything else works without")
-
-
-def _refused(status: int) -> HubError:
-    words = {
-        401: "not found, or not public, or the sign-in has expired",
-        402: "the account has reached a limit of the Hub",
-        403: "not allowed: the sign-in lacks the right, or access has to be asked for",
-        404: "not found",
-        409: "in conflict with what is there: try again, or choose another name",
-        412: "changed by someone else in the meantime: try again",
-        413: "too large for the Hub",
-        429: "too many requests: wait some minutes",
-    }
-    if status >= 500:
-        return HubError(f"{_host()} has trouble of its own ({status}): try again later")
-    return HubError(f"{_host()} answers: {words.get(status, 'not possible')} ({status})")
-
-
-def _host() -> str:
-    try:
-        return urlsplit(_endpoint()).hostname or "the Hub"
-    except ValueError:
-        return "the Hub"

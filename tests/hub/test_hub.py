@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -19,11 +20,12 @@ from torch import Tensor
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
-from gradio_app import hub  # noqa: E402
-from gradio_app.card import model_card, ranges  # noqa: E402
-from gradio_app.hub import TAG, HubError, Published  # noqa: E402
-from resefa_core import DirectionFileError, Directions, Region  # noqa: E402
+import resefa_core  # noqa: E402
+from resefa_core import DirectionFileError, Directions, Region, hub  # noqa: E402
+from resefa_core.cli import main  # noqa: E402
 from resefa_core.directions import MAX_FILE_BYTES  # noqa: E402
+from resefa_core.hub import TAG, HubError, Published, client, repositories  # noqa: E402
+from resefa_core.hub.card import model_card, ranges  # noqa: E402
 
 TOKEN = "hf_secretOfAda0123456789"
 OTHER_TOKEN = "hf_secretOfBob0123456789"
@@ -408,7 +410,7 @@ def test_a_full_disk_leaves_nothing(server: HubServer, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(huggingface_hub.errors.RepositoryNotFoundError):
         huggingface_hub.HfApi(server.url, token=TOKEN).model_info("ada/none", timeout=5)
-    assert hub._CALL.get() is None, f"the bounds outlive {caught.value}"
+    assert client._CALL.get() is None, f"the bounds outlive {caught.value}"
 
 
 @each_action
@@ -521,7 +523,7 @@ def test_addresses_that_are_none(
 def test_a_hub_that_is_silent(
     monkeypatch: pytest.MonkeyPatch, server: HubServer, tmp_path: Path, action: Callable[[Path], object]
 ) -> None:
-    monkeypatch.setattr(hub, "WAIT", 0.1)
+    monkeypatch.setattr(client, "WAIT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
@@ -531,7 +533,7 @@ def test_a_hub_that_is_silent(
 
 
 def test_a_hub_that_trickles(monkeypatch: pytest.MonkeyPatch, server: HubServer, tmp_path: Path) -> None:
-    monkeypatch.setattr(hub, "_TRANSFER_SECONDS", 0.3)
+    monkeypatch.setattr(repositories, "TRANSFER_SECONDS", 0.3)
 
     def trickle(handler: Handler) -> bool:
         handler.send_response(200)
@@ -688,3 +690,42 @@ def test_nothing_of_a_set_is_rendered() -> None:
     assert html.count("<h1>") == 1
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
     assert html.count("<tr>") == (1 + 8) + (1 + 3)
+
+
+def test_the_command_line_publishes_finds_and_fetches(
+    monkeypatch: pytest.MonkeyPatch, server: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    file, fetched = tmp_path / "mouth.safetensors", tmp_path / "fetched.safetensors"
+    factorize = ["factorize", "--region", "mouth", "--space", "w", "-k", "2", "-o", str(file)]
+    assert main(factorize) == 0
+    assert main(["publish", str(file), "my-mouths", "--title", "Mouths", "--license", "mit"]) == 0
+    assert f"published {server.url}/ada/my-mouths" in capsys.readouterr().out
+    assert server.repos["ada/my-mouths"].card["license"] == "mit"
+    assert main(["browse", "mouths"]) == 0
+    assert "ada/my-mouths/directions.safetensors  stylegan2" in capsys.readouterr().out
+    assert main(["browse", "ada/my-mouths", "-o", str(fetched)]) == 0
+    assert "Mouths" in capsys.readouterr().out
+    found, made = Directions.load(fetched), Directions.load(file)
+    assert (found.title, found.author) == ("Mouths", made.author or "ada")
+    assert torch.equal(found.vectors, made.vectors)
+    assert main(["browse", "ada/my-mouths", "-o", str(fetched)]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert main(["browse", "ada/none", "-o", str(tmp_path / "none.safetensors")]) == 1
+    assert "not found" in capsys.readouterr().err
+
+
+def test_the_command_line_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, server: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    make().save(tmp_path / "set.safetensors")
+    assert main(["publish", str(tmp_path / "set.safetensors"), "set"]) == 1
+    assert "hf auth login" in capsys.readouterr().err
+    assert main(["browse", "mouth", "-o", str(tmp_path / "x.safetensors")]) == 1
+    assert "expected author/name" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "resefa_core.hub", None)
+    monkeypatch.delattr(resefa_core, "hub")
+    assert main(["browse", "mouth"]) == 1
+    assert "pip install" in capsys.readouterr().err

@@ -10,7 +10,8 @@ from string import Template
 from huggingface_hub import ModelCardData
 from torch import Tensor
 
-from resefa_core import Directions, bundled_names
+from ..checkpoints import bundled_names
+from ..directions import Directions
 
 TAG = "resefa-directions"
 DIRECTIONS_FILE = "directions.safetensors"

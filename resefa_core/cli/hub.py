@@ -1,0 +1,20 @@
+"""What the commands that talk to the Hub share."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from ..errors import HubError
+
+
+def the_hub() -> ModuleType:
+    """The package `resefa_core.hub`.
+
+    Raises:
+        HubError: the client library is not installed.
+    """
+    try:
+        from .. import hub
+    except ImportError as missing:
+        raise HubError(f'the Hub needs {missing.name}: pip install "resefa[hub]"') from missing
+    return hub

@@ -1,0 +1,68 @@
+"""`resefa publish`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from ..errors import HubError
+from .command import Command
+from .drawing import sheet
+from .hub import the_hub
+from .options import add_directions, open_both, open_directions
+from .terminal import progress
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_directions(parser)
+    parser.add_argument("repository", help="where to: a name, in the account of `hf auth login`")
+    for field in ("title", "author", "description"):
+        parser.add_argument(f"--{field}", default="", help=f"the set's {field} (default: what the file says)")
+    parser.add_argument(
+        "--license",
+        help="such as cc0-1.0, apache-2.0, mit, other (default: the file's, or cc-by-4.0)",
+    )
+    parser.add_argument("--base-model", metavar="AUTHOR/NAME", help="the generator's repository on the Hub")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--no-picture", action="store_true", help="publish without strips of what they do")
+
+
+def _run(options: argparse.Namespace) -> None:
+    hub = the_hub()
+    from huggingface_hub import get_token
+
+    token = get_token()
+    if not token:
+        raise HubError("publishing needs an account: sign in with `hf auth login`, or set HF_TOKEN")
+    directions = open_directions(options)
+    texts = {field: getattr(options, field) for field in ("title", "author", "description")}
+    directions = replace(directions, **{field: text for field, text in texts.items() if text})
+    own = "-".join(directions.license.lower().split())
+    license = options.license or (own if own in hub.LICENSES else "other" if own else hub.LICENSES[0])
+    picture = None
+    if not options.no_picture:
+        session = open_both(options, directions)
+        picture = sheet(session, directions, confine=options.confine, feather=options.feather)
+    with progress("publishing"):
+        published = hub.publish(
+            directions,
+            options.repository,
+            token,
+            strips=picture,
+            private=options.private,
+            license=license,
+            base_model=options.base_model,
+        )
+    print(f"{'updated' if published.updated else 'published'} {published.url}")
+
+
+COMMAND = Command(
+    "publish",
+    "publish a direction file in a repository of your account on the Hugging Face Hub",
+    (
+        'resefa publish mouth.safetensors avatars-mouth --title "Mouths of avatars"',
+        "resefa publish lipstick.safetensors ffhq-lipstick -g ffhq.safetensors --license mit",
+    ),
+    _add_arguments,
+    _run,
+)

@@ -1,0 +1,38 @@
+"""Direction sets on the Hugging Face Hub: find, fetch and publish them.
+
+Needs `huggingface_hub` (`pip install "resefa[hub]"`): nothing else in the core imports this package.
+"""
+
+from __future__ import annotations
+
+from ..errors import HubError
+from .card import DIRECTIONS_FILE, TAG, model_card
+from .client import WAIT
+from .repositories import (
+    LICENSES,
+    Listing,
+    Published,
+    direction_files,
+    fetch,
+    load,
+    publish,
+    search,
+    whoami,
+)
+
+__all__ = [
+    "DIRECTIONS_FILE",
+    "LICENSES",
+    "TAG",
+    "WAIT",
+    "HubError",
+    "Listing",
+    "Published",
+    "direction_files",
+    "fetch",
+    "load",
+    "model_card",
+    "publish",
+    "search",
+    "whoami",
+]
