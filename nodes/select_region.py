@@ -90,6 +90,7 @@ class SelectRegion(Node):
         preview = picture_to_comfy(resefa.show_region(picture, region))
         weights = region.mask(height, width)[None]
         shown = ui.PreviewImage(preview, cls=cls).as_dict()
+        shown["resefa_image"] = ui.PreviewImage(image[:1], cls=cls).as_dict()["images"]
         if note:
             shown["text"] = (note,)
         return io.NodeOutput(region, weights, as_output(preview), ui=shown)

@@ -34,6 +34,7 @@ SETTINGS = {
 }
 SIZE = {"width": 1720, "height": 900}
 RUN_MILLISECONDS = 600_000
+WAIT_MILLISECONDS = 180_000
 REGION, FACTORIZE, APPLY = 3, 4, 5
 
 
@@ -49,6 +50,7 @@ def browser() -> Iterator[Any]:
 def page(request: pytest.FixtureRequest, browser: Any, comfyui: ComfyUI) -> Iterator[Any]:
     comfyui.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": request.param == "nodes2"})
     opened = browser.new_page(viewport=SIZE)
+    opened.set_default_timeout(WAIT_MILLISECONDS)
     opened.problems = []
     opened.on("pageerror", lambda error: opened.problems.append(str(error)))
     opened.interface = request.param
@@ -184,6 +186,48 @@ def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> N
         "(id) => app.graph.getNodeById(id).widgets.slice(0, 5).map((widget) => widget.value)", REGION
     )
     assert shown[1:] == [after["x"], after["y"], after["width"], after["height"]]
+
+
+def test_the_box_is_drawn_behind_a_reroute_too(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "edit_a_face_part")
+    page.evaluate(
+        """(id) => {
+            const node = app.graph.getNodeById(id), source = node.getInputNode(0);
+            const { origin_slot: slot } = node.getInputLink(0);
+            const between = LiteGraph.createNode("Reroute");
+            app.graph.add(between);
+            source.connect(slot, between, 0);
+            between.connect(0, node, 0);
+        }""",
+        REGION,
+    )
+    fit(page)
+    run(page, comfyui)
+    sizes = page.evaluate(
+        "(id) => app.graph.getNodeById(id).getInputNode(0).imgs.map((image) => image.naturalWidth)", REGION
+    )
+    assert sizes == [64]
+    if page.interface == "nodes2":
+        page.locator(f'[data-node-id="{REGION}"] [data-testid=crop-overlay]').wait_for(state="visible")
+    before = box_of(page)
+    drag_box_up(page)
+    assert 8 <= before["y"] - box_of(page)["y"] <= 20
+    keep(page, "reroute")
+    assert page.problems == []
+
+
+def test_a_failure_is_told_in_a_toast(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "edit_a_face_part")
+    page.evaluate(
+        """(id) => {
+            const { widgets } = app.graph.getNodeById(id);
+            widgets.find((widget) => widget.name === "direction").value = "99";
+        }""",
+        APPLY,
+    )
+    page.get_by_test_id("queue-button").or_(page.get_by_role("button", name="Run")).first.click()
+    page.get_by_text("direction 99 is out of range").first.wait_for(state="visible", timeout=RUN_MILLISECONDS)
+    keep(page, "toast")
 
 
 def test_a_direction_file_is_built_and_its_node_says_where_it_is(page: Any, comfyui: ComfyUI) -> None:

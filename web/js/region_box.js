@@ -1,7 +1,11 @@
 // Select Region on the classic canvas, where ComfyUI's own box editor is not drawn: the image of the node
 // before it, with a box to drag. The value is that of the native widget, so that a graph may be opened in
 // either interface.
+//
+// Both editors show the image of the node that `getInputNode` gives. Where that has none (a Reroute, the input
+// of a subgraph) they get a stand-in with the image that Select Region has sent when it ran.
 
+import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
 const NODE = "ReSeFa_SelectRegion";
@@ -13,6 +17,18 @@ const HEIGHT = 260;
 
 app.registerExtension({
   name: "ReSeFa.RegionBox",
+  beforeRegisterNodeDef(nodeType, nodeData) {
+    if (nodeData.name !== NODE) return;
+    const { onExecuted, getInputNode } = nodeType.prototype;
+    nodeType.prototype.onExecuted = function (output) {
+      if (output?.resefa_image) this.standIn = standIn(this, output.resefa_image);
+      onExecuted?.apply(this, arguments);
+    };
+    nodeType.prototype.getInputNode = function (slot) {
+      const source = getInputNode.apply(this, arguments);
+      return slot === 0 && this.standIn && !showsImage(source) ? this.standIn : source;
+    };
+  },
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
     const box = node.widgets?.find((widget) => widget.name === "box");
@@ -24,6 +40,23 @@ app.registerExtension({
     if (box) setBox(box, box.value);
   },
 });
+
+function standIn(node, images) {
+  const picture = new Image();
+  picture.onload = () => node.setDirtyCanvas(true, true);
+  picture.src = api.apiURL(`/view?${new URLSearchParams(images[0])}`);
+  const stand = Object.create(node, { id: { value: `${node.id}_image` }, imgs: { value: [picture] } });
+  app.nodeOutputs[outputsKey(stand)] = { images };
+  return stand;
+}
+
+function showsImage(node) {
+  return Boolean(node?.imgs?.length || (node && app.nodeOutputs[outputsKey(node)]?.images?.length));
+}
+
+function outputsKey({ graph, id }) {
+  return !graph || graph.isRootGraph ? String(id) : `${graph.id}:${id}`;
+}
 
 // The four number fields beside the native widget hold copies of its value; they are kept in step.
 function setBox(box, value) {
