@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
 DIRECTORY = os.environ.get("COMFYUI_DIR")
-START_SECONDS = 300
+START_SECONDS = 900
 RUN_SECONDS = 900
 _MISSING = object()
 
