@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import resefa_core as resefa
-    from resefa_core import parsing
+    from resefa_core import bounds, parsing
     from resefa_core.progress import Progress
 else:
     from .. import resefa_core as resefa
-    from ..resefa_core import parsing
+    from ..resefa_core import bounds, parsing
     from ..resefa_core.progress import Progress
 
-__all__ = ["Progress", "parsing", "resefa"]
+__all__ = ["Progress", "bounds", "parsing", "resefa"]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import reprlib
 from collections.abc import Iterator, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 from comfy_api.latest import io
 
-from .core import resefa
+from .core import bounds, resefa
 from .runtime import computing
 from .sockets import CARRIED
 
@@ -44,26 +41,16 @@ def checked(schema: Sequence[io.Input], inputs: dict[str, Any]) -> dict[str, Any
 
 
 def _value(socket: io.Input, value: Any) -> Any:
-    if isinstance(socket, io.Int.Input):
-        fits = isinstance(value, Integral) and socket.min <= value <= socket.max
-        return int(value) if fits else _refuse(socket, value, f"an integer from {socket.min} to {socket.max}")
-    if isinstance(socket, io.Float.Input):
-        fits = isinstance(value, Real) and math.isfinite(value) and socket.min <= value <= socket.max
-        return float(value) if fits else _refuse(socket, value, f"a number from {socket.min} to {socket.max}")
-    if isinstance(socket, io.Boolean.Input):
-        return value if isinstance(value, bool) else _refuse(socket, value, "true or false")
-    if isinstance(socket, (io.Combo.Input, io.String.Input)):
-        return value if isinstance(value, str) else _refuse(socket, value, "text")
-    if socket.io_type in CARRIED:
-        kind, words = CARRIED[socket.io_type]
-        return value if isinstance(value, kind) else _refuse(socket, value, words)
-    return value
-
-
-def _refuse(socket: io.Input, value: Any, expected: str) -> None:
-    shown = reprlib.repr(value) if isinstance(value, (str, bool, int, float)) else type(value).__name__
     name = socket.display_name or socket.id
-    raise resefa.ParameterError(f"{name}: expected {expected}, got {'nothing' if value is None else shown}")
+    if isinstance(socket, io.Int.Input):
+        return bounds.whole(value, name, socket.min, socket.max)
+    if isinstance(socket, io.Float.Input):
+        return bounds.number(value, name, socket.min, socket.max)
+    kind, words = CARRIED.get(socket.io_type, (object, ""))
+    if not isinstance(value, kind):
+        given = "nothing" if value is None else bounds.shown(value)
+        raise resefa.ParameterError(f"{name}: expected {words}, got {given}")
+    return value
 
 
 @contextlib.contextmanager

@@ -24,5 +24,8 @@ CARRIED: dict[str, tuple[type, str]] = {
     StyleGANDirections.io_type: (Tensor, "directions of a ComfyUI-StyleGan pack"),
     io.Image.io_type: (Tensor, "an image"),
     io.Mask.io_type: (Tensor, "a mask"),
+    io.String.io_type: (str, "text"),
+    io.Combo.io_type: (str, "text"),
+    io.Boolean.io_type: (bool, "true or false"),
 }
-"""For each type of socket the class of its values, and what they are in words."""
+"""For each type of socket or widget the class of its values, and what they are in words."""
