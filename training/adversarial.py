@@ -211,9 +211,7 @@ class Run:
     def _follow(self, count: int) -> None:
         """Move the average after the generator."""
         half_life = min(AVERAGE_HALF_LIFE, AVERAGE_RAMP * self.images)
-        weight = 1.0 - 0.5 ** (count / max(half_life, 1e-8))
-        for average, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            average.lerp_(value, weight)
+        runs.follow(self.average, self.generator, 0.5 ** (count / max(half_life, 1e-8)))
         self.average.mapping.w_avg.copy_(self.generator.mapping.w_avg)
 
     def state(self) -> dict[str, Any]:

@@ -138,9 +138,7 @@ class Run:
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the average after the generator."""
-        kept = min(AVERAGE, self.steps / (self.steps + 20))
-        for average, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            average.lerp_(value, 1.0 - kept)
+        runs.follow(self.average, self.generator, min(AVERAGE, self.steps / (self.steps + 20)))
         self.average.mapping.w_avg.copy_(self.generator.mapping.w_avg)
 
     def state(self) -> dict[str, Any]:

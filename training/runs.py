@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from difference import FACE
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from resefa_core.evaluation.attributes import to_images
 from resefa_core.generators.stylegan2 import StyleGAN2
@@ -197,6 +198,11 @@ def set_up(options: argparse.Namespace) -> tuple[torch.device, torch.autocast]:
     torch.backends.cudnn.benchmark = True
     precision = options.precision or ("bfloat16" if device.type == "cuda" else "float32")
     return device, torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def follow(average: nn.Module, module: nn.Module, kept: float) -> None:
+    """Move a moving average of parameters on, in few kernels; `kept` is what stays of it, in [0, 1]."""
+    get_ema_multi_avg_fn(kept)(list(average.parameters()), list(module.parameters()), None)
 
 
 def adam(groups: list[dict[str, Any]], device: torch.device, **options: Any) -> torch.optim.Adam:
