@@ -19,8 +19,8 @@ A study compares methods at equal change, as `resefa evaluate` does with its fil
 * `confined`: directions that are found for confined edits, sharp and soft, by λ.
 
 Each writes its results into a folder of its own and goes on from there when it is run again. `--documents`
-rewrites `docs/evaluation.md`, its tables, figures (which need matplotlib) and sheets, and the README's table:
-of the studies that are given, all for none. `--seeds` makes trials short: so many images of each study,
+rewrites `docs/evaluation.md`, its tables, figures (which need matplotlib) and sheets, and the table of
+`docs/spaces.md`: of the studies that are given, all for none. `--seeds` makes trials short: so many images of each study,
 nothing for the documentation.
 """
 
@@ -145,7 +145,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--output-dir", type=Path, default=ROOT / "benchmarks" / "results" / "studies")
     parser.add_argument("--seeds", type=int, help="only so many images of each study: a trial")
-    parser.add_argument("--documents", action="store_true", help="rewrite what docs/ and the README say")
+    parser.add_argument("--documents", action="store_true", help="rewrite what docs/ says")
     arguments = parser.parse_args()
     unknown = set(arguments.studies) - set(FRAGMENTS)
     if unknown:
@@ -179,7 +179,7 @@ def main() -> None:
     kept = [arguments.output_dir / name / RESULTS for name in ("peers", "samples")]
     if arguments.documents and all(file.is_file() for file in kept):
         text = readme(*(Evaluation.load(file) for file in kept))
-        replace_fragment(ROOT / "README.md", "evaluation", text)
+        replace_fragment(ROOT / "docs" / "spaces.md", "evaluation", text)
 
 
 if __name__ == "__main__":

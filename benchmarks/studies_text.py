@@ -260,7 +260,7 @@ FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
 
 
 def readme(peers_found: Evaluation, samples_found: Evaluation) -> str:
-    """The README's table: every method on the image itself, and how directions carry over."""
+    """The table of `docs/spaces.md`: every method on the image itself, and how directions carry over."""
     shown = [row for row in measured_rows(peers_found) if _plain(peers_found.rows[row])]
     shown += [
         row

@@ -97,7 +97,7 @@ def test_the_demo_starts_from_it_as_a_space_does(space: Path, system: str) -> No
             assert b"ReSeFa" in answer.read()
         client = gradio_client.Client(url, verbose=False)
         drawn = client.predict(3, 0.7, api_name="/draw_face")
-        edited = run_the_example_of_the_readme(url)
+        edited = run_the_example_of_the_docs(url)
         asked = run(ASK, url)
     for picture in (drawn, edited):
         with Image.open(picture) as face:
@@ -164,9 +164,9 @@ def test_on_zerogpu_images_are_analysed_where_a_gpu_is_lent(
     assert "Traceback" not in log
 
 
-def run_the_example_of_the_readme(url: str) -> str:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^    from gradio_client.*\n(?:\n|    .*\n)+", readme, re.MULTILINE)
+def run_the_example_of_the_docs(url: str) -> str:
+    page = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^    from gradio_client.*\n(?:\n|    .*\n)+", page, re.MULTILINE)
     assert "http://127.0.0.1:7860" in example
     names: dict[str, Any] = {}
     exec(textwrap.dedent(example).replace("http://127.0.0.1:7860", url), names)
