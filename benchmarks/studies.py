@@ -20,8 +20,8 @@ A study compares methods at equal change, as `resefa evaluate` does with its fil
 
 Each writes its results into a folder of its own and goes on from there when it is run again. `--documents`
 rewrites `docs/evaluation.md`, its tables, figures (which need matplotlib) and sheets, and the table of
-`docs/spaces.md`: of the studies that are given, all for none. `--seeds` makes trials short: so many images of each study,
-nothing for the documentation.
+`docs/spaces.md`: of the studies that are given, all for none. `--seeds` makes trials short: so many images of
+each study, nothing for the documentation.
 """
 
 from __future__ import annotations
