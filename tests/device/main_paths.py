@@ -211,7 +211,7 @@ def test_edits(space: str) -> None:
 def test_methods(key: str) -> None:
     def directions(generator: resefa.Generator) -> Tensor:
         latents = [sample(generator, seed) for seed in (3, 4)]
-        chosen = {"lambda": 1.0} if key == "lowrankgan" else None
+        chosen = {"lowrankgan": {"lambda": 1.0}, "ganspace": {"num_samples": 500}}.get(key)
         return resefa.find_directions(
             generator, latents, REGION, key, num_directions=2, parameters=chosen
         ).inside
