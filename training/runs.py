@@ -29,8 +29,6 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 100
 
-SYMMETRY_HELP = "of the difference between an image's asymmetry and its drawing's, in the loss"
-FACE_HELP = "where eyes and mouth lie, which count more: top, bottom, left, right, in [0, 1]"
 
 ABOUT = {
     "title": "avatars",
@@ -44,7 +42,7 @@ _SHEET = 8
 
 
 class Run(Protocol):
-    """A training run's state, at one resolution; `seconds` without those before its last start."""
+    """A training run's state, at one resolution; `seconds` are those of all its starts."""
 
     resolution: int
     images: int
@@ -178,8 +176,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """What both ways of training are told alike."""
     parser.add_argument("--minutes", type=float, help="stop after them instead of after so many images")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--face", type=float, nargs=4, default=FACE, help=FACE_HELP)
-    parser.add_argument("--symmetry-weight", type=float, default=0.0, help=SYMMETRY_HELP)
+    parser.add_argument(
+        "--face",
+        type=float,
+        nargs=4,
+        default=FACE,
+        help="where eyes and mouth lie, which count more: top, bottom, left, right, in [0, 1]",
+    )
+    parser.add_argument(
+        "--symmetry-weight",
+        type=float,
+        default=0.0,
+        help="of the difference between an image's asymmetry and its drawing's, in the loss",
+    )
     parser.add_argument(
         "--keep-every", type=float, default=60.0, help="seconds between checkpoints (%(default)s)"
     )
