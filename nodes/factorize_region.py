@@ -58,7 +58,7 @@ class FactorizeRegion(Node):
                 ),
                 io.Combo.Input(
                     "space",
-                    options=[_AUTO, "w+", "s", "w", "z+", "z"],
+                    options=[_AUTO, *resefa.SPACES],
                     default=_AUTO,
                     tooltip="Where to look: auto takes the generator's most local one that transfers well "
                     "(w+ for StyleGAN). s: single style channels; w, z: all layers alike.",

@@ -9,7 +9,9 @@ from __future__ import annotations
 from . import threads  # noqa: F401  isort: skip  (before torch)
 from ._version import __version__
 from .analysis import Jacobian, JacobianCache, compute_jacobian, estimate, load_jacobian
-from .checkpoints import bundled_names, load_generator
+from .checkpoints import bundled_names, load_generator, register_reader
+from .checkpoints import convert_generator as convert
+from .checkpoints.downloads import download
 from .directions import CONFINED, Directions, encode_thumbnail
 from .editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .edits import Edit, Edited, Move
@@ -33,6 +35,7 @@ from .generators import (
     StyleGAN2,
     StyleGAN3,
     WrappedGenerator,
+    register_generator,
 )
 from .latents import PNG_KEY, Latent, stack
 from .methods import METHODS, Method, find_directions, register_method
@@ -41,6 +44,7 @@ from .regions import PRESETS, Region, presets_of
 from .session import Session
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 from .solve import factorize
+from .spaces import SPACES, Space, register_space
 
 __all__ = [
     "CONFINED",
@@ -49,6 +53,7 @@ __all__ = [
     "PGGAN",
     "PNG_KEY",
     "PRESETS",
+    "SPACES",
     "BigGAN",
     "BigGANDeep",
     "CheckpointError",
@@ -72,6 +77,7 @@ __all__ = [
     "Region",
     "RegionError",
     "Session",
+    "Space",
     "StyleGAN2",
     "StyleGAN3",
     "WrappedGenerator",
@@ -80,6 +86,8 @@ __all__ = [
     "change_labels",
     "compute_jacobian",
     "contact_sheet",
+    "convert",
+    "download",
     "edit",
     "encode_thumbnail",
     "estimate",
@@ -91,7 +99,10 @@ __all__ = [
     "move",
     "prepared",
     "presets_of",
+    "register_generator",
     "register_method",
+    "register_reader",
+    "register_space",
     "save_png",
     "show_region",
     "stack",

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from os import PathLike
 from pathlib import Path
@@ -36,7 +36,7 @@ from .files import (
 from .generators import PUBLISHED, Generator
 from .recipes import Recipe
 from .regions import Region
-from .spaces import vector_shape
+from .spaces import SPACES, channel_sizes, space_named, vector_shape
 
 FORMAT_VERSION = "1"
 MAX_FILE_BYTES = 64 << 20
@@ -44,8 +44,6 @@ MAX_DIRECTIONS = 512
 MAX_NAME = 200
 MAX_TEXT = 4096
 THUMBNAIL_SIDE = 256
-SPACES = ("w", "w+", "s", "z", "z+")
-LAYERED = ("w+", "z+")
 CONFINED = "resefa-confined"
 """The method whose directions are for edits that are confined to the region."""
 
@@ -150,6 +148,22 @@ class Directions:
             steps_confined=None if confined is None else confined[chosen],
             names=tuple(self.names[i] for i in chosen),
             recipe=None if self.recipe is None else self.recipe.take(chosen),
+        )
+
+    def to(self, device: torch.device | str) -> Directions:
+        """The same directions, their tensors on a device."""
+        tensors = {
+            each.name: getattr(self, each.name).to(device)
+            for each in fields(self)
+            if isinstance(getattr(self, each.name), Tensor)
+        }
+        return replace(self, **tensors)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.names[:3]) + (", ..." if len(self) > 3 else "")
+        return (
+            f"Directions({len(self)} in {self.space}, vectors {tuple(self.vectors.shape)}, {names}; layers "
+            f"{list(self.layers)}, by {self.method})"
         )
 
     @property
@@ -335,7 +349,7 @@ class Directions:
                 raise ParameterError("the layers that the directions move are not known: give them")
             layers = range(generator.num_layers)
         vectors = vectors.detach().float().cpu()
-        if vectors.ndim == 1 or (space in LAYERED and vectors.ndim == 2):
+        if vectors.ndim == 1 or (space_named(space).layered and vectors.ndim == 2):
             vectors = vectors[None]
         norms = vectors.flatten(1).norm(dim=1) if vectors.ndim > 1 else vectors
         if vectors.numel() == 0 or not bool(norms.isfinite().all()) or float(norms.min()) <= 0:
@@ -349,7 +363,7 @@ class Directions:
             steps=torch.ones(count),
             space=space,
             layers=tuple(sorted(set(layers))),
-            layer_sizes=generator.layer_sizes if isinstance(generator, Generator) and space == "s" else (),
+            layer_sizes=channel_sizes(generator, space) if isinstance(generator, Generator) else (),
             names=(title,) if count == 1 else tuple(f"{title} {i}" for i in range(count)),
             region=region,
             generator=generator.describe() if isinstance(generator, Generator) else dict(generator),
@@ -365,7 +379,7 @@ class Directions:
             DirectionFileError: the file exists and `overwrite` is false, or it can't be written.
         """
         buffer = io.BytesIO()
-        np.save(buffer, self.vectors.numpy())
+        np.save(buffer, self.vectors.cpu().numpy())
         write_bytes(path, buffer.getvalue(), DirectionFileError, overwrite)
 
 
@@ -391,12 +405,11 @@ def _check_consistent(directions: Directions) -> None:
     count = d.vectors.shape[0] if d.vectors.ndim else 0
     if not 1 <= count <= MAX_DIRECTIONS:
         raise ParameterError(f"{count} directions: expected 1 to {MAX_DIRECTIONS}")
-    if d.space not in SPACES:
-        raise ParameterError(f"space {str(d.space)[:40]} is unknown: expected one of {', '.join(SPACES)}")
+    space = space_named(d.space)
     _check_whole(d.layers, "layers", _MAX_LAYERS)
     if not d.layers or list(d.layers) != sorted(set(d.layers)):
         raise ParameterError(f"layers {list(d.layers)[:20]} are not distinct, ascending indices")
-    dims = 3 if d.space in LAYERED else 2
+    dims = 3 if space.layered else 2
     if d.vectors.ndim != dims or 0 in d.vectors.shape:
         raise ParameterError(f"vectors of shape {tuple(d.vectors.shape)} do not fit the space {d.space}")
     if dims == 3 and d.vectors.shape[1] != len(d.layers):
@@ -409,7 +422,7 @@ def _check_consistent(directions: Directions) -> None:
         raise ParameterError(
             f"{len(d.layer_sizes)} layers of {sum(d.layer_sizes)} style channels are too many"
         )
-    if d.space == "s":
+    if space.channels:
         known = len(d.layer_sizes) > d.layers[-1]
         width = sum(d.layer_sizes[layer] for layer in d.layers) if known else 0
         if width != d.vectors.shape[1]:
@@ -430,7 +443,7 @@ def _check_consistent(directions: Directions) -> None:
         check_values(d.base_codes, "base_codes", CODE)
         shape = tuple(d.base_codes.shape)
         fits = len(shape) == 2 and shape[0] > d.layers[-1]
-        if not fits or (d.space in ("w", "w+", "z+") and shape[1] != d.vectors.shape[-1]):
+        if not fits or (space.of_codes and shape[1] != d.vectors.shape[-1]):
             raise ParameterError(
                 f"base_codes of shape {shape} do not fit vectors of shape {tuple(d.vectors.shape)}"
             )

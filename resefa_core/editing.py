@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .analysis import applied
 from .bounds import CONFINE, MIX, STRENGTH, number
-from .directions import LAYERED, Directions
+from .directions import Directions
 from .errors import LatentError
 from .generators.base import Generator
 from .latents import ConfinedMove, Latent
@@ -19,6 +19,7 @@ from .precision import analysis_mode
 from .progress import Progress
 from .regions import Region
 from .solve import STEP_CHANGE
+from .spaces import Offsets, space_named
 
 Strengths = Mapping["int | str", float]
 
@@ -254,7 +255,8 @@ def with_confined_steps(
             return (squares * mask).sum(dim=(1, 2)) / (3.0 * mask.sum())
 
         in_chunks(change, energies, _MEASURED_AT_ONCE, progress)
-    return replace(directions, steps_confined=STEP_CHANGE / energies.clamp_min(1e-30).sqrt())
+    steps = STEP_CHANGE / energies.clamp_min(1e-30).sqrt()
+    return replace(directions, steps_confined=steps.to(directions.steps.device))
 
 
 def _distances(directions: Directions, strengths: Strengths, confine: float) -> Tensor:
@@ -268,7 +270,7 @@ def _distances(directions: Directions, strengths: Strengths, confine: float) -> 
                 "use edit(...), or with_confined_steps(generator, latent, directions) first"
             )
         steps = 1.0 / ((1.0 - confine) / steps + confine / directions.steps_confined)
-    distances = torch.zeros(len(directions))
+    distances = torch.zeros(len(directions), device=steps.device)
     for key, strength in strengths.items():
         index = directions.index(key)
         distances[index] += number(strength, "strength", *STRENGTH) * steps[index]
@@ -281,39 +283,17 @@ def _confinable(directions: Directions) -> Region:
     return directions.region
 
 
-def _offsets(
-    latent: Latent, directions: Directions, vector: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """A vector of the directions' space as offsets of codes, style channels and noise, for the batch."""
-    layers = list(directions.layers)
-    batch, num_layers, size = latent.codes.shape
-    if max(layers) >= num_layers:
-        raise LatentError(f"the directions move layer {max(layers)}; the latent has {num_layers} layers")
+def _offsets(latent: Latent, directions: Directions, vector: Tensor) -> Offsets:
+    """A vector of the directions' space as offsets of codes, style channels or noise, for the batch."""
+    num_layers = latent.codes.shape[1]
+    if max(directions.layers) >= num_layers:
+        raise LatentError(
+            f"the directions move layer {max(directions.layers)}; the latent has {num_layers} layers"
+        )
+    has_mapping = directions.generator.get("has_mapping", latent.z is not None)
     vector = vector.to(latent.codes)
-    if directions.space == "s":
-        return None, _on_all_layers(vector, directions).expand(batch, -1), None
-    if directions.space == "z" and directions.generator.get("has_mapping", latent.z is not None):
-        if latent.z is None:
-            raise LatentError("the latent has no noise (z): it was imported as codes; use w, w+ or s")
-        _check_size(vector, latent.z.shape[1])
-        return None, None, vector.expand(batch, -1)
-    _check_size(vector, size)
-    codes = torch.zeros_like(latent.codes)
-    codes[:, layers] = vector if directions.space in LAYERED else vector.expand(len(layers), -1)
-    return codes, None, None
-
-
-def _on_all_layers(vector: Tensor, directions: Directions) -> Tensor:
-    """A vector of some layers' style channels, among zeros for the others."""
-    sizes = directions.layer_sizes
-    parts = iter(vector.split([sizes[layer] for layer in directions.layers]))
-    chosen = set(directions.layers)
-    return torch.cat([next(parts) if i in chosen else vector.new_zeros(n) for i, n in enumerate(sizes)])
-
-
-def _check_size(vector: Tensor, size: int) -> None:
-    if vector.shape[-1] != size:
-        raise LatentError(f"the directions have {vector.shape[-1]} numbers per code, the latent {size}")
+    space = space_named(directions.space)
+    return space.offsets(vector, latent, directions.layers, directions.layer_sizes, has_mapping)
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:

@@ -126,6 +126,13 @@ class Latent:
         if self.generator is not None and not isinstance(self.generator, str):
             raise LatentError(f"the generator's fingerprint {shown(self.generator)} is not text")
 
+    def __repr__(self) -> str:
+        seeds = "" if self.seed is None else f", seed {', '.join(map(str, self.seed[:3]))}"
+        seeds += ", ..." if self.seed is not None and len(self.seed) > 3 else ""
+        moves = sum(each is not None for each in (self.z_offset, self.style_offset)) + len(self.confined)
+        moved = f", {moves} moves of its own" if moves else ""
+        return f"Latent({tuple(self.codes.shape)}{seeds}, truncation {self.truncation:g}{moved})"
+
     def __len__(self) -> int:
         return int(self.codes.shape[0])
 

@@ -37,7 +37,7 @@ _PNG_URL = "data:image/png;base64,"
 _SMALL_BOX = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Region:
     """A part of the image, as a soft mask in [0, 1]. Make one with `from_box`, `from_mask` or `preset`;
     combine with `|` (union), `&` (intersection) and `~` (inversion); soften with `feather`."""
@@ -209,6 +209,10 @@ class Region:
             return {"mask": True}
         return self._json(embed)
 
+    def __repr__(self) -> str:
+        painted = self.to_json() == {"mask": True}
+        return f"Region({'painted' if painted else self.to_text()[:200]})"
+
     def to_text(self) -> str:
         """The region as `from_text` reads it: a preset's name with its family, a box, or else JSON."""
         data = self.to_json(embed=True)
@@ -296,7 +300,7 @@ def _weights_of(region: Region, height: int, width: int) -> Tensor:
     return region._weights(height, width)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Box(Region):
     x: float
     y: float
@@ -312,7 +316,7 @@ class _Box(Region):
         return rows[:, None] * columns[None, :]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Mask(Region):
     values: Tensor
 
@@ -333,7 +337,7 @@ class _Mask(Region):
         )[0, 0]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Preset(Region):
     of: Region
     family: str
@@ -353,7 +357,7 @@ class _Preset(Region):
         return self.of._weights(height, width)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Union(Region):
     first: Region
     second: Region
@@ -368,7 +372,7 @@ class _Union(Region):
         return torch.maximum(self.first._weights(height, width), self.second._weights(height, width))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Inverse(Region):
     of: Region
 
@@ -382,7 +386,7 @@ class _Inverse(Region):
         return 1.0 - self.of._weights(height, width)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Feathered(Region):
     of: Region
     radius: float

@@ -162,7 +162,7 @@ class HubServer(ThreadingHTTPServer):
             "likes": repo.likes,
             "private": repo.private,
             "sha": repo.sha,
-            "siblings": [{"rfilename": name} for name in repo.files],
+            "siblings": [{"rfilename": name, "size": len(repo.files[name])} for name in repo.files],
             "tags": repo.tags,
         }
         return {"_id": "0", "id": repo.renamed or repo_id} | {key: known[key] for key in expand or known}
@@ -319,7 +319,8 @@ def _resolve(handler: Handler, repo_id: str, path: str) -> None:
         elsewhere = f"http://localhost:{handler.server.server_port}/blob/{repo.stored[path]}"
         handler.answer(302, b"", Location=elsewhere, X_Repo_Commit=repo.sha)
     else:
-        handler.answer(200, repo.files[path], ETag='"0"', X_Repo_Commit=repo.sha)
+        data = repo.files[path]
+        handler.answer(200, data, ETag=f'"{hashlib.sha1(data).hexdigest()}"', X_Repo_Commit=repo.sha)
 
 
 def _blob(handler: Handler, oid: str) -> None:

@@ -17,7 +17,7 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
-from ..spaces import vector_shape
+from ..spaces import channel_sizes, vector_shape
 from .budget import Kind, analysis_side
 from .operator import LinearOperator
 from .sketch import Sketch
@@ -67,7 +67,7 @@ class Subject:
             latent=latent,
             described=generator.describe(),
             image_size=(side, side),
-            layer_sizes=generator.layer_sizes if space == "s" else (),
+            layer_sizes=channel_sizes(generator, space),
             confined_to=confined_to,
         )
 
@@ -91,6 +91,13 @@ class Jacobian(LinearOperator):
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.passes = 0
+
+    def __repr__(self) -> str:
+        described = self.described.get("name") or self.described.get("architecture")
+        return (
+            f"Jacobian({self.kind}, of {described} in {self.space}, {self.dimension} columns, image "
+            f"{self.height} x {self.width}, layers {list(self.layers)})"
+        )
 
     @property
     def space(self) -> str:

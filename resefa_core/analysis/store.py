@@ -18,6 +18,7 @@ from ..errors import JacobianError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
 from ..generators.base import Generator
 from ..latents import Latent
+from ..spaces import SPACES
 from .budget import ANALYSIS_SIDE, memory_for
 from .dense import DenseJacobian
 from .derivative import derivative_at
@@ -141,8 +142,9 @@ def _whole_numbers(values: object, most: int) -> tuple[int, ...]:
 def _check_subject(subject: Subject) -> None:
     """Raise JacobianError where what an analysis is of contradicts itself."""
     space, layers, shape, latent = subject.space, subject.layers, subject.shape, subject.latent
-    layered = space in ("w+", "z+")
-    if space not in ("w", "w+", "s", "z", "z+") or len(shape) != (2 if layered else 1):
+    known = isinstance(space, str) and space in SPACES
+    layered = known and SPACES[space].layered
+    if not known or len(shape) != (2 if layered else 1):
         raise JacobianError(f"its space is {str(space)[:40]}, of shape {shape[:8]}")
     if not layers or list(layers) != sorted(set(layers)) or layers[-1] >= latent.codes.shape[1]:
         raise JacobianError(f"its layers are {layers[:20]}, its latent has {latent.codes.shape[1]}")

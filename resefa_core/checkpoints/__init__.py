@@ -1,4 +1,8 @@
-"""Generators from files: a registry of readers, chosen by what a file holds and not by its name."""
+"""Generators from files: a registry of readers, chosen by what a file holds and not by its name.
+
+A reader of another package is registered with `register_reader`, and is written with `Content`, `Weights` and
+what else is exported here.
+"""
 
 from __future__ import annotations
 
@@ -9,87 +13,102 @@ from typing import Any
 
 import torch
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ParameterError
 from ..files import is_file
 from ..files.described import kind_of
 from ..generators.base import Generator
-from . import (
-    biggan,
-    biggan_deep,
-    dcgan,
-    genforce,
-    nvidia_pickle,
-    nvidia_safetensors,
-    pggan,
-    rosinality,
-    tensorflow_pickle,
-)
-from .container import Content, open_file
+from .container import Content, Tensors, Unpickled, open_file
+from .registry import READERS, Reader, register_reader
+from .weights import Lazy, Weights, explained, positive
+
+# isort: off
+from . import nvidia_safetensors, nvidia_pickle, tensorflow_pickle, rosinality, genforce  # noqa: F401 - as asked
+from . import biggan_deep, biggan, pggan, dcgan  # noqa: F401
+
+# isort: on
 from .conversion import arguments_of, convert_generator
-from .weights import Weights, explained
+from .downloads import catalogue
+from .remote import SCHEME, fetch
+from .state_dict import about_of, has_names, named_tensors, without_wrappers
 
 __all__ = [
     "READERS",
+    "Content",
+    "Lazy",
+    "Reader",
+    "Tensors",
+    "Unpickled",
+    "Weights",
+    "about_of",
     "bundled_names",
     "convert_generator",
     "describe",
+    "explained",
+    "has_names",
     "is_generator",
     "load_generator",
+    "named_tensors",
+    "positive",
     "read_weights",
+    "register_reader",
 ]
 
-READERS = (
-    nvidia_safetensors,
-    nvidia_pickle,
-    tensorflow_pickle,
-    rosinality,
-    genforce,
-    biggan_deep,
-    biggan,
-    pggan,
-    dcgan,
-)
 _ABOUT = {"resefa.layout": "converted from"}
 BUNDLED = Path(__file__).parent.parent / "bundled"
 
 
 def load_generator(
-    name: str | PathLike[str] = "avatars", device: str | torch.device | None = None
+    name: str | PathLike[str] = "avatars",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Generator:
-    """Load a generator, in float32 and in evaluation mode. Nothing in the file is run.
+    """Load a generator, in evaluation mode. Nothing in the file is run.
 
     Args:
-        name: a bundled generator's name, or a file's path.
+        name: a bundled generator's name; a file's path; the name of a generator of the catalogue that
+            `download` fetched; or `hf://owner/name` or `hf://owner/name/file`, a repository of the Hugging
+            Face Hub, which `huggingface_hub` fetches and keeps.
         device: where to put it; the CPU by default.
+        dtype: of its numbers: float32, float16, bfloat16 or float64.
 
     Raises:
         CheckpointError: no such name or file, or the file is not a generator that is known here.
+        ParameterError: the type is no floating type.
     """
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ParameterError(f"dtype {str(dtype)[:40]} is not a floating type like torch.float32")
     with torch.inference_mode(False), torch.no_grad():
         content = open_file(find_file(name))
         weights = read_weights(content)
         with explained(content.file, "its tensors can't be read"):
             nvidia_safetensors.check_hash(content)
-        return weights.build().to(device or "cpu")
+        return weights.build().to(device or "cpu", dtype)
 
 
 def find_file(name: str | PathLike[str]) -> Path:
-    """The file of a bundled generator's name, or of a path, which may be a folder with `config.json` and the
-    weights beside it.
+    """The file of a generator's name, or of a path, which may be a folder with `config.json` and the weights
+    beside it; see `load_generator`.
 
     Raises:
-        CheckpointError: neither is there.
+        CheckpointError: there is none.
     """
+    if str(name).startswith(SCHEME):
+        return fetch(str(name))
     file = BUNDLED / f"{name}.safetensors"
     if "/" in str(name) or "\\" in str(name) or not is_file(file):
         file = Path(name)
     if is_file(file / biggan_deep.CONFIG):
         file = next((file / each for each in biggan_deep.WEIGHTS if is_file(file / each)), file)
-    if not is_file(file):
-        raise CheckpointError(
-            f"{name}: no such file, and not a bundled generator; bundled: {', '.join(bundled_names())}"
-        )
-    return file
+    if is_file(file):
+        return file
+    if str(name) in catalogue():
+        fetched = catalogue()[str(name)].file
+        if is_file(fetched):
+            return fetched
+        raise CheckpointError(f"{name}: not downloaded: there is no {fetched} here; `resefa download {name}`")
+    raise CheckpointError(
+        f"{name}: no such file, and not a bundled generator; bundled: {', '.join(bundled_names())}"
+    )
 
 
 def read_weights(content: Content) -> Weights:
@@ -98,10 +117,11 @@ def read_weights(content: Content) -> Weights:
     Raises:
         CheckpointError: the file is not a generator that is known here; it says what it is.
     """
+    content = without_wrappers(content)
     for reader in READERS:
         if reader.detect(content):
             return reader.read(content)
-    supported = "; ".join(reader.DESCRIPTION for reader in READERS)
+    supported = "; ".join(reader.description for reader in READERS)
     raise CheckpointError(
         f"{content.file}: not a generator that is known here: {_summary(content)}. Supported: {supported}"
     )
@@ -110,7 +130,7 @@ def read_weights(content: Content) -> Weights:
 def is_generator(file: Path) -> bool:
     """Whether a file is in a generator's layout; it may still turn out to be damaged."""
     try:
-        content = open_file(file)
+        content = without_wrappers(open_file(file))
     except CheckpointError:
         return False
     return any(reader.detect(content) for reader in READERS)

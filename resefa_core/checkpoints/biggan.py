@@ -16,11 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from .container import Content
+from .registry import register_reader
 from .spectral import without_biggan_norms
 from .state_dict import about_of, has_names, named_tensors
 from .weights import Lazy, Weights, explained, positive
 
-DESCRIPTION = "BigGAN of ajbrock's BigGAN-PyTorch (.pth, the generator's state dict)"
 _LAYOUT = "ajbrock's BigGAN-PyTorch"
 _MARKS = ("linear.weight", "blocks.0.0.conv1.weight", "blocks.0.0.bn1.gain.weight", "output_layer.2.weight")
 _EPS, _HUB_EPS = 1e-5, 1e-4
@@ -32,6 +32,7 @@ def detect(content: Content) -> bool:
     return has_names(content.root, *_MARKS)
 
 
+@register_reader("BigGAN of ajbrock's BigGAN-PyTorch (.pth, the generator's state dict)", detect)
 def read(content: Content) -> Weights:
     """The generator, its spectral norms divided out of its weights.
 

@@ -15,11 +15,11 @@ from typing import Any
 from ..errors import CheckpointError
 from ..files import read_bytes
 from .container import Content
+from .registry import register_reader
 from .spectral import without_torch_norms
 from .state_dict import about_of, has_names, named_tensors, renamed
 from .weights import Lazy, Weights, explained, positive
 
-DESCRIPTION = "BigGAN-deep of Hugging Face (pytorch_model.bin or model.safetensors, with config.json)"
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _LAYOUT = "Hugging Face's pytorch-pretrained-BigGAN"
@@ -45,6 +45,9 @@ def detect(content: Content) -> bool:
     return has_names(content.root, *_MARKS)
 
 
+@register_reader(
+    "BigGAN-deep of Hugging Face (pytorch_model.bin or model.safetensors, with config.json)", detect
+)
 def read(content: Content) -> Weights:
     """The generator, its spectral norms divided out of its weights.
 

@@ -7,6 +7,8 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch import Tensor
 from .._version import __version__
 from ..errors import CheckpointError
 from ..files import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, write_bytes
-from ..generators import GENERATORS
+from ..generators import GENERATORS, Generator
 from .container import open_file
 from .nvidia_safetensors import check_hash
 from .weights import Lazy, Weights
@@ -47,8 +49,8 @@ class _Tensors(Mapping[str, Tensor]):
 
 
 def convert_generator(
-    source: Path,
-    output: Path,
+    source: str | PathLike[str],
+    output: str | PathLike[str],
     overwrite: bool = False,
     origin: str = "",
     license: str = "",
@@ -57,7 +59,7 @@ def convert_generator(
     """Write a generator's file as safetensors, its numbers unchanged and in the type that they have.
 
     Args:
-        source: a file in any layout that `load_generator` reads.
+        source: a file or a name that `load_generator` takes.
         output: the file to write, by way of a temporary one beside it.
         overwrite: whether a file that exists is replaced.
         origin: where the weights are from, to be recorded; what the file says itself by default.
@@ -67,29 +69,66 @@ def convert_generator(
     Raises:
         CheckpointError: the source is not a generator that is known here, or the output exists.
     """
-    from . import read_weights
+    from . import find_file, read_weights
 
-    content = open_file(source)
+    content = open_file(find_file(source))
     with torch.inference_mode(False), torch.no_grad():
         weights = read_weights(content)
         resolution = weights.outline().resolution
         check_hash(content)
-        total, done = 2 * len(weights.tensors), 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            if progress is not None:
-                progress(done, total)
-
-        tensors = _Tensors(weights.tensors, advance)
         try:
-            about = _metadata(weights, resolution, origin, license)
-            about[HASH_KEY] = hash_tensors(tensors)
-            write_bytes(output, _chunks(tensors, about), CheckpointError, overwrite)
+            _write(weights, resolution, Path(output), overwrite, origin, license, progress)
         except DAMAGE as problem:
             raise CheckpointError(f"{source}: can't be converted: {problem}") from problem
     return weights
+
+
+def save_generator(generator: Generator, output: Path, overwrite: bool = False) -> None:
+    """What `Generator.save` does."""
+    architecture = generator.architecture
+    if type(generator) is not GENERATORS.get(architecture):
+        raise CheckpointError(
+            f"{type(generator).__name__} can't be saved: no file holds the architecture {architecture!r}; "
+            "see register_generator"
+        )
+    tensors = {
+        name: Lazy(tuple(tensor.shape), tensor.dtype, partial(_on_cpu, tensor))
+        for name, tensor in generator.state_dict().items()
+    }
+    arguments, name = dict(generator.arguments), generator.name or architecture
+    weights = Weights(output, "", architecture, arguments, tensors, {}, name)
+    with torch.inference_mode(False), torch.no_grad():
+        try:
+            _write(weights, generator.resolution, output, overwrite)
+        except DAMAGE as problem:
+            raise CheckpointError(f"{generator!r} can't be saved: {problem}") from problem
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu()
+
+
+def _write(
+    weights: Weights,
+    resolution: int,
+    output: Path,
+    overwrite: bool,
+    origin: str = "",
+    license: str = "",
+    progress: Progress | None = None,
+) -> None:
+    total, done = 2 * len(weights.tensors), 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    tensors = _Tensors(weights.tensors, advance)
+    about = _metadata(weights, resolution, origin, license)
+    about[HASH_KEY] = hash_tensors(tensors)
+    write_bytes(output, _chunks(tensors, about), CheckpointError, overwrite)
 
 
 def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> dict[str, str]:

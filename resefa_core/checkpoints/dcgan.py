@@ -15,10 +15,10 @@ from typing import Any
 from ..files import DAMAGE
 from ..generators.dcgan import ACTIVATIONS
 from .container import Content, Tensors
+from .registry import register_reader
 from .state_dict import about_of, named_tensors
 from .weights import Lazy, Weights, explained, positive
 
-DESCRIPTION = "DCGAN of PyTorch's tutorial and its relatives (.pth, the generator's state dict)"
 _LAYOUT = "DCGAN, a state dict"
 _KEYS = ("generator", "netG", "G", "state_dict", "model_state_dict", "g_ema")
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -51,6 +51,7 @@ def _is_chain(shapes: Sequence[tuple[int, ...]]) -> bool:
     )
 
 
+@register_reader("DCGAN of PyTorch's tutorial and its relatives (.pth, the generator's state dict)", detect)
 def read(content: Content) -> Weights:
     """The generator, with ReLU between its layers unless the metadata say otherwise.
 
@@ -75,7 +76,7 @@ def _tensors(content: Content) -> dict[str, Lazy]:
     root = content.root
     groups = [root.get(key) for key in _KEYS] if isinstance(root, dict) else []
     found = named_tensors(content, next((group for group in groups if isinstance(group, dict)), None))
-    if isinstance(content, Tensors):
+    if isinstance(content, Tensors) or all(re.match(r"(convolutions|norms)\.", name) for name in found):
         found = dict(sorted(found.items(), key=lambda item: _place(item[0])))
     return {name: lazy for name, lazy in found.items() if not name.endswith("num_batches_tracked")}
 

@@ -59,6 +59,11 @@ class Entry:
     bytes: int | None
     sha256: str | None
 
+    @property
+    def file(self) -> Path:
+        """Where it is downloaded to unless another place is named: its own name, in the current folder."""
+        return Path(Path(urlsplit(self.url or self.name).path).name)
+
 
 @cache
 def catalogue() -> dict[str, Entry]:
@@ -89,8 +94,8 @@ def find_entry(name: str) -> Entry:
 
 
 def download(
-    entry: Entry,
-    file: Path,
+    entry: Entry | str,
+    file: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     sha256: str | None = None,
@@ -103,8 +108,8 @@ def download(
     first download of that name leaves it.
 
     Args:
-        entry: which.
-        file: where to.
+        entry: which, or its name.
+        file: where to; `Entry.file` by default.
         overwrite: whether a file that exists is replaced.
         progress: called with bytes that are there and in total (0 where that is not known).
         sha256: what the file's checksum has to be, 64 hexadecimal digits.
@@ -116,6 +121,8 @@ def download(
         CheckpointError: no file to fetch, no connection after some attempts, refused by the server, cut
             off, a checksum that does not fit, or the file exists.
     """
+    entry = find_entry(entry) if isinstance(entry, str) else entry
+    file = entry.file if file is None else Path(file)
     if entry.url is None:
         raise CheckpointError(f"{entry.name}: has to be downloaded from its page: {entry.page}")
     expected = None if sha256 is None else sha256.strip().lower()

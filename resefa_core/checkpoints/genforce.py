@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from .container import Content, Unpickled
+from .registry import register_reader
 from .state_dict import Change, convolution, first, has_names, plane, plus_one, renamed, tensors_of
 from .weights import Weights, check_filters, explained, stylegan2_arguments
 
-DESCRIPTION = "StyleGAN2 of Hammer or genforce (.pth with generator_smooth)"
 _HAMMER, _GENFORCE = "Hammer", "genforce"
 _MARKS = ("mapping.dense0.weight", "synthesis.early_layer.const", "synthesis.layer0.weight")
 _KEYS = ("generator_smooth", "generator")
@@ -46,6 +46,7 @@ def _found(root: object) -> object:
     return next((each for each in [*candidates, root] if has_names(each, *_MARKS)), None)
 
 
+@register_reader("StyleGAN2 of Hammer or genforce (.pth with generator_smooth)", detect)
 def read(content: Content) -> Weights:
     """The generator, the averaged one where there is one.
 

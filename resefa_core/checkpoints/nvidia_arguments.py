@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -144,6 +145,28 @@ def stylegan3(given: Mapping[str, Any], tensors: Mapping[str, Lazy]) -> dict[str
         value = synthesis[name]
         arguments[name] = None if name == "conv_clamp" and value is None else _within(name, value, kind, most)
     return arguments
+
+
+def stylegan3_by_tensors(tensors: Mapping[str, Lazy]) -> dict[str, Any]:
+    """StyleGAN3's arguments where only the tensors are there: sizes as they tell them, else configuration T's
+    or, with kernels of 1, R's."""
+    layers = sorted(
+        (int(match[1]), int(match[2]), lazy.shape)
+        for name, lazy in tensors.items()
+        if (match := re.fullmatch(r"synthesis\.L(\d{1,3})_(\d{1,5})_\d{1,5}\.weight", name))
+    )
+    if not layers or any(len(shape) != 4 for _, _, shape in layers):
+        raise ValueError("it has no layers that are named as NVIDIA's")
+    _, resolution, last = layers[-1]
+    first = layers[0][2]
+    return {
+        "img_resolution": resolution,
+        "num_layers": len(layers) - 1,
+        "channel_base": last[1] * resolution,
+        "channel_max": first[1],
+        "conv_kernel": first[2],
+        "use_radial_filters": first[2] == 1,
+    }
 
 
 def _within(name: str, value: object, kind: type, most: float) -> Any:

@@ -15,9 +15,9 @@ from ..files import MAX_TENSORS
 from ..files.described import Name, Record, StoredArray, StoredTensor, kind_of, said
 from . import nvidia_arguments
 from .container import Content, Unpickled
+from .registry import register_reader
 from .weights import Lazy, Weights, check_filters, explained
 
-DESCRIPTION = "NVIDIA's StyleGAN2-ADA and StyleGAN3 pickles (.pkl)"
 _LAYOUT = "NVIDIA pickle"
 _PERSISTENT = Name("torch_utils.persistence", "_reconstruct_persistent_obj")
 _MAX_DEPTH = 8
@@ -83,6 +83,7 @@ def _module(value: object) -> Module | None:
     return None
 
 
+@register_reader("NVIDIA's StyleGAN2-ADA and StyleGAN3 pickles (.pkl)", detect)
 def read(content: Content) -> Weights:
     """The generator in the file, the averaged one where there is one.
 

@@ -1,8 +1,9 @@
-"""StyleGAN2 and StyleGAN3 weights in safetensors, under NVIDIA's tensor names.
+"""StyleGAN2 and StyleGAN3 weights under NVIDIA's tensor names: safetensors, or a state dict that was pickled.
 
-The metadata hold `arch` and `init_kwargs`, the JSON of the arguments that NVIDIA's generator class
-takes (the ComfyUI-StyleGan pack writes them, and so does `convert`). What they leave out of a
-StyleGAN2 is read off the tensors.
+In safetensors, the metadata hold `arch` and `init_kwargs`, the JSON of the arguments that NVIDIA's generator
+class takes (the ComfyUI-StyleGan pack writes them, and so does `convert`). What they leave out of a
+StyleGAN2 is read off the tensors. A state dict says nothing but names and shapes: the rest is taken to be as
+NVIDIA's releases have it.
 """
 
 from __future__ import annotations
@@ -12,31 +13,35 @@ import json
 from ..errors import CheckpointError
 from ..files import HASH_KEY, hash_tensors
 from . import nvidia_arguments
-from .container import Content, Tensors
+from .container import Content, Tensors, Unpickled
+from .registry import register_reader
+from .state_dict import about_of, has_names, named_tensors
 from .weights import Lazy, Weights, check_filters, explained
 
-DESCRIPTION = "StyleGAN2 or StyleGAN3 as safetensors with NVIDIA's tensor names (mapping.*, synthesis.*)"
-_LAYOUT = "safetensors, NVIDIA's tensor names"
-ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.author", "modelspec.title")
+_LAYOUTS = {Tensors: "safetensors, NVIDIA's tensor names", Unpickled: "a state dict, NVIDIA's tensor names"}
+_MARKS = ("mapping.fc0.weight", "mapping.w_avg")
 
 
 def detect(content: Content) -> bool:
     """Whether the file's tensors are named as NVIDIA's generators name them."""
-    return isinstance(content, Tensors) and any(
-        content.root.keys() >= {"mapping.fc0.weight", "mapping.w_avg", mark}
-        for mark in ("synthesis.b4.const", "synthesis.input.weight")
+    return any(
+        has_names(content.root, *_MARKS, mark) for mark in ("synthesis.b4.const", "synthesis.input.weight")
     )
 
 
+@register_reader(
+    "StyleGAN2 or StyleGAN3 as safetensors or a state dict, named as NVIDIA's (mapping.*, synthesis.*)",
+    detect,
+)
 def read(content: Content) -> Weights:
     """The generator that the file describes; its hash is not checked yet, see `check_hash`.
 
     Raises:
         CheckpointError: damaged, another architecture, or arguments that are not supported.
     """
-    assert isinstance(content, Tensors)
-    file, metadata = content.file, content.metadata
-    found = "stylegan2" if "synthesis.b4.const" in content.root else "stylegan3"
+    file = content.file
+    metadata = content.metadata if isinstance(content, Tensors) else {}
+    found = "stylegan2" if has_names(content.root, "synthesis.b4.const") else "stylegan3"
     architecture = metadata.get("arch", found)
     if architecture != found:
         raise CheckpointError(
@@ -44,7 +49,7 @@ def read(content: Content) -> Weights:
             f"expected {found!r}"
         )
     with explained(file, f"its tensors do not make a {architecture}"):
-        tensors = tensors_in(content)
+        tensors = named_tensors(content)
         given = json.loads(metadata.get("init_kwargs", "{}"))
         if not isinstance(given, dict):
             raise ValueError("init_kwargs is no JSON object")
@@ -52,9 +57,10 @@ def read(content: Content) -> Weights:
             check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
             arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
         else:
+            given = given or nvidia_arguments.stylegan3_by_tensors(tensors)
             arguments = nvidia_arguments.stylegan3(given, tensors)
-    about = {key: metadata[key] for key in ABOUT if key in metadata}
-    return Weights(file, _LAYOUT, architecture, arguments, tensors, about)
+    about = {key: text for key, text in about_of(content).items() if key != "init_kwargs"}
+    return Weights(file, _LAYOUTS[type(content)], architecture, arguments, tensors, about)
 
 
 def check_hash(content: Content) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from torch import Tensor
 
 from .container import Content, Tensors
+from .registry import register_reader
 from .state_dict import about_of, has_names, named_tensors
 from .weights import Lazy, Weights, explained
 
-DESCRIPTION = "PGGAN of genforce (.pth with generator_smooth) or pytorch_GAN_zoo (.pth with avgG or netG)"
 _GENFORCE, _ZOO = "genforce", "pytorch_GAN_zoo"
 _MARKS = ("layer0.weight", "layer1.weight", "layer1.bias")
 _ZOO_MARKS = ("formatLayer.module.weight", "groupScale0.0.module.weight", "toRGBLayers.0.module.weight")
@@ -44,6 +44,9 @@ def detect(content: Content) -> bool:
     return _found(content.root) is not None
 
 
+@register_reader(
+    "PGGAN of genforce (.pth with generator_smooth) or pytorch_GAN_zoo (.pth with avgG or netG)", detect
+)
 def read(content: Content) -> Weights:
     """The generator, the averaged one where there is one.
 

@@ -7,10 +7,10 @@ import re
 import torch
 
 from .container import Content, Unpickled
+from .registry import register_reader
 from .state_dict import Change, convolution, first, has_names, plane, renamed, tensors_of
 from .weights import MEAN_CODE, Lazy, Weights, check_filters, explained, stylegan2_arguments, with_mean_code
 
-DESCRIPTION = "StyleGAN2 of rosinality's stylegan2-pytorch (.pt with g_ema)"
 _LAYOUT = "rosinality's stylegan2-pytorch"
 _MARKS = ("style.1.weight", "input.input", "conv1.conv.modulation.weight")
 _FILTER = r".*\.(?:blur|upsample)\.kernel"
@@ -31,6 +31,7 @@ def detect(content: Content) -> bool:
     return isinstance(root, dict) and has_names(root.get("g_ema"), *_MARKS)
 
 
+@register_reader("StyleGAN2 of rosinality's stylegan2-pytorch (.pt with g_ema)", detect)
 def read(content: Content) -> Weights:
     """The averaged generator; a mean code that the file lacks is estimated when it is needed.
 

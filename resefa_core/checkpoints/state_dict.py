@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from ..files.described import StoredArray, StoredTensor, kind_of
 from .container import Content, Tensors
-from .nvidia_safetensors import ABOUT
 from .weights import Lazy
 
 Change = Callable[[Tensor], Tensor]
 Rule = Callable[[str], tuple[str, Change | None] | None]
+ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.author", "modelspec.title")
+_COMPILED = "_orig_mod"
 _PARALLEL = "module."
+_DEPTH = 3
+
+
+def without_wrappers(content: Content) -> Content:
+    """A file's content with tensors' names as they are without `torch.compile`, which puts `_orig_mod` into
+    them, and without parallel training, which puts `module` before all."""
+    root: Any = _without_wrappers(content.root, _DEPTH, {})
+    return content if root is content.root else replace(content, root=root)
+
+
+def _without_wrappers(value: object, depth: int, done: dict[int, object]) -> object:
+    if type(value) not in (dict, OrderedDict) or not isinstance(value, dict) or depth == 0:
+        return value
+    if id(value) not in done:
+        done[id(value)] = value
+        parts = {key: _without_wrappers(part, depth - 1, done) for key, part in value.items()}
+        names = _plain_names(list(parts))
+        if names != list(parts) or any(part is not value[key] for key, part in parts.items()):
+            done[id(value)] = dict(zip(names, parts.values(), strict=True))
+    return done[id(value)]
+
+
+def _plain_names(names: list[Any]) -> list[Any]:
+    """The names without wrappers; as they are where two would become the same."""
+    if not names or not all(isinstance(name, str) for name in names):
+        return names
+    plain = [".".join(part for part in name.split(".") if part != _COMPILED) for name in names]
+    if all(name.startswith(_PARALLEL) for name in plain):
+        plain = [name.removeprefix(_PARALLEL) for name in plain]
+    return plain if len(set(plain)) == len(plain) else names
 
 
 def tensors_of(value: object) -> dict[str, Lazy]:
-    """The tensors of a state dict, by their names without the prefix of parallel training.
+    """The tensors of a state dict, by their names.
 
     Raises:
         ValueError: it is no dictionary of tensors.
@@ -26,12 +60,11 @@ def tensors_of(value: object) -> dict[str, Lazy]:
         raise ValueError(f"expected a dictionary of tensors, found {kind_of(value)}")
     if not all(isinstance(name, str) for name in value):
         raise ValueError("a tensor's name is no text")
-    parallel = all(name.startswith(_PARALLEL) for name in value)
     found = {}
     for name, tensor in value.items():
         if not isinstance(tensor, (StoredTensor, StoredArray)):
             raise ValueError(f"{name[:80]!r} is {kind_of(tensor)}, which is not known here")
-        found[name.removeprefix(_PARALLEL) if parallel else name] = Lazy.of(tensor, name)
+        found[name] = Lazy.of(tensor, name)
     return found
 
 
@@ -51,10 +84,8 @@ def about_of(content: Content) -> dict[str, str]:
 
 
 def has_names(value: object, *names: str) -> bool:
-    """Whether a value is a dictionary with these names, with or without the prefix of parallel training."""
-    return isinstance(value, dict) and any(
-        all(f"{prefix}{name}" in value for name in names) for prefix in ("", _PARALLEL)
-    )
+    """Whether a value is a dictionary with these names."""
+    return isinstance(value, dict) and all(name in value for name in names)
 
 
 def renamed(tensors: Mapping[str, Lazy], rule: Rule) -> dict[str, Lazy]:

@@ -16,10 +16,10 @@ from torch import Tensor
 from ..files import MAX_TENSORS
 from ..files.described import Name, Record, kind_of, said
 from .container import Content, Unpickled
+from .registry import register_reader
 from .state_dict import Change, convolution, first, plane, plus_one, renamed
 from .weights import Lazy, Weights, explained, stylegan2_arguments
 
-DESCRIPTION = "StyleGAN2 for TensorFlow by NVIDIA (.pkl)"
 _LAYOUT = "NVIDIA TensorFlow pickle"
 _NETWORKS = (Name("dnnlib.tflib.network", "Network"), Name("dnnlib.tflib", "Network"))
 _MAX_DEPTH = 4
@@ -80,6 +80,7 @@ def _network(root: object) -> dict[object, object] | None:
     return None
 
 
+@register_reader("StyleGAN2 for TensorFlow by NVIDIA (.pkl)", detect)
 def read(content: Content) -> Weights:
     """The averaged generator.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..checkpoints.downloads import catalogue, download, find_entry
 from .command import Command
@@ -32,7 +31,7 @@ def _run(options: argparse.Namespace) -> None:
             print(f"{entry.name:<34} {entry.what}; {entry.format}; {size}; {entry.license}; {entry.page}")
         return
     entry = find_entry(options.name)
-    output: Path = options.output or Path(Path(urlsplit(entry.url or entry.name).path).name)
+    output: Path = options.output or entry.file
     refuse_existing(options, output)
     print(f"{entry.what}. License: {entry.license}. From: {entry.page}")
     with progress(f"downloading {entry.name}") as report:

@@ -9,7 +9,7 @@ import torch
 
 from ..analysis import Jacobian, load_jacobian
 from ..defaults import CONFINED_FEATHER, NUM_DIRECTIONS, SAMPLES_TO_SHARE
-from ..directions import CONFINED, SPACES, Directions
+from ..directions import CONFINED, Directions
 from ..errors import DirectionFileError, LatentError, ParameterError, ReSeFaError
 from ..finding import method_for
 from ..latents import Latent
@@ -18,6 +18,7 @@ from ..parsing import parse_parameters
 from ..samples import check_samples
 from ..session import Session
 from ..sheets import save_png
+from ..spaces import SPACES
 from .command import Command
 from .drawing import sheet
 from .options import (

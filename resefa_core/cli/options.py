@@ -13,13 +13,14 @@ import torch
 from ..analysis import JacobianCache
 from ..checkpoints import bundled_names, load_generator
 from ..defaults import TRUNCATION
-from ..directions import SPACES, Directions
+from ..directions import Directions
 from ..edits import Edited
 from ..errors import ParameterError, ReSeFaError
 from ..generators import Generator
 from ..latents import Latent
 from ..parsing import parse_confine, parse_numbers, parse_seeds
 from ..session import Session
+from ..spaces import SPACES
 from .terminal import shown
 
 SEED = 13

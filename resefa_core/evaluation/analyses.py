@@ -13,10 +13,9 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..precision import analysis_mode
 from ..progress import Progress
+from ..spaces import SPACES, WIDEST_FIRST
 
 _KEPT_BYTES = 4 << 30
-_LAYERED = ("s", "w+", "z+")
-_WIDEST_FIRST = (*_LAYERED, "w", "z")
 
 
 class Analyses:
@@ -38,7 +37,7 @@ class Analyses:
         self.seconds: dict[str, list[float]] = {}
         wanted = set(spaces)
         every = generator.check_layers(None)
-        fitting = [s for s in _WIDEST_FIRST if s in wanted and chosen_kind(generator, s, every) == "dense"]
+        fitting = [s for s in WIDEST_FIRST if s in wanted and chosen_kind(generator, s, every) == "dense"]
         self._base = fitting[0] if fitting else None
         self._cache = JacobianCache(_KEPT_BYTES, self._made)
 
@@ -82,8 +81,9 @@ class Analyses:
         progress: Progress | None,
     ) -> Jacobian:
         every = generator.check_layers(None)
-        base = self._base if self._base in _LAYERED else None
-        follows = (space, layers) != (base, every) and (space != "z" or not generator.has_mapping)
+        base = self._base if self._base is not None and not SPACES[self._base].shared else None
+        known = space in WIDEST_FIRST and not SPACES[space].maps_noise(generator)
+        follows = known and (space, layers) != (base, every)
         if base is not None and follows and self._cache.holds(generator, latent, base, method="dense"):
             whole = self._cache.analyse(generator, latent, base, method="dense").formed()
             return derived(generator, whole, space, layers)
@@ -109,21 +109,20 @@ def derived(generator: Generator, whole: DenseJacobian, space: str, layers: tupl
         whole: in `s`, `w+` or `z+`, on all layers.
         space: the same, or one that is narrower.
     """
-    sizes = (
-        list(generator.layer_sizes) if whole.space == "s" else [generator.latent_dim] * generator.num_layers
-    )
+    of_channels = SPACES[whole.space].channels
+    sizes = list(generator.layer_sizes) if of_channels else [generator.latent_dim] * generator.num_layers
 
     def through(rows: Tensor) -> Tensor:
         """Rows `(d, n)` for entries of the wide space to those for entries of the narrow one."""
         parts = rows.split(sizes)
         chosen = [parts[layer] for layer in layers]
-        if whole.space == "s" and space != "s":
+        if of_channels and not SPACES[space].channels:
             matrices = [generator.style_matrix(layer) for layer in layers]
             chosen = [
                 part if matrix is None else matrix.to(part).T @ part
                 for matrix, part in zip(matrices, chosen, strict=True)
             ]
-        return torch.cat(chosen) if space in _LAYERED else torch.stack(chosen).sum(dim=0)
+        return torch.stack(chosen).sum(dim=0) if SPACES[space].shared else torch.cat(chosen)
 
     narrow = DenseJacobian(
         through(whole.matrix.flatten(1)).reshape(-1, *whole.matrix.shape[1:]),

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..bounds import CONFINE, FEATHER, TRUNCATION, number, whole
-from ..directions import CONFINED, SPACES
+from ..directions import CONFINED
 from ..errors import ParameterError, RegionError
 from ..files import is_file, read_bytes
 from ..methods import METHODS, check_method
 from ..parsing import parse_seeds
 from ..regions import Region
+from ..spaces import SPACES
 from .equal_change import TARGET
 from .identity import WHOLE, Box
 

@@ -14,10 +14,14 @@ code itself.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -58,6 +62,7 @@ class Generator(nn.Module, ABC):
         can_confine: whether codes may vary over the image.
         preset_family: the named regions that fit its images whatever they show, a key of `PRESETS`; empty
             where that depends on the weights.
+        arguments: what the class was built with, by name; files state them.
         published_directions: architecture, resolution and layers of directions that were published for it as
             `.npy`, by file stem.
         implementation: the address of the code whose tensor names its files have; empty for none.
@@ -78,6 +83,16 @@ class Generator(nn.Module, ABC):
     preset_family: str = ""
     published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {}
     implementation: str = ""
+
+    arguments: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Generator:
+        generator = super().__new__(cls)
+        with contextlib.suppress(TypeError):  # which __init__ will raise, in Python's own words
+            bound = inspect.signature(cls.__init__).bind(generator, *args, **kwargs)
+            bound.apply_defaults()
+            generator.__dict__["arguments"] = dict(list(bound.arguments.items())[1:])
+        return generator
 
     @classmethod
     def file_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -400,6 +415,64 @@ class Generator(nn.Module, ABC):
     ) -> Linearization:
         """The derivative of the image at one style `(1, S)` per layer, of moves where the gate is open."""
         return Linearization(self, styles, condition, gate)
+
+    def forward(self, *inputs: Any, **options: Any) -> Tensor:
+        """What `generator(latent)` gives: the images of a latent, or of noise where nothing else is needed.
+
+        Args:
+            inputs: a `Latent`, as `synthesize` takes it; or noise, `(B, z_dim)`, as other generators take it,
+                which is not truncated.
+
+        Returns:
+            `(B, 3, H, W)` in about [-1, 1], float32; noise keeps its derivatives.
+
+        Raises:
+            LatentError: anything else; it says what to call.
+        """
+        given = inputs[0] if len(inputs) == 1 and not options else None
+        if isinstance(given, Latent):
+            return self.synthesize(given)
+        if not isinstance(given, Tensor) or not self._takes_noise(given):
+            drawn = "seed=0, truncation=0.7, label=0" if self.num_classes else "seed=0, truncation=0.7"
+            noise = "" if self.num_classes else f" or with noise of shape (B, {self.z_dim})"
+            raise LatentError(
+                f"this {self.architecture} is called with one Latent{noise}: draw one with "
+                f"generator.sample({drawn}), or make one of codes with Latent(codes)"
+            )
+        codes = self.map(given.to(self.device, self.dtype))
+        styles = [Style(self.style(layer, codes[:, layer])) for layer in range(self.num_layers)]
+        latent = Latent(codes.detach())
+        with full_precision:
+            return self.render(styles, self.condition(latent)).float()
+
+    def _takes_noise(self, given: Tensor) -> bool:
+        return given.is_floating_point() and given.shape[1:] == (self.z_dim,) and not self.num_classes
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write the generator as safetensors, which `load_generator` reads back to the bit.
+
+        Args:
+            path: the file to write, by way of a temporary one beside it.
+            overwrite: whether a file that exists is replaced.
+
+        Raises:
+            CheckpointError: the file exists and `overwrite` is false, it can't be written, or this is an
+                architecture that is not registered.
+        """
+        from ..checkpoints.conversion import save_generator
+
+        save_generator(self, Path(path), overwrite)
+
+    def extra_repr(self) -> str:
+        classes = f", {self.num_classes} classes" if self.num_classes else ""
+        return (
+            f"{self.name or self.architecture}, {self.resolution} x {self.resolution}, codes "
+            f"({self.num_layers}, {self.latent_dim}){classes}, spaces {', '.join(self.spaces)}"
+        )
+
+    def __repr__(self) -> str:
+        """One line, not the tree of modules."""
+        return f"{type(self).__name__}({self.extra_repr()})"
 
     def synthesize(self, latent: Latent, check_finite: bool = True) -> Tensor:
         """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.

@@ -1,6 +1,6 @@
 """Direction sets on the Hugging Face Hub: find, fetch and publish them.
 
-Needs `huggingface_hub` (`pip install "resefa[hub]"`): nothing else in the core imports this package.
+Needs `huggingface_hub` (`pip install "resefa[hub]"`); the rest of the core imports it only where it's used.
 """
 
 from __future__ import annotations

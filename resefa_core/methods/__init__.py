@@ -15,6 +15,7 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
+from ..spaces import SPACES, in_order
 from .base import METHODS, Analyse, Method, Parameter, Request, check_count, measured, ranked, register_method
 
 # isort: off
@@ -126,7 +127,7 @@ def check_method(
                 f"this {generator.architecture} has no space {str(space)[:40]!r}: expected one of "
                 f"{', '.join(generator.spaces)}"
             )
-    known = chosen.spaces if generator is None else chosen.spaces_of(generator)
+    known = in_order(chosen.spaces, SPACES) if generator is None else chosen.spaces_of(generator)
     if space is not None and space not in known:
         raise ParameterError(
             f"{chosen.title} isn't defined in the space {str(space)[:40]}: expected {' or '.join(known)}"

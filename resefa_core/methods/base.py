@@ -26,13 +26,10 @@ from ..precision import analysis_mode, wide
 from ..progress import Progress, stage
 from ..regions import Region
 from ..solve import signs, steps_of
-from ..spaces import vector_shape
+from ..spaces import channel_sizes, in_order, vector_shape
 
 Analyse = Callable[[Latent, str], Jacobian]
 """How to get the analysis of a latent in a space, on the layers that were asked for."""
-
-ONE_VECTOR = ("w", "z", "z+")
-"""Where one vector moves all layers; z+ for the BigGAN whose layers share out the noise."""
 
 _BLOCK = 32
 _NEGLIGIBLE = 1e-9
@@ -162,7 +159,8 @@ class Method:
         title: its name for people.
         citation: authors, title, venue and year, in one line; or what it is, where it isn't published.
         summary: one plain sentence.
-        spaces: the spaces that it is defined in; the default is the first that a generator has.
+        spaces: the spaces that it is defined in, `OTHERS` for all further ones; the default is the first
+            that a generator has.
         uses_region: whether the region decides about its directions, or about their order alone.
         find: the work.
         uses_analyses: whether it takes the analyses of the given latents, which can be kept for other
@@ -186,7 +184,7 @@ class Method:
 
     def spaces_of(self, generator: Generator) -> tuple[str, ...]:
         """The spaces in which it finds directions of a generator, the default first."""
-        found = tuple(space for space in self.spaces if space in generator.spaces)
+        found = in_order(self.spaces, generator.spaces)
         return found[:1] if self.one_space else found
 
     def unavailable(self, generator: Generator) -> str:
@@ -316,7 +314,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
         steps=steps_of(changes).float(),
         space=request.space,
         layers=request.layers,
-        layer_sizes=request.generator.layer_sizes if request.space == "s" else (),
+        layer_sizes=channel_sizes(request.generator, request.space),
         region=request.region,
         generator=request.generator.describe(),
         truncation=first.truncation,

@@ -10,7 +10,8 @@ from ..errors import ParameterError
 from ..generators.base import Generator
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
-from .base import ONE_VECTOR, Parameter, Request, candidates, ranked, register_method
+from ..spaces import ONE_VECTOR, SPACES
+from .base import Parameter, Request, candidates, ranked, register_method
 from .entry import entry_maps, unknown_layers
 from .memo import Memo
 
@@ -45,7 +46,7 @@ _known: Memo[Tensor] = Memo(8)
 def find(request: Request) -> Directions:
     """Principal components that are most local to the region."""
     generator = request.generator
-    if request.space == "z+" and 0 not in request.layers:
+    if SPACES[request.space].layered and 0 not in request.layers:
         raise ParameterError(
             f"GANSpace's directions of this {generator.architecture} move layer 0, which layers "
             f"{str(list(request.layers))[:80]} leave out"
@@ -55,7 +56,7 @@ def find(request: Request) -> Directions:
         (generator.fingerprint, count, None if label is None else int(label[0])),
         lambda: _components(generator, count, label, stage(request.progress, 0, 2)),
     )
-    if request.space == "z+":
+    if SPACES[request.space].layered:
         whole = vectors.new_zeros(len(vectors), len(request.layers), generator.latent_dim)
         whole[:, 0] = vectors
         vectors = whole

@@ -12,7 +12,7 @@ from ..analysis import DenseJacobian
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
 from ..progress import Progress, stage
-from ..spaces import vector_shape
+from ..spaces import ONE_VECTOR_FIRST, vector_shape
 from .base import Parameter, Request, measured, register_method
 from .memo import Memo
 from .robust_pca import robust_pca
@@ -30,7 +30,7 @@ _known: Memo[Tensor] = Memo(4)
     citation="Zhu, Feng, Shen, Zhao, Zha, Zhou and Chen: Low-Rank Subspaces in GANs. NeurIPS 2021",
     summary="The low-rank part of what changes the region, projected to where the rest's low-rank part is "
     "blind.",
-    spaces=("w", "z", "z+", "w+", "s"),
+    spaces=ONE_VECTOR_FIRST,
     uses_region=True,
     uses_analyses=True,
     parameters=(

@@ -18,8 +18,8 @@ from ..latents import Latent
 from ..memory import in_chunks
 from ..precision import analysis_mode, as_float32
 from ..progress import Progress, stage
-from ..spaces import identity_chunk, latent_space
-from .base import ONE_VECTOR, Request, measured, register_method
+from ..spaces import ONE_VECTOR, identity_chunk, latent_space
+from .base import Request, measured, register_method
 
 _CITATION = (
     "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022; "

@@ -9,7 +9,8 @@ from ..directions import CONFINED, Directions
 from ..generators import Generator
 from ..progress import stage
 from ..solve import REGULARIZATION, factorize, steps_of
-from .base import ONE_VECTOR, Parameter, Request, energies, register_method
+from ..spaces import LAYERED_FIRST, ONE_VECTOR, ONE_VECTOR_FIRST
+from .base import Parameter, Request, energies, register_method
 
 _CITATION = "Zhu, Shen, Xu, Zhao and Chen: Region-Based Semantic Factorization in GANs. ICML 2022"
 _REGULARIZATION = Parameter(
@@ -33,7 +34,7 @@ def _refuses_to_confine(generator: Generator) -> str:
     citation=_CITATION,
     summary="Directions that change the region most for what they change outside, in layered spaces by "
     "default.",
-    spaces=("w+", "z+", "w", "s", "z"),
+    spaces=LAYERED_FIRST,
     uses_region=True,
     uses_analyses=True,
     parameters=(_REGULARIZATION,),
@@ -60,7 +61,7 @@ def find(request: Request) -> Directions:
     citation=f"{_CITATION}; confined edits are this project's",
     summary="For edits that are confined to the region: by far the most local, and analysed anew for each "
     "region.",
-    spaces=("w", "z", "z+", "w+", "s"),
+    spaces=ONE_VECTOR_FIRST,
     uses_region=True,
     refuses=_refuses_to_confine,
     parameters=(_REGULARIZATION,),

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..directions import Directions
-from .base import ONE_VECTOR, Request, candidates, ranked, register_method
+from ..spaces import ONE_VECTOR, SPACES
+from .base import Request, candidates, ranked, register_method
 from .entry import entry_maps, unknown_layers
 
 
@@ -25,7 +26,7 @@ from .entry import entry_maps, unknown_layers
 def find(request: Request) -> Directions:
     """The eigenvectors of AᵀA, A the weights of the chosen layers, that are most local to the region."""
     maps = entry_maps(request.generator)
-    gram = weight_gram([maps[layer] for layer in request.layers], stacked=request.space == "z+")
+    gram = weight_gram([maps[layer] for layer in request.layers], stacked=SPACES[request.space].layered)
     vectors = torch.linalg.eigh(gram).eigenvectors.flip(1).T
     return ranked(request, vectors, request.progress)
 

@@ -18,6 +18,7 @@ from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
 from ..regions import Region
 from ..samples import joint_samples
+from ..spaces import CHANNELS
 from .base import Parameter, Request, measured, register_method
 
 _PROBES = 16
@@ -29,7 +30,7 @@ _PROBES = 16
     citation="Wu, Lischinski and Shechtman: StyleSpace Analysis: Disentangled Controls for StyleGAN Image "
     "Generation. CVPR 2021",
     summary="Single style channels, by how much of what each changes lies in the region.",
-    spaces=("s",),
+    spaces=CHANNELS,
     uses_region=True,
     parameters=(
         Parameter(
@@ -124,7 +125,7 @@ def probed_shares(
     For random signs ε of the pixels the mean of `(Jᵀ √m ε)²` is the diagonal of `Jᵀ diag(m) J`: a few
     reverse-mode products look at all channels.
     """
-    jacobian = applied(generator, latent, "s", layers)
+    jacobian = applied(generator, latent, CHANNELS[0], layers)
     mask = region.mask(jacobian.height, jacobian.width)
     noise = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, (_PROBES, 3, jacobian.height, jacobian.width), generator=noise) * 2.0 - 1.0

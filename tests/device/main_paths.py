@@ -143,6 +143,22 @@ def test_directions(name: str, space: str, method: Any) -> None:
     close(on_device.steps, on_host.steps, 1e-2)
 
 
+@pytest.mark.parametrize("space", ["w", "w+", "s", "z"])
+def test_directions_that_were_moved(space: str, tmp_path: Path) -> None:
+    generator, here = there("stylegan2"), found("stylegan2", space)
+    on_device = resefa.with_confined_steps(generator, sample(generator), here.to(DEVICE))
+    tensors = [value for value in vars(on_device).values() if isinstance(value, Tensor)]
+    assert len(tensors) == 7
+    assert all(is_there(tensor) for tensor in tensors)
+    for confine in (0.0, 1.0):
+        images = resefa.edit(generator, sample(generator), on_device[:1], {0: 2.0}, confine)
+        steps = on_device.to("cpu")
+        close(images, resefa.edit(host("stylegan2"), sample(host("stylegan2")), steps[:1], {0: 2.0}, confine))
+    on_device.save(tmp_path / "moved.safetensors")
+    on_device.to_npy(tmp_path / "moved.npy")
+    assert torch.equal(resefa.Directions.load(tmp_path / "moved.safetensors").vectors, here.vectors)
+
+
 def test_solvers_and_several_images() -> None:
     def directions(generator: resefa.Generator, solver: Any, prepared: bool) -> Tensor:
         jacobians = [

@@ -1,0 +1,77 @@
+"""Generators in repositories of the Hugging Face Hub, fetched with its client library into its cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from .._version import __version__
+from ..errors import CheckpointError
+from .biggan_deep import CONFIG, WEIGHTS
+from .container import MAX_BYTES
+
+SCHEME = "hf://"
+_ADDRESS = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w.-]{1,96}))?(?:/([^\\?#]{1,300}))?")
+_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")
+
+
+def fetch(address: str) -> Path:
+    """The file of a generator in a repository, from the Hub or from the cache of what was fetched before.
+
+    Args:
+        address: `hf://owner/name` where the repository has one such file, else `hf://owner/name/file`; a
+            version goes behind the name, `hf://owner/name@version`. Private repositories take the token that
+            this machine has.
+
+    Raises:
+        CheckpointError: no such address, the client library is not installed, there is no such file or more
+            than one, or it is larger than 16 GB, or does not arrive.
+        HubError: the Hub does not answer, or has no such repository.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None or ".." in address:
+        raise CheckpointError(f"{address[:200]}: expected hf://owner/name or hf://owner/name/file")
+    try:
+        from huggingface_hub import HfApi
+
+        from ..hub.client import endpoint, talking
+    except ImportError as missing:
+        raise CheckpointError(
+            f'{address[:200]}: fetching needs huggingface_hub: pip install "resefa[hub]", or fetch the '
+            "file with a browser"
+        ) from missing
+    repository, version, file = match.groups()
+    api = HfApi(endpoint(), library_name="resefa", library_version=__version__)
+    with talking():
+        about = api.model_info(repository, revision=version, files_metadata=True)
+    files = {each.rfilename: each.size for each in about.siblings or []}
+    chosen = _chosen(address, list(files), file)
+    beside = str(PurePosixPath(chosen).with_name(CONFIG))
+    wanted = [chosen, beside] if beside in files and PurePosixPath(chosen).name in WEIGHTS else [chosen]
+    for each in wanted:
+        size = files[each]
+        if size is None or size > MAX_BYTES:
+            raise CheckpointError(f"{address}: {each} has {size} bytes: expected at most {MAX_BYTES}")
+    try:
+        paths = [api.hf_hub_download(repository, each, revision=about.sha) for each in wanted]
+    except Exception as problem:  # the client library raises many kinds
+        raise CheckpointError(f"{address}: can't be fetched: {str(problem)[:300]}") from problem
+    return Path(paths[0])
+
+
+def _chosen(address: str, files: list[str], file: str | None) -> str:
+    """The file that was asked for, or the only one that may be a generator."""
+    if file is not None:
+        if file not in files:
+            raise CheckpointError(f"{address}: the repository has no such file")
+        return file
+    found = [name for name in files if name in WEIGHTS][:1] or [
+        name for name in files if name.lower().endswith(_SUFFIXES)
+    ]
+    if len(found) != 1:
+        named = ", ".join(found[:6]) or "none"
+        raise CheckpointError(
+            f"{address}: which of the repository's files is the generator? There is {named}: name one, "
+            "hf://owner/name/file"
+        )
+    return found[0]
