@@ -232,10 +232,10 @@ def test_an_interrupt_stops_an_analysis(comfyui: ComfyUI) -> None:
 def test_analyses_go_when_comfyui_unloads_models(comfyui: ComfyUI) -> None:
     comfyui.free({"unload_models": True})
     before = comfyui.resident_mb()
-    for seed in range(300, 308):
-        comfyui.run(graph(sample={"seed": seed}, factorize={"layer_list": "2-4", "num_directions": 1}))
+    for seed in range(300, 304):
+        comfyui.run(graph(sample={"seed": seed}, factorize={"layers": "all", "num_directions": 1}))
     analysed = comfyui.resident_mb()
-    assert analysed - before > 0.8 * 8 * 3 * 128 * 3 * 64 * 64 * 4 / 2**20
+    assert analysed - before > 4 * 60 * 0.8
     comfyui.free({"unload_models": True})
     assert comfyui.resident_mb() - before < 0.4 * (analysed - before)
     comfyui.run(graph(sample={"seed": 300}, factorize={"num_directions": 2}))
