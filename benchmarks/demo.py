@@ -36,7 +36,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from gradio_app import payloads  # noqa: E402
-from gradio_app.studio import Face, Studio  # noqa: E402
+from gradio_app.studio import Studio  # noqa: E402
 
 Result = TypeVar("Result")
 
@@ -106,8 +106,8 @@ def main() -> None:
 
     generator = resefa.load_generator("avatars")
     studio = Studio({"avatars": generator})
-    face = studio.face("avatars", SEED, TRUNCATION)
-    studio.analyse(face, prepared=True)
+    session = studio.session("avatars", SEED, TRUNCATION)
+    session.analyse(prepared=True)
     roots = {"": ROOT} if options.other is None else {"": ROOT, "other: ": options.other.resolve()}
     with ExitStack() as stack:
         browser = launch(stack.enter_context(sync_playwright()))
@@ -123,9 +123,9 @@ def main() -> None:
                 clock(f"{name}release to first strip").times.append(_release(page, box))
                 clock(f"{name}slider to picture").times.append(_slide(page, 1.0 + 0.05 * index))
                 _slide(page, 0.0)  # else the edit would be kept, and the next ones made on top of it
-            directions = clock("factorize").measure(partial(studio.find, [face], region))
-            clock("edit and encode").measure(partial(_edit, studio, face, directions))
-            clock("make and encode a strip").measure(partial(_strip, studio, face, directions))
+            directions = clock("factorize").measure(partial(session.find, region))
+            clock("edit and encode").measure(partial(_edit, session, directions))
+            clock("make and encode a strip").measure(partial(_strip, session, directions))
         for index in range(options.faces):
             for name, page in pages.items():
                 page.bring_to_front()
@@ -149,12 +149,13 @@ def _opened(browser: Any, address: str) -> Any:
     return page
 
 
-def _edit(studio: Studio, face: Face, directions: resefa.Directions) -> str:
-    return payloads.data_url(studio.edit(face, directions, {0: 2.0}))
+def _edit(session: resefa.Session, directions: resefa.Directions) -> str:
+    moved = resefa.move(session.original, directions, {0: 2.0})
+    return payloads.data_url(resefa.to_pil(session.generator.synthesize(moved)[0]))
 
 
-def _strip(studio: Studio, face: Face, directions: resefa.Directions) -> str:
-    return payloads.data_url(next(studio.strips(face, directions))[0])
+def _strip(session: resefa.Session, directions: resefa.Directions) -> str:
+    return payloads.data_url(next(session.strips(directions)).picture())
 
 
 def _wait_for_status(page: Any, text: str) -> None:

@@ -27,12 +27,13 @@ from starlette.middleware import Middleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from gradio_app import memory  # noqa: E402
-from gradio_app.guard import Guard  # noqa: E402
+from gradio_app.guard import Guard, keep_log_short  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
-from gradio_app.visit import FIRST_SEED, FIRST_TRUNCATION  # noqa: E402
+from gradio_app.visit import FIRST_SEED  # noqa: E402
+from resefa_core.defaults import TRUNCATION  # noqa: E402
 
 QUEUE_SIZE = 2000
 STEPS_AT_ONCE = 1000
@@ -46,6 +47,7 @@ MAX_CHECKPOINT_UPLOADS = 4 << 30
 def main(arguments: list[str] | None = None) -> None:
     """Read the options, load the generators, serve the page."""
     memory.keep_returning()
+    keep_log_short()
     options = _options(arguments)
     on_space = bool(os.environ.get("SPACE_ID"))
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -136,9 +138,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _warm(studio: Studio) -> None:
     """Analyse the face that visitors see first."""
-    face = studio.face(studio.names[0], FIRST_SEED, FIRST_TRUNCATION)
-    for space in (studio.quick_space(face), None):
-        studio.analyse(face, space, prepared=True)
+    session = studio.session(studio.names[0], FIRST_SEED, TRUNCATION)
+    for space in (session.quick_space, None):
+        session.analyse(space, prepared=True)
 
 
 def _has_mcp() -> bool:

@@ -20,10 +20,15 @@ from gradio_app import jobs, payloads
 from gradio_app.files import fresh_folder
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
-from gradio_app.studio import LARGEST_STRENGTH, NUM_DIRECTIONS, OURS, Face, Studio
-from gradio_app.visit import describe, explained, fit
+from gradio_app.studio import Studio
+from gradio_app.updates import explained
+from resefa_core import about
+from resefa_core.defaults import NUM_DIRECTIONS, TRUNCATION
+from resefa_core.finding import OURS
 from resefa_core.errors import named
 from resefa_core.progress import Progress
+from resefa_core.samples import SEEDS
+from resefa_core.session import Session
 
 Outcome = Any
 
@@ -86,7 +91,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
     def draw_face(
         request: gr.Request,
         seed: float = 0,
-        truncation: float = 0.7,
+        truncation: float = TRUNCATION,
         generator: str = "",
         class_name: str = "",
     ) -> Image.Image:
@@ -101,12 +106,12 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             The image.
         """
-        return picture(request, face(seed, truncation, generator, class_name).picture)
+        return picture(request, opened_face(seed, truncation, generator, class_name).before)
 
     def find_directions(
         request: gr.Request,
         seed: float = 0,
-        truncation: float = 0.7,
+        truncation: float = TRUNCATION,
         region: str = "mouth",
         layered: bool = True,
         count: float = NUM_DIRECTIONS,
@@ -129,19 +134,17 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             A direction file (safetensors), and each direction's mean squared change inside and outside.
         """
-        shown = face(seed, truncation, generator, class_name)
-        named = str(region)
-        asked: dict[str, Any] = payloads.read_link({"box": named}).get("region") or {"preset": named}
-        chosen = payloads.read_region(asked, studio.presets(shown.generator))
+        session = opened_face(seed, truncation, generator, class_name)
+        session.select(str(region))
         number = int(payloads.read_number(count, 1, 32, "count"))
-        space = None if layered or method not in (OURS, resefa.CONFINED) else studio.quick_space(shown)
+        quick = not layered and method in (OURS, resefa.CONFINED)
 
         def find(report: Progress) -> resefa.Directions:
-            steady = report if space is not None else studio.giving_way(report)
-            return studio.find([shown], chosen, space, number, str(method), steady)
+            steady = report if quick else studio.giving_way(report)
+            return session.find(method=str(method), count=number, quick=quick, progress=steady)
 
         line = studio.lines.methods if method not in (OURS, resefa.CONFINED) else studio.lines.layers
-        line = line if space is None else studio.lines.faces
+        line = studio.lines.faces if quick else line
         directions = jobs.finished(jobs.run_in_turn(line, address_from(request), find))
         quota.charge(address_from(request), directions.vectors.nbytes)
         file = fresh_folder(folder) / "directions.safetensors"
@@ -161,7 +164,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         file: str,
         strengths: str,
         seed: float = 0,
-        truncation: float = 0.7,
+        truncation: float = TRUNCATION,
         confine: bool = False,
         feather: float = 0.0,
         generator: str = "",
@@ -183,13 +186,12 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             The edited image.
         """
         directions = opened(file)
-        shown = face(seed, truncation, generator, class_name)
+        session = opened_face(seed, truncation, generator, class_name)
         softness = payloads.read_number(feather, 0.0, 0.2, "feather") if confine else 0.0
         amount = 1.0 if confine or directions.confined else 0.0
-        prepared = resefa.prepared(shown.generator, shown.latent, directions, amount, softness)
-        return picture(
-            request, studio.moved(shown, prepared, _read_strengths(strengths), amount, softness).picture
-        )
+        moved = _read_strengths(strengths, directions.strength_range)
+        session.edit(directions, moved, confine=amount, feather=softness)
+        return picture(request, session.image)
 
     def describe_directions(request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
         """Tell what a direction file holds, and whether it fits a generator.
@@ -202,17 +204,17 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             Its title, author, licence, what it was made for, the directions' names, and whether it fits.
         """
         directions = opened(file)
-        fits, note = fit(directions, studio.generator(generator or studio.names[0]))
-        return dict(describe(directions, note, fits)["rows"])
+        fit = about.fit(directions, studio.generator(generator or studio.names[0]))
+        return dict(about.rows(directions, fitting=fit))
 
     def picture(request: gr.Request, pixels: Tensor) -> Image.Image:
         quota.charge(address_from(request), pixels.nbytes)  # more than the file has
         return resefa.to_pil(pixels)
 
-    def face(seed: object, truncation: object, generator: object, class_name: object) -> Face:
-        number = int(payloads.read_number(seed, 0, payloads.LARGEST_SEED, "seed"))
+    def opened_face(seed: object, truncation: object, generator: object, class_name: object) -> Session:
+        number = int(payloads.read_number(seed, 0, SEEDS - 1, "seed"))
         psi = payloads.read_number(truncation, 0.0, 1.0, "truncation")
-        return studio.face(str(generator or studio.names[0]), number, psi, str(class_name or ""))
+        return studio.session(str(generator or studio.names[0]), number, psi, str(class_name or ""))
 
     def opened(file: object) -> resefa.Directions:
         if not isinstance(file, str):
@@ -241,7 +243,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         )
 
     with gr.Row(visible=False):
-        seed, truncation = number("seed", 0), number("truncation", 0.7)
+        seed, truncation = number("seed", 0), number("truncation", TRUNCATION)
         generator, class_name = text("generator"), text("class_name")
         file = _file_field(folder)
         image, table = gr.Image(label="image", type="pil", format="png"), gr.JSON(label="report")
@@ -263,8 +265,8 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         add(describe_directions, [file, generator], [table])
 
 
-def _read_strengths(text: object) -> dict[int | str, float]:
-    """Strengths of a JSON list or object.
+def _read_strengths(text: object, within: tuple[float, float]) -> dict[int | str, float]:
+    """Strengths of a JSON list or object, of a range.
 
     Raises:
         ParameterError: it is neither, or holds anything but numbers of the range.
@@ -279,7 +281,4 @@ def _read_strengths(text: object) -> dict[int | str, float]:
         raise resefa.ParameterError(
             "strengths: expected a JSON list of numbers, or an object from directions' names to numbers"
         )
-    return {
-        key: payloads.read_number(value, -LARGEST_STRENGTH, LARGEST_STRENGTH, "strength")
-        for key, value in sent.items()
-    }
+    return {key: payloads.read_number(value, *within, "strength") for key, value in sent.items()}

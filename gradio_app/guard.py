@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
+import traceback
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from gradio import queueing, routes
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -28,6 +31,23 @@ _log = logging.getLogger("resefa.demo")
 
 class _TooLargeError(Exception):
     """A request holds more than it may."""
+
+
+class _Brief:
+    """Stands in for `traceback` where Gradio prints one of each event that fails, with all that was sent."""
+
+    def print_exc(self, *_: object, **__: object) -> None:
+        """Write a line."""
+        _log.warning("an event failed: %.200r", sys.exc_info()[1])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+
+def keep_log_short() -> None:
+    """From now on each event that fails takes a line of the log."""
+    for module in (queueing, routes):
+        module.traceback = _Brief()  # type: ignore[attr-defined]
 
 
 class Guard:

@@ -23,11 +23,6 @@ PLAINLY = {
 }
 
 
-def title_of(key: str) -> str:
-    """A method's name for people; files may name one that is not known here."""
-    return METHODS[key].title if key in METHODS else key
-
-
 def about_method(key: str) -> dict[str, Any]:
     """What a method is and whose, for the page."""
     method = METHODS[key]

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import anyio
 import gradio as gr
 from anyio.to_thread import run_sync
 
-from gradio_app import payloads
 from gradio_app.door import Door
 from gradio_app.endpoints import add_endpoints, fetch_nothing
-from gradio_app.methods import about_method, title_of
+from gradio_app.methods import about_method
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import KEPT_SECONDS, Quota
 from gradio_app.sharing import add_sharing
-from gradio_app.studio import OURS, Studio
-from gradio_app.visit import (
-    FIRST_SEED,
-    FIRST_TRUNCATION,
-    LARGEST_JOINT,
-    NUM_OTHERS,
-    Steps,
-    Visit,
-    problem,
-    said,
-)
+from gradio_app.studio import Studio
+from gradio_app.updates import problem, said
+from gradio_app.visit import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps, Visit
 from gradio_app.widgets import widget
+from resefa_core.about import method_title
+from resefa_core.defaults import CONFINED_FEATHER, TRUNCATION
+from resefa_core.finding import OURS
+from resefa_core.samples import SEEDS
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }
@@ -47,7 +45,7 @@ body:has(.afloat) footer { padding-bottom: 72px; }
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
-#others .html-container { padding: 0; }
+#history .html-container, #others .html-container { padding: 0; }
 #status, #background { min-height: 0; }
 #background { margin-top: calc(4px - var(--layout-gap)); }
 #background:has([data-empty="true"]) { display: none; }
@@ -81,11 +79,24 @@ _NAMED_BY_THEIR_TEXT = """() => {
 }"""
 """Upload areas say one thing to the eye and another to screen readers: let both have what is seen."""
 
+_KEPT = """() => {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem("resefa"));
+    return [kept && kept.link === location.search ? kept.stored : null];
+  } catch {
+    return [null];
+  }
+}"""
+"""What the browser has kept of the page before it started over, unless another link was followed since."""
+
 _IDLE_SECONDS = 3600
 _AT_ONCE, _WAITING = 4, 16
 _STEPS_AT_ONCE = 12
 _THREADS = 200
 _END: Any = object()
+_SENT = ("picker", "directions", "faces", "back", "kept")
+"""What scripts of the page send. They keep it to themselves, and it is read when an event is on its way: what
+the server shows meanwhile can't take its place."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,7 @@ class Parts(dict[str, Any]):
         self._presence = presence
         self._under_way: Counter[str] = Counter()
         self._threads: anyio.CapacityLimiter | None = None
+        self._orders: WeakKeyDictionary[Visit, asyncio.Lock] = WeakKeyDictionary()
 
     def show(self, update: dict[str, Any]) -> dict[Any, Any]:
         """An update of the page, as Gradio wants it."""
@@ -132,6 +144,7 @@ class Parts(dict[str, Any]):
         step: Callable[..., Iterator[dict[str, Any]]],
         *inputs: str,
         changes: Sequence[str] = (),
+        ordered: bool = True,
         **options: Any,
     ) -> Any:
         """Take a step on an event.
@@ -139,6 +152,7 @@ class Parts(dict[str, Any]):
         Args:
             inputs: the parts whose values the step is given.
             changes: the parts that it may change; any for none. The fewer, the sooner they are shown.
+            ordered: whether it is to begin after those that were asked for before have begun.
         """
 
         async def handler(
@@ -148,7 +162,7 @@ class Parts(dict[str, Any]):
             kept = {self["visit"]: visit}  # told with the first update, so that its time to live starts anew
             if is_new:
                 yield kept
-            async for update in self.taken(request, visit, step, *values):
+            async for update in self.taken(request, visit, step, *values, ordered=ordered):
                 yield {**kept, **self.show(update)}
                 kept = {}
             if kept:
@@ -156,11 +170,25 @@ class Parts(dict[str, Any]):
 
         return listen(
             handler,
-            inputs=self._of("visit", *inputs),
-            outputs=self._of("visit", *changes) if changes else list(self.values()),
+            **self.inputs("visit", *inputs),
+            outputs=self._of("visit", *changes) if changes else self.shown,
             **self.options(),
             **options,
         )
+
+    @property
+    def shown(self) -> list[Any]:
+        """The parts that a step may change."""
+        return [part for name, part in self.items() if name != "sent"]
+
+    def inputs(self, *names: str) -> dict[str, Any]:
+        """The parts whose values an event sends, and the script that reads what scripts keep."""
+        parts = [self["sent" if name in _SENT else name] for name in names]
+        sent = {index: name for index, name in enumerate(names) if name in _SENT}
+        if not sent:
+            return {"inputs": parts}
+        reads = "".join(f"values[{at}] = window.resefa?.{name} ?? null; " for at, name in sent.items())
+        return {"inputs": parts, "js": f"(...values) => {{ {reads}return values; }}"}
 
     async def taken(
         self,
@@ -168,6 +196,7 @@ class Parts(dict[str, Any]):
         visit: Visit,
         step: Callable[..., Iterator[dict[str, Any]]],
         *values: Any,
+        ordered: bool = True,
     ) -> AsyncIterator[dict[str, Any]]:
         """The updates of a step, each worked out in a thread; none for a page that does not listen, or that
         asks for very many things at once."""
@@ -181,8 +210,12 @@ class Parts(dict[str, Any]):
             if not await self._presence.comes(page):
                 return
             self._threads = self._threads or anyio.CapacityLimiter(_THREADS)
-            while (update := await run_sync(next, updates, _END, limiter=self._threads)) is not _END:
+            order = self._orders.setdefault(visit, asyncio.Lock()) if ordered else nullcontext()
+            async with order:
+                update = await run_sync(next, updates, _END, limiter=self._threads)
+            while update is not _END:
                 yield update
+                update = await run_sync(next, updates, _END, limiter=self._threads)
         finally:
             self._under_way[page] -= 1
             if not self._under_way[page]:
@@ -212,7 +245,7 @@ class Parts(dict[str, Any]):
 
         return listen(
             handler,
-            inputs=self._of("visit", *inputs),
+            **self.inputs("visit", *inputs),
             outputs=self._of("visit", *changes),
             queue=False,
             trigger_mode="always_last",
@@ -280,6 +313,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
     steps = Steps(studio, settings.quota)
     parts = Parts(settings.presence)
     with gr.Blocks(title="ReSeFa", delete_cache=(600, int(KEPT_SECONDS))) as page:
+        parts["sent"] = gr.JSON(visible=False)
         parts["visit"] = gr.State(None, time_to_live=_IDLE_SECONDS)
         gr.Markdown(
             "# ReSeFa\nPoint at a part of the picture. Get sliders that change it and leave the rest alone.",
@@ -294,6 +328,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             with gr.Column(scale=14, min_width=320, elem_id="right"):
                 parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
                 parts["background"] = widget("status", said(""), elem_id="background")
+                parts["history"] = widget("history", elem_id="history")
                 parts["offer"] = gr.Button("Use the new directions", visible="hidden", size="sm")
                 parts["undo"] = gr.Button("", visible="hidden", size="sm", elem_id="undo")
                 parts["directions"] = widget("directions", elem_id="directions")
@@ -357,13 +392,13 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
             label="Seed",
             precision=0,
             minimum=0,
-            maximum=payloads.LARGEST_SEED,
+            maximum=SEEDS - 1,
             min_width=100,
             elem_id="seed",
         )
         parts["random"] = gr.Button("Random face", min_width=120, elem_id="random")
     parts["faces"] = widget("faces", elem_id="faces")
-    parts["generator"] = gr.Dropdown(
+    parts["generator"] = _choice(
         studio.names,
         value=studio.names[0],
         label="Generator",
@@ -385,7 +420,7 @@ def _confine_controls(parts: Parts) -> None:
             elem_id="confine",
         )
         parts["feather"] = gr.Slider(
-            0.0, 0.2, 0.03, step=0.01, label="Soft edge", info="Of the region", elem_id="feather"
+            0.0, 0.2, CONFINED_FEATHER, step=0.01, label="Soft edge", info="Of the region", elem_id="feather"
         )
 
 
@@ -395,19 +430,26 @@ def _advanced(parts: Parts, studio: Studio) -> None:
         parts["truncation"] = gr.Slider(
             0.0,
             1.0,
-            FIRST_TRUNCATION,
+            TRUNCATION,
             step=0.05,
             label="Variety (truncation)",
             info="How far faces go from the average of all, which is 0",
         )
-        parts["method"] = gr.Dropdown(
-            [(title_of(key), key) for key in studio.methods(first)],
+        parts["method"] = _choice(
+            [(method_title(key), key) for key in studio.methods(first)],
             value=OURS,
             label="Method",
             info="How directions are found: ours, or those of others to compare with",
             elem_id="method",
         )
         parts["about_method"] = widget("details", about_method(OURS), elem_id="about-method")
+
+
+def _choice(*args: Any, **options: Any) -> gr.Dropdown:
+    """A choice that steps check: Gradio would answer others than it offers with what was sent."""
+    field = gr.Dropdown(*args, **options)
+    field.preprocess = lambda payload: payload  # type: ignore[method-assign]
+    return field
 
 
 def _save(parts: Parts) -> gr.Button:
@@ -422,16 +464,16 @@ def _save(parts: Parts) -> gr.Button:
 
 
 def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) -> None:
-    async def arrive(request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+    async def arrive(request: gr.Request, kept: object) -> AsyncIterator[dict[Any, Any]]:
         visit = Visit()
         yield {parts["visit"]: visit}
-        async for update in parts.taken(request, visit, steps.arrive, dict(request.query_params)):
+        async for update in parts.taken(request, visit, steps.arrive, dict(request.query_params), kept):
             yield parts.show(update)
 
     page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
-    loaded = page.load(arrive, outputs=list(parts.values()), **parts.options())
+    loaded = page.load(arrive, inputs=parts["sent"], js=_KEPT, outputs=parts.shown, **parts.options())
     face = ("generator", "seed", "truncation", "class")
-    shown = ("status", "directions", "picker", "offer", "undo", "background")
+    shown = ("status", "directions", "picker", "offer", "undo", "background", "history")
     drawn = [
         parts.step(listen, steps.draw, *face)
         for listen in (
@@ -443,6 +485,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         )
     ]
     drawn.append(parts.step(parts["random"].click, steps.draw_random, *face))
+    travelled = parts.step(parts["history"].input, steps.travel, "back")
     chosen = ("faces", "generator", "truncation", "class")
     drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen))
     if "checkpoint" in parts:
@@ -450,7 +493,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     method = parts.step(
         parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown)
     )
-    parts.step(parts["status"].input, steps.stop, changes=("status",))
+    parts.step(parts["status"].input, steps.stop, changes=("status", "directions"))
     parts.step(parts["background"].input, steps.stop_behind, changes=("background",))
     picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown)
     undone = parts.step(parts["undo"].click, steps.undo, changes=shown)
@@ -458,17 +501,18 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         parts.step(listen, steps.confine, "confine", "feather", changes=shown)
         for listen in (parts["confine"].input, parts["feather"].input)
     ]
-    for event in (loaded, *drawn, method, *confined):
-        parts.step(event.then, steps.analyse)
+    for event in (loaded, *drawn, travelled, method, *confined):
+        parts.step(event.then, steps.analyse, ordered=False)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
-    moved: dict[str, Any] = {"changes": ("others", "status")}
+    parts.step(parts["directions"].release, steps.rest, "directions", changes=("picker", "history", "status"))
+    moved: dict[str, Any] = {"changes": ("others", "status"), "ordered": False}
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
     taken = parts.step(parts["offer"].click, steps.take_finer)
     joint = parts.step(generalize.click, steps.generalize, "joint")
     parts.step(parts["upload"].upload, steps.open_file, "upload")
     used = parts.step(parts["usable"].click, steps.use)
-    for event in (*drawn, method, picked, undone, *confined, taken, joint, used):
+    for event in (*drawn, travelled, method, picked, undone, *confined, taken, joint, used):
         parts.step(event.then, steps.others, "others_shown", **moved)
 
 
@@ -477,7 +521,7 @@ def _fit(name: str, value: Any) -> Any:
     if name in ("offer", "usable"):
         return gr.update(visible=_seen(value))
     if name == "confine":
-        return gr.update(visible=_seen(value["visible"]))
+        return gr.update(visible=_seen(value["visible"]), value=value["value"])
     if name == "undo":
         return gr.update(value=value, visible=_seen(value))
     if name == "card":

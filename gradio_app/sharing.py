@@ -14,7 +14,8 @@ from huggingface_hub import get_token
 
 import resefa_core as resefa
 from gradio_app import jobs
-from gradio_app.visit import Steps, Visit, progress, said, told
+from gradio_app.updates import progress, said, told
+from gradio_app.visit import Steps, Visit
 from resefa_core import hub
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Sharing:
         parts.step(self.get.click, partial(_get, steps), "found")
         self.publish.click(
             _publisher(parts, steps, self.on_space),
-            inputs=[parts["visit"], *(parts[name] for name in _PUBLISHED)],
-            outputs=list(parts.values()),
+            **parts.inputs("visit", *_PUBLISHED),
+            outputs=parts.shown,
             **parts.options(),
         )
 

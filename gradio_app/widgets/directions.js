@@ -1,6 +1,5 @@
 const rows = element.querySelector(".rows");
-const LARGEST = 6, STRENGTHS = [-4, -2, 0, 2, 4];
-let version = -1, touched = false;
+let version = -1, touched = false, range = [-1, 1], shown = [0];
 
 const make = (tag, attributes, ...children) => {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -13,7 +12,7 @@ const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(
 
 function collect() {
   const strengths = each("[type=range]", (slider) => Number(slider.value));
-  props.value = {
+  (window.resefa ??= {}).directions = {
     version,
     strengths,
     names: each("[type=text]", (field) => field.value),
@@ -42,7 +41,7 @@ function showValue(slider) {
   row.querySelector("output").textContent = (value > 0 ? "+" : "") + value.toFixed(1);
   row.classList.toggle("changed", value !== 0);
   const far = (strength) => Math.abs(strength - value);
-  const nearest = STRENGTHS.reduce((a, b) => (far(b) < far(a) ? b : a));
+  const nearest = shown.reduce((a, b) => (far(b) < far(a) ? b : a));
   for (const cell of row.querySelectorAll(".cell")) {
     cell.classList.toggle("near", Number(cell.dataset.strength) === nearest);
   }
@@ -56,7 +55,7 @@ function set(slider, value) {
 }
 
 function row(item, index) {
-  const slider = make("input", { type: "range", min: -LARGEST, max: LARGEST, step: 0.1, value: item.strength });
+  const slider = make("input", { type: "range", min: range[0], max: range[1], step: 0.1, value: item.strength });
   slider.setAttribute("aria-label", "Strength of direction " + index + ", " + item.words);
   const zero = make("button", { type: "button", className: "zero", textContent: "↺", title: "Back to 0" });
   zero.setAttribute("aria-label", "Direction " + index + " back to 0");
@@ -66,7 +65,7 @@ function row(item, index) {
   kept.setAttribute("aria-label", "Keep direction " + index + " in the file");
   const keep = make("label", { title: "Keep it in the file that “Save” makes, under this name" }, kept, "Keep as");
   const strip = make("img", { className: "strip", src: item.strip, alt: "Direction " + index + ": " + item.words });
-  const cells = STRENGTHS.map((strength) => {
+  const cells = shown.map((strength) => {
     const cell = make("span", { className: "cell", textContent: signed(strength) });
     cell.dataset.strength = strength;
     cell.setAttribute("aria-hidden", "true");
@@ -125,7 +124,13 @@ document.addEventListener("resefa-answered", () => wait(false));
 
 function update() {
   const value = props.value;
-  if (!value || !value.items) return;
+  if (!value) return;
+  if ("stale" in value) {
+    rows.inert = value.stale;
+    rows.classList.toggle("stale", value.stale);
+  }
+  if (!value.items) return;
+  [range, shown] = [value.range, value.strengths];
   if (value.version === version) {
     rows.append(...value.items.slice(rows.children.length).map((item, index) => row(item, index + rows.children.length)));
   } else {
@@ -136,7 +141,7 @@ function update() {
   wait(false);
   rows.dataset.version = String(version);
   rows.dataset.more = String(Boolean(value.more));
-  setTimeout(collect); // set at once, it could take the place of an update that is under way
+  collect();
 }
 watch("value", update);
 update();

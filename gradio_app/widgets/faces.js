@@ -1,5 +1,5 @@
 function ask(value) {
-  props.value = value;
+  (window.resefa ??= {}).faces = value;
   trigger("input");
 }
 function update() {

@@ -72,7 +72,7 @@ function send(region) {
   find(".invitation").hidden = true;
   remember();
   tell("resefa-waiting");
-  props.value = { region, turn };
+  (window.resefa ??= {}).picker = { region, turn };
   trigger("release");
 }
 
@@ -239,10 +239,13 @@ async function copy(text) {
 find(".copy").addEventListener("click", async ({ currentTarget }) => {
   const copied = await copy(location.href);
   currentTarget.focus();
-  currentTarget.textContent = copied ? "Copied" : "See the address bar";
+  const without = copied && leftOut ? " without " + leftOut : "";
+  currentTarget.textContent = copied ? "Copied" + without : "See the address bar";
   setTimeout(() => { currentTarget.textContent = "Copy link"; }, 2500);
 });
 
+let leftOut = "";
+document.addEventListener("resefa-link", ({ detail }) => { leftOut = detail.left_out; });
 let presets = {}, version = 0, active = "";
 function markPreset(name) {
   active = name || "";

@@ -23,7 +23,7 @@ from PIL import Image
 pytest.importorskip("gradio")
 httpx = pytest.importorskip("httpx")
 
-from forging import API, JSON, MARK, SCRIPT, Stranger, file_data, junk, near  # noqa: E402
+from demo_forging import API, JSON, MARK, SCRIPT, Stranger, file_data, junk, near  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from benchmarks.demo_sessions import ROOT, Page, Server, Session  # noqa: E402

@@ -9,7 +9,6 @@ import json
 import math
 import zlib
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -18,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gradio_app import payloads
-from resefa_core import Directions, ParameterError, Region, RegionError, ReSeFaError
+from gradio_app import links, payloads
+from resefa_core import Directions, ParameterError, RegionError, ReSeFaError
+from resefa_core.samples import SEEDS
 
 URL = "data:image/png;base64,"
-PRESETS = {"mouth": Region.from_box(0.3, 0.6, 0.3, 0.2)}
 KEYS = ("box", "preset", "mask", "version", "strengths", "names", "kept", "region")
 DEEP = json.loads("[" * 900 + "]" * 900)
 HUGE = 10**400
@@ -62,7 +61,7 @@ def png(picture: Image.Image, **options: Any) -> str:
 @given(sent)
 def test_any_json_is_a_region_or_is_refused(payload: object) -> None:
     try:
-        region = payloads.read_region(payload, PRESETS)
+        region = payloads.read_region(payload, "avatars")
     except ReSeFaError as error:
         str(error).encode("utf-8")
     else:
@@ -72,7 +71,7 @@ def test_any_json_is_a_region_or_is_refused(payload: object) -> None:
 @settings(max_examples=300, deadline=None)
 @given(sent, st.integers(0, 3))
 def test_any_json_gives_finite_strengths_of_the_range_or_none(payload: object, version: int) -> None:
-    read = payloads.read_strengths(payload, version, 3, 6.0)
+    read = payloads.read_strengths(payload, version, 3, (-6.0, 6.0))
     assert read is None or all(0 <= i < 3 and abs(value) <= 6.0 and value for i, value in read.items())
 
 
@@ -112,8 +111,9 @@ def test_any_json_is_a_number_of_the_range_or_is_refused(value: object) -> None:
     )
 )
 def test_any_query_is_read(query: dict[str, str]) -> None:
-    asked = payloads.read_link(query)
-    assert 0 <= asked.get("seed", 0) <= payloads.LARGEST_SEED
+    asked, notes = links.read(query)
+    assert all(note.encode("utf-8") for note in notes)
+    assert 0 <= asked.get("seed", 0) < SEEDS
     assert 0.0 <= asked.get("truncation", 0.0) <= 1.0
     assert all(math.isfinite(number) for number in asked.get("region", {}).get("box", ()))
     assert all(len(text) <= 100 for text in asked.values() if isinstance(text, str))
@@ -123,7 +123,7 @@ def test_any_query_is_read(query: dict[str, str]) -> None:
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: b"\x89PNG\r\n\x1a\n" + data))
 def test_any_bytes_are_a_mask_or_are_refused(data: bytes) -> None:
     with pytest.raises(RegionError):
-        payloads.read_region({"mask": URL + base64.b64encode(data).decode("ascii")}, {})
+        payloads.read_region({"mask": URL + base64.b64encode(data).decode("ascii")})
 
 
 @settings(max_examples=300, deadline=None)
@@ -136,7 +136,7 @@ def test_a_damaged_png_is_a_mask_or_is_refused(changes: list[tuple[int, int]], m
     if mend_sums:
         data = with_sums(data)
     with contextlib.suppress(RegionError):
-        payloads.read_region({"mask": URL + base64.b64encode(bytes(data)).decode("ascii")}, {})
+        payloads.read_region({"mask": URL + base64.b64encode(bytes(data)).decode("ascii")})
 
 
 def with_sums(data: bytearray) -> bytearray:
@@ -153,26 +153,26 @@ def with_sums(data: bytearray) -> bytearray:
 
 
 def test_regions_that_browsers_draw() -> None:
-    box = payloads.read_region({"box": [0.25, 0.5, 0.5, 0.25]}, {})
+    box = payloads.read_region({"box": [0.25, 0.5, 0.5, 0.25]})
     assert payloads.show_region(box) == {"box": [0.25, 0.5, 0.5, 0.25]}
-    assert payloads.read_region({"preset": "mouth"}, PRESETS) is PRESETS["mouth"]
+    assert payloads.read_region({"preset": "mouth"}, "avatars").name == "mouth"
     painted = Image.new("RGB", (128, 128))
     painted.paste((255, 255, 255), (0, 0, 64, 128))
-    mask = payloads.read_region({"mask": png(painted)}, {}).mask(2, 2)
+    mask = payloads.read_region({"mask": png(painted)}).mask(2, 2)
     assert mask.tolist() == [[1.0, 0.0], [1.0, 0.0]]
 
 
 def test_a_painted_region_comes_back_as_it_was_drawn() -> None:
     painted = np.zeros((128, 128), dtype=np.uint8)
     painted[30:70, 50:120] = 200
-    left = payloads.read_region({"mask": png(Image.fromarray(painted))}, {})
+    left = payloads.read_region({"mask": png(Image.fromarray(painted))})
     shown = payloads.show_region(left)
     assert shown is not None
     picture = Image.open(io.BytesIO(base64.b64decode(shown["mask"][len(URL) :])))
     assert picture.mode == "RGBA"
     on_black = Image.new("RGBA", picture.size, "black")
     on_black.alpha_composite(picture)
-    again = payloads.read_region({"mask": png(on_black)}, {})
+    again = payloads.read_region({"mask": png(on_black)})
     assert torch.allclose(again.mask(64, 64), left.mask(64, 64), atol=0.02)
     assert payloads.show_region(None) is None
 
@@ -205,7 +205,7 @@ def test_a_painted_region_comes_back_as_it_was_drawn() -> None:
 )
 def test_what_is_no_region_is_refused(payload: object) -> None:
     with pytest.raises(RegionError):
-        payloads.read_region(payload, PRESETS)
+        payloads.read_region(payload, "avatars")
 
 
 @pytest.mark.parametrize("size", [(513, 4), (4, 513), (20_000, 20_000)])
@@ -214,14 +214,14 @@ def test_large_masks_are_refused_before_they_are_unpacked(size: tuple[int, int])
     data = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")
     data += b"\0\0\0\0IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big")
     with pytest.raises(RegionError):
-        payloads.read_region({"mask": URL + base64.b64encode(data).decode("ascii")}, {})
+        payloads.read_region({"mask": URL + base64.b64encode(data).decode("ascii")})
 
 
 @pytest.mark.parametrize("values", [[0] * 4096, [255] * 4096])
 def test_empty_and_full_masks_are_refused(values: list[int]) -> None:
     picture = Image.fromarray(np.array(values, dtype=np.uint8).reshape(64, 64))
     with pytest.raises(RegionError):
-        payloads.read_region({"mask": png(picture)}, {})
+        payloads.read_region({"mask": png(picture)})
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
@@ -232,28 +232,28 @@ def test_masks_of_every_kind_of_png(mode: str) -> None:
         picture = Image.fromarray(plain.astype(np.uint16) * 257)
     else:
         picture = Image.fromarray(plain).convert(mode)
-    assert payloads.read_region({"mask": png(picture)}, {}).mask(2, 1).tolist() == [[1.0], [0.0]]
+    assert payloads.read_region({"mask": png(picture)}).mask(2, 1).tolist() == [[1.0], [0.0]]
 
 
 def test_strengths() -> None:
     good = {"version": 4, "strengths": [1.5, 0, -9, 2]}
-    assert payloads.read_strengths(good, 4, 6, 6.0) == {0: 1.5, 2: -6.0, 3: 2.0}
-    assert payloads.read_strengths(good, 5, 6, 6.0) is None
-    assert payloads.read_strengths(good, 4, 3, 6.0) is None
+    assert payloads.read_strengths(good, 4, 6, (-6.0, 6.0)) == {0: 1.5, 2: -6.0, 3: 2.0}
+    assert payloads.read_strengths(good, 5, 6, (-6.0, 6.0)) is None
+    assert payloads.read_strengths(good, 4, 3, (-6.0, 6.0)) is None
 
 
 @pytest.mark.parametrize("bad", [True, "1", None, math.nan, math.inf, [], {}])
 def test_strengths_that_make_no_sense_are_left(bad: object) -> None:
-    assert payloads.read_strengths({"version": 4, "strengths": [bad]}, 4, 6, 6.0) is None
+    assert payloads.read_strengths({"version": 4, "strengths": [bad]}, 4, 6, (-6.0, 6.0)) is None
 
 
 def test_a_huge_strength_is_the_largest() -> None:
     sent = {"version": 1, "strengths": [HUGE, -HUGE, LARGEST]}
-    assert payloads.read_strengths(sent, 1, 3, 6.0) == {0: 6.0, 1: -6.0, 2: 6.0}
+    assert payloads.read_strengths(sent, 1, 3, (-6.0, 6.0)) == {0: 6.0, 1: -6.0, 2: 6.0}
 
 
 def test_the_version_is_a_whole_number() -> None:
-    assert payloads.read_strengths({"version": True, "strengths": [1]}, 1, 3, 6.0) is None
+    assert payloads.read_strengths({"version": True, "strengths": [1]}, 1, 3, (-6.0, 6.0)) is None
     assert payloads.read_choice({"version": True, "kept": [False] * 3}, 1, directions()) is not None
 
 
@@ -287,45 +287,6 @@ def test_names_that_no_file_may_hold_are_refused_or_harmless(name: str) -> None:
 def test_numbers_that_are_refused(value: object) -> None:
     with pytest.raises(ParameterError, match="expected a number from 0 to 10"):
         payloads.read_number(value, 0, 10, "count")
-
-
-def test_links_round_trip() -> None:
-    query = payloads.write_link(
-        7, 0.25, {"box": [0.1, 0.2, 0.30001, 0.4]}, generator="a b&c", **{"class": "ä"}
-    )
-    assert query.startswith("?")
-    assert payloads.read_link(dict(parse_qsl(query[1:]))) == {
-        "seed": 7,
-        "truncation": 0.25,
-        "region": {"box": [0.1, 0.2, 0.3, 0.4]},
-        "generator": "a b&c",
-        "class": "ä",
-    }
-    query = payloads.write_link(payloads.LARGEST_SEED, 1.0, {"preset": "mouth"})
-    assert payloads.read_link(dict(parse_qsl(query[1:]))) == {
-        "seed": payloads.LARGEST_SEED,
-        "truncation": 1.0,
-        "region": {"preset": "mouth"},
-    }
-
-
-@given(
-    st.integers(0, payloads.LARGEST_SEED),
-    st.floats(0, 1),
-    st.lists(st.floats(0.01, 0.4), min_size=4, max_size=4),
-)
-def test_every_link_that_is_written_is_read(seed: int, truncation: float, box: list[float]) -> None:
-    query = dict(parse_qsl(payloads.write_link(seed, truncation, {"box": box})[1:]))
-    asked = payloads.read_link(query)
-    assert asked["seed"] == seed
-    assert asked["truncation"] == pytest.approx(truncation, rel=1e-5, abs=1e-12)
-    assert asked["region"]["box"] == pytest.approx(box, rel=1e-3)
-
-
-def test_links_that_make_no_sense() -> None:
-    assert payloads.read_link({"seed": "-1", "truncation": "nan", "box": "1,2,3", "class": ""}) == {}
-    assert payloads.read_link({"seed": "9" * 5000, "truncation": "9" * 5000}) == {}
-    assert payloads.read_link({"seed": "²", "truncation": "1e999"}) == {}
 
 
 @pytest.mark.parametrize("size", [(64, 64), (2048, 1024), (480, 96), (1, 1)])

@@ -24,7 +24,10 @@ from PIL import Image
 import resefa_core as resefa
 from gradio_app import jobs, payloads, studio
 from gradio_app.studio import Studio
-from gradio_app.visit import FIRST_SEED, NUM_OTHERS, Steps, Visit, file_stem, told
+from gradio_app.updates import told
+from gradio_app.visit import FIRST_SEED, NUM_OTHERS, Steps, Visit, file_stem
+from resefa_core.samples import SEEDS
+from resefa_core.session import Session
 
 BUNDLED = Path(resefa.__file__).parent / "bundled" / "avatars.safetensors"
 SECRET = "/srv/secret/place"
@@ -102,8 +105,8 @@ def test_faces_to_choose_from(steps: Steps, visit: Visit) -> None:
     assert more["faces"] != {"faces": gallery}
     shown = list(steps.choose_face(visit, {"seed": gallery[1]["seed"]}, "avatars", 0.7))
     assert last(shown, "seed") == gallery[1]["seed"]
-    assert visit.face is not None
-    assert visit.face.seed == gallery[1]["seed"]
+    assert visit.session is not None
+    assert visit.session.seed == gallery[1]["seed"]
     for nonsense in (None, {}, {"seed": "1"}, {"seed": -1}, {"more": 1}):
         problem_of(list(steps.choose_face(visit, nonsense, "avatars", 0.7)))
 
@@ -151,13 +154,13 @@ def test_links_that_make_no_sense_show_the_first_face(steps: Steps, query: dict[
 
 
 def test_drawing_another_face(steps: Steps, visit: Visit) -> None:
-    region, version = visit.region, visit.version
+    region, version = visit.needed.selected, visit.version
     visit.strengths = {0: 2.0}
     shown = list(steps.draw(visit, "avatars", 901, 0.5))
-    assert visit.face is not None
-    assert (visit.face.seed, visit.face.truncation) == (901, 0.5)
+    assert visit.session is not None
+    assert (visit.session.seed, visit.session.original.truncation) == (901, 0.5)
     assert "seed 901" in shown[0]["picker"]["alt"]
-    assert visit.region is region
+    assert visit.needed.selected is region
     assert visit.strengths == {}
     assert visit.version > version
 
@@ -168,8 +171,8 @@ def test_the_same_face_is_not_drawn_again(steps: Steps, visit: Visit) -> None:
 
 def test_random_faces(steps: Steps, visit: Visit) -> None:
     shown = list(steps.draw_random(visit, "avatars", None, 0.7))
-    assert visit.face is not None
-    assert shown[0] == {"seed": visit.face.seed}
+    assert visit.session is not None
+    assert shown[0] == {"seed": visit.session.seed}
     assert len({next(iter(steps.draw_random(visit, "avatars", 0, 0.7)))["seed"] for _ in range(5)}) > 1
 
 
@@ -190,14 +193,16 @@ def test_random_faces(steps: Steps, visit: Visit) -> None:
 def test_faces_that_can_not_be_drawn(
     steps: Steps, visit: Visit, arguments: tuple[Any, ...], words: str
 ) -> None:
-    face, version = visit.face, visit.version
+    face, version = visit.needed.original, visit.version
     assert words in problem_of(list(steps.draw(visit, *arguments)))
-    assert (visit.face, visit.version) == (face, version)
+    assert visit.needed.original is face
+    assert visit.version == version
 
 
 def test_picking_a_region(steps: Steps, visit: Visit) -> None:
     shown = list(steps.pick(visit, {"region": {"box": [0.25, 0.25, 0.5, 0.125]}}))
-    assert visit.drawn == {"box": [0.25, 0.25, 0.5, 0.125]}
+    assert visit.needed.selected is not None
+    assert visit.needed.selected.to_json() == {"box": [0.25, 0.25, 0.5, 0.125]}
     assert last(shown, "picker")["region"] == {"box": [0.25, 0.25, 0.5, 0.125]}
     assert "box=0.25,0.25,0.5,0.125" in last(shown, "picker")["link"]
 
@@ -211,7 +216,7 @@ def test_painting_a_region(steps: Steps, visit: Visit) -> None:
     shown = list(steps.pick(visit, {"region": {"mask": mask}}))
     assert last(shown, "picker")["region"]["mask"].startswith("data:image/png;base64,")
     assert "box" not in last(shown, "picker")["link"]
-    assert visit.drawn == {}
+    assert dict(parse_qsl(last(shown, "picker")["link"][1:]))["edit"]
 
 
 @pytest.mark.parametrize(
@@ -229,9 +234,13 @@ def test_painting_a_region(steps: Steps, visit: Visit) -> None:
     ],
 )
 def test_regions_that_can_not_be_picked(steps: Steps, visit: Visit, payload: object) -> None:
-    region, version, drawn = visit.region, visit.version, visit.drawn
-    problem_of(list(steps.pick(visit, payload))).encode("utf-8")
-    assert (visit.region, visit.version, visit.drawn) == (region, version, drawn)
+    region, version = visit.needed.selected, visit.version
+    shown = list(steps.pick(visit, payload))
+    problem_of(shown).encode("utf-8")
+    assert (visit.needed.selected, visit.version) == (region, version)
+    assert last(shown, "directions") == {"stale": True}
+    again = list(steps.pick(visit, {"region": {"preset": "mouth"}}))
+    assert last(again, "directions")["stale"] is False
 
 
 def test_slides(steps: Steps, visit: Visit) -> None:
@@ -270,10 +279,10 @@ def test_confined_edits_change_less_elsewhere(steps: Steps, visit: Visit) -> Non
         change = np.asarray(steps.picture(visit)).astype(float) - plain
         return float(np.abs(change[inside]).mean()), float(np.abs(change[~inside]).mean())
 
-    assert visit.face is not None
-    assert visit.region is not None
-    plain = np.asarray(resefa.to_pil(visit.face.picture)).astype(float)
-    inside = visit.region.mask(64, 64).numpy() > 0
+    assert visit.session is not None
+    assert visit.needed.selected is not None
+    plain = np.asarray(resefa.to_pil(visit.session.before)).astype(float)
+    inside = visit.needed.selected.mask(64, 64).numpy() > 0
     list(steps.slide(visit, slid(visit, 5.0)))
     free = changes()
     shown = list(steps.confine(visit, True, 0.0))
@@ -360,8 +369,8 @@ def test_edits_add_up_over_regions_and_can_be_taken_back(steps: Steps, visit: Vi
     assert np.array_equal(pixels(last(shown, "picker")["image"]), mouth)
     list(steps.slide(visit, slid(visit, 4.0)))
     both = look()
-    assert visit.region is not None
-    eyes = visit.region.mask(64, 64).numpy() > 0
+    assert visit.needed.selected is not None
+    eyes = visit.needed.selected.mask(64, 64).numpy() > 0
     lips = resefa.Region.preset("mouth").mask(64, 64).numpy() > 0
     assert np.abs(both - mouth)[eyes].mean() > 3 * np.abs(both - mouth)[lips].mean()
     others = last(list(steps.others(visit, True)), "others")["images"]
@@ -380,15 +389,15 @@ def test_edits_are_kept_within_a_bound_and_gone_with_the_face(steps: Steps, visi
         list(steps.slide(visit, slid(visit, 0.5)))
         list(steps.pick(visit, {"region": {"preset": ("eyes", "mouth")[index % 2]}}))
     list(steps.slide(visit, slid(visit, 0.5)))
-    region, picture = visit.region, np.asarray(steps.picture(visit))
+    region, picture = visit.needed.selected, np.asarray(steps.picture(visit))
     assert "take back some" in problem_of(list(steps.pick(visit, {"region": {"preset": "hair"}})))
-    assert (visit.region, len(visit.kept)) == (region, 12)
+    assert (visit.needed.selected, len(visit.kept)) == (region, 12)
     assert np.array_equal(np.asarray(steps.picture(visit)), picture)
     shown = list(steps.draw(visit, "avatars", 901, 0.7))
     assert last(shown, "undo") == ""
     assert visit.kept == ()
-    assert visit.face is not None
-    assert np.array_equal(np.asarray(steps.picture(visit)), np.asarray(resefa.to_pil(visit.face.picture)))
+    assert visit.session is not None
+    assert np.array_equal(np.asarray(steps.picture(visit)), np.asarray(resefa.to_pil(visit.session.before)))
 
 
 def test_names_that_were_typed_are_not_replaced(steps: Steps) -> None:
@@ -405,7 +414,7 @@ def test_names_that_were_typed_are_not_replaced(steps: Steps) -> None:
 
 
 def test_regions_too_small_to_change_alone_are_told(steps: Steps, visit: Visit) -> None:
-    steps.studio.analyse(visit.needed_face)
+    visit.needed.analyse()
     shown = list(steps.pick(visit, {"region": {"box": [0.49, 0.49, 0.02, 0.02]}}))
     assert "draw a larger part, or confine" in last(shown, "status")["text"]
 
@@ -602,7 +611,7 @@ def test_other_faces_do_not_wait_for_the_slide(steps: Steps, visit: Visit) -> No
 
 def test_other_faces_of_the_last_seed(steps: Steps) -> None:
     visit = Visit()
-    list(steps.arrive(visit, {"seed": str(payloads.LARGEST_SEED)}))
+    list(steps.arrive(visit, {"seed": str(SEEDS - 1)}))
     images = last(list(steps.others(visit, True)), "others")["images"]
     assert images[0]["label"] == "seed 0"
 
@@ -634,23 +643,24 @@ def test_solving_for_a_region_stops_when_another_is_drawn(
 ) -> None:
     steps = Steps(shared)
     visit = arrived(steps, 916)
-    shared.analyse(visit.needed_face)
-    find = shared.find
+    visit.needed.analyse()
+    find = Session.find
     drawn = threading.Event()
 
     def draw_meanwhile(*args: Any, progress: Any, **options: Any) -> resefa.Directions:
-        monkeypatch.setattr(shared, "find", find)
+        monkeypatch.setattr(Session, "find", find)
         list(steps.pick(visit, {"region": {"preset": "eyes"}}))
         drawn.set()
         progress(1, 2)
         raise AssertionError("it should have stopped")
 
-    monkeypatch.setattr(shared, "find", draw_meanwhile)
+    monkeypatch.setattr(Session, "find", draw_meanwhile)
     shown = list(steps.analyse(visit))
     assert last(shown, "background") == {"text": "", "kind": "done"}
     assert drawn.wait(60)
     assert visit.directions is not None
-    assert visit.directions.region is visit.region
+    assert visit.directions.recipe is not None
+    assert visit.directions.recipe.region is visit.needed.selected
 
 
 def test_generalizing(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -659,7 +669,7 @@ def test_generalizing(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     assert visit.directions is not None
     assert visit.directions.num_samples == 2
     assert last(shown, "status")["text"].startswith("Solved over 2 faces together. On 5 faces")
-    monkeypatch.setattr(steps.studio, "is_analysed", lambda *_: True)
+    monkeypatch.setattr(Session, "is_analysed", lambda *_: True)
     shown = list(steps.analyse(visit))
     assert "the next region" in last(shown, "background")["text"]
     assert visit.directions.num_samples == 2
@@ -839,8 +849,8 @@ def test_uploaded_generators_are_bounded(avatars: resefa.Generator, monkeypatch:
     generators = []
     for visit in visits:
         list(steps.open_checkpoint(visit, "x.pkl"))
-        assert visit.face is not None
-        generators.append(weakref.ref(visit.face.generator))
+        assert visit.session is not None
+        generators.append(weakref.ref(visit.session.generator))
     gc.collect()
     assert [each() is not None for each in generators] == [False] * 3 + [True] * studio.MAX_UPLOADED
     text = problem_of(list(steps.pick(visits[0], {"region": {"box": [0.1, 0.1, 0.5, 0.5]}})))
@@ -854,10 +864,10 @@ def test_the_cache_is_bounded(avatars: resefa.Generator) -> None:
     steps = Steps(Studio({"avatars": avatars}, bound))
     visit = Visit()
     list(steps.arrive(visit, {"seed": "99"}))
-    one = steps.studio.analyses_bytes
+    one = steps.studio.analyses.nbytes
     for seed in range(100, 103 + bound // one):
         list(steps.draw(visit, "avatars", seed, 0.7))
-        assert 0 < steps.studio.analyses_bytes <= bound
+        assert 0 < steps.studio.analyses.nbytes <= bound
 
 
 def test_unexpected_errors_tell_nothing(
@@ -866,7 +876,7 @@ def test_unexpected_errors_tell_nothing(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(f"can't read {SECRET}")
 
-    monkeypatch.setattr(steps.studio, "find", fail)
+    monkeypatch.setattr(Session, "find", fail)
     with caplog.at_level(logging.ERROR, "resefa.demo"):
         shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
     assert SECRET not in json.dumps(shown)
@@ -928,3 +938,84 @@ def test_work_behind_the_scenes_gives_way(avatars: resefa.Generator) -> None:
     assert done.wait(10.0)
     thread.join()
     studio.give_way(30.0)
+
+
+def test_undo_and_redo_across_faces(steps: Steps, visit: Visit) -> None:
+    list(steps.slide(visit, slid(visit, 4.0)))
+    shown = list(steps.rest(visit, slid(visit, 4.0)))
+    assert last(shown, "history")["undo"] is True
+    edited = np.asarray(steps.picture(visit))
+    list(steps.draw(visit, "avatars", 901, 0.7))
+    shown = list(steps.travel(visit, {"go": "undo"}))
+    assert (last(shown, "seed"), visit.strengths) == (900, {0: 4.0})
+    assert last(shown, "directions")["items"][0]["strength"] == 4.0
+    assert np.array_equal(np.asarray(steps.picture(visit)), edited)
+    list(steps.travel(visit, {"go": "undo"}))
+    assert visit.strengths == {}
+    shown = list(steps.travel(visit, {"go": "undo"}))
+    assert last(shown, "history")["undo"] is False
+    list(steps.travel(visit, {"go": "redo"}))
+    assert np.array_equal(np.asarray(steps.picture(visit)), edited)
+    list(steps.travel(visit, {"go": "redo"}))
+    assert visit.needed.seed == 901
+    assert last(list(steps.travel(visit, {"go": "redo"})), "history")["redo"] is False
+
+
+def test_nothing_is_lost_where_the_page_starts_over(steps: Steps, visit: Visit) -> None:
+    list(steps.slide(visit, slid(visit, 4.0)))
+    list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    list(steps.slide(visit, slid(visit, -3.0)))
+    shown = list(steps.rest(visit, slid(visit, -3.0)))
+    edited = np.asarray(steps.picture(visit))
+    for query, stored in (
+        ({}, last(shown, "history")["stored"]),
+        (dict(parse_qsl(last(shown, "picker")["link"][1:])), None),
+    ):
+        again = Visit()
+        came = list(steps.arrive(again, query, stored))
+        assert last(came, "status")["kind"] == "done"
+        assert np.array_equal(np.asarray(steps.picture(again)), edited)
+        assert again.strengths == {0: -3.0}
+        assert last(came, "undo") == "Take back the edit of the mouth"
+        assert last(came, "history")["undo"] is (stored is not None)
+
+
+@pytest.mark.parametrize(
+    "stored", ["x", '{"session":{}}', '{"session":{"version":1,"generator":{"fingerprint":"\\ud800"}}}']
+)
+def test_what_can_not_be_brought_back_is_told(steps: Steps, stored: str) -> None:
+    shown = list(steps.arrive(Visit(), {"seed": "900", "region": "mouth", "truncation": "x"}, stored))
+    assert last(shown, "seed" if "seed" in shown[-1] else "status")
+    assert "makes no sense" in last(shown, "status")["text"]
+    assert last(shown, "status")["kind"] == "done"
+
+
+def test_regions_that_were_overtaken_are_left(steps: Steps, visit: Visit) -> None:
+    list(steps.pick(visit, {"region": {"preset": "eyes"}, "turn": 5}))
+    assert list(steps.pick(visit, {"region": {"preset": "nose"}, "turn": 4})) == []
+    assert visit.needed.selected is not None
+    assert visit.needed.selected.name == "eyes"
+
+
+def test_what_is_asked_for_stops_what_was_asked_before(steps: Steps) -> None:
+    visit = arrived(steps, 918)
+    going = steps.pick(visit, {"region": {"preset": "nose"}})
+    next(going)
+    list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert all("directions" not in update for update in going)
+    assert visit.directions is not None
+    assert visit.directions.region is not None
+    assert visit.directions.region.name == "eyes"
+    going = steps.pick(visit, {"region": {"preset": "nose"}})
+    next(going)
+    stopped = list(steps.stop(visit))
+    assert last(stopped, "directions") == {"stale": True}
+    assert all("directions" not in update for update in going)
+
+
+def test_a_choice_that_is_told_twice_is_tried_once(steps: Steps, visit: Visit) -> None:
+    going = steps.choose_method(visit, "sefa")
+    next(going)
+    next(going)
+    assert list(steps.choose_method(visit, "sefa")) == []
+    assert last(list(going), "status")["text"].startswith("6 ways to change the mouth, by SeFa")

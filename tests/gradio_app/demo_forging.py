@@ -67,7 +67,10 @@ class Stranger:
 
     def _ends(self, session: str, pending: set[str]) -> list[dict[str, Any]]:
         ends = []
+        silent = 0
         while pending:
+            silent += 1
+            assert silent < 5, f"{len(pending)} events got no answer"
             with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": session}) as stream:
                 for line in stream.iter_lines():
                     if not line.startswith("data:"):
@@ -77,6 +80,7 @@ class Stranger:
                     if message["msg"] == "process_completed":
                         pending.discard(message["event_id"])
                         ends.append(message)
+                        silent = 0
         return ends
 
 
