@@ -89,6 +89,10 @@ _KEPT = """() => {
 }"""
 """What the browser has kept of the page before it started over, unless another link was followed since."""
 
+_SEED_TYPED = "(window.resefa ??= {}).seed = values[2];"
+_SEED_LEFT = "if (window.resefa?.seed === values[2]) values[2] = null; else " + _SEED_TYPED
+"""Who leaves the field without a change asks for nothing: another face may be on its way."""
+
 _IDLE_SECONDS = 3600
 _AT_ONCE, _WAITING = 4, 16
 _STEPS_AT_ONCE = 12
@@ -145,6 +149,7 @@ class Parts(dict[str, Any]):
         *inputs: str,
         changes: Sequence[str] = (),
         ordered: bool = True,
+        script: str = "",
         **options: Any,
     ) -> Any:
         """Take a step on an event.
@@ -153,6 +158,7 @@ class Parts(dict[str, Any]):
             inputs: the parts whose values the step is given.
             changes: the parts that it may change; any for none. The fewer, the sooner they are shown.
             ordered: whether it is to begin after those that were asked for before have begun.
+            script: JavaScript that runs on the `values` before they are sent.
         """
 
         async def handler(
@@ -170,7 +176,7 @@ class Parts(dict[str, Any]):
 
         return listen(
             handler,
-            **self.inputs("visit", *inputs),
+            **self.inputs("visit", *inputs, script=script),
             outputs=self._of("visit", *changes) if changes else self.shown,
             **self.options(),
             **options,
@@ -181,14 +187,14 @@ class Parts(dict[str, Any]):
         """The parts that a step may change."""
         return [part for name, part in self.items() if name != "sent"]
 
-    def inputs(self, *names: str) -> dict[str, Any]:
+    def inputs(self, *names: str, script: str = "") -> dict[str, Any]:
         """The parts whose values an event sends, and the script that reads what scripts keep."""
         parts = [self["sent" if name in _SENT else name] for name in names]
         sent = {index: name for index, name in enumerate(names) if name in _SENT}
-        if not sent:
+        if not sent and not script:
             return {"inputs": parts}
         reads = "".join(f"values[{at}] = window.resefa?.{name} ?? null; " for at, name in sent.items())
-        return {"inputs": parts, "js": f"(...values) => {{ {reads}return values; }}"}
+        return {"inputs": parts, "js": f"(...values) => {{ {reads}{script} return values; }}"}
 
     async def taken(
         self,
@@ -475,10 +481,12 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     face = ("generator", "seed", "truncation", "class")
     shown = ("status", "directions", "picker", "offer", "undo", "background", "history")
     drawn = [
+        parts.step(parts["seed"].submit, steps.draw, *face, script=_SEED_TYPED),
+        parts.step(parts["seed"].blur, steps.leave_seed, *face, script=_SEED_LEFT),
+    ]
+    drawn += [
         parts.step(listen, steps.draw, *face)
         for listen in (
-            parts["seed"].submit,
-            parts["seed"].blur,
             parts["truncation"].input,
             parts["generator"].input,
             parts["class"].submit,
@@ -521,7 +529,7 @@ def _fit(name: str, value: Any) -> Any:
     if name in ("offer", "usable"):
         return gr.update(visible=_seen(value))
     if name == "confine":
-        return gr.update(visible=_seen(value["visible"]), value=value["value"])
+        return gr.update(**{**value, "visible": _seen(value["visible"])})
     if name == "undo":
         return gr.update(value=value, visible=_seen(value))
     if name == "card":

@@ -282,6 +282,13 @@ class Steps:
         if not known:
             yield self._gallery(visit, FIRST_FACES)
 
+    def leave_seed(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show the face whose seed was typed, if it was changed."""
+        if seed is not None:
+            yield from self.draw(visit, name, seed, truncation, class_name)
+
     def draw_random(
         self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
     ) -> Updates:
@@ -558,7 +565,11 @@ class Steps:
             shown = visit.directions
         if not same_face:
             yield self._everything(visit)
-        yield {"status": said("Taken back." if back else "Done again."), "undo": _undo_text(visit)}
+        yield {
+            "status": said("Taken back." if back else "Done again."),
+            "confine": {"visible": session.generator.can_confine, "value": visit.confine},
+            "undo": _undo_text(visit),
+        }
         if shown is None:
             yield from self._find(visit)
         else:
@@ -834,6 +845,7 @@ class Steps:
                 "turn": visit.turn,
                 "link": self._link(visit)[0],
             },
+            "undo": _undo_text(visit),
             "history": self._history(visit),
             "status": said(self._result(visit, items)),
         }
@@ -876,7 +888,7 @@ class Steps:
             "generator": visit.name,
             "class": {"visible": bool(generator.num_classes), "hint": hint},
             "method": {"choices": [(about.method_title(key), key) for key in keys], "value": visit.method},
-            "confine": {"visible": generator.can_confine, "value": visit.confine},
+            "confine": {"visible": generator.can_confine} | ({"value": True} if visit.confine else {}),
             "feather": visit.feather,
             "picker": self._picture(visit),
             "offer": False,
@@ -893,6 +905,7 @@ class Steps:
             "region": payloads.show_region(session.selected),
             "turn": visit.turn,
             "presets": {name: payloads.show_region(region) for name, region in session.presets.items()},
+            "seed": session.seed,
             "alt": f"A face that {visit.name} drew from seed {session.seed}",
             "link": self._link(visit)[0],
             "of": visit.version,

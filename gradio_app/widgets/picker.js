@@ -271,6 +271,7 @@ function update() {
   if (!value) return;
   if (value.before) {
     find(".before").src = value.before;
+    (window.resefa ??= {}).seed = value.seed;
     tell("resefa-waiting");
   }
   const current = (value.of || 0) >= version;

@@ -1,0 +1,89 @@
+"""Who chooses again before the answer came gets what was chosen last, in a real browser with a slow server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from demo_browser import DESKTOP, READY, find_chromium, launch, serve
+
+pytest.importorskip("gradio", reason="gradio is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if find_chromium() is None:
+    pytest.skip("no browser: set RESEFA_CHROMIUM, or install chromium", allow_module_level=True)
+
+PATIENCE = 120_000
+ROUNDS = 10
+PRESETS = ("mouth", "eyes", "nose", "hair")
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    """The page, with each request held back for a while, as by a slow server."""
+    with serve() as address, sync_api.sync_playwright() as playwright:
+        browser = launch(playwright)
+        page = browser.new_context(**DESKTOP).new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}?seed=29&region=mouth")
+        page.wait_for_function("() => document.querySelectorAll(`" + READY + "`).length === 6")
+        rng = random.Random(1)
+
+        def hold(route: Any) -> None:
+            page.wait_for_timeout(rng.uniform(0, 300))
+            route.continue_()
+
+        page.route("**/queue/join**", hold)
+        yield page
+        browser.close()
+
+
+def settled(page: Any, version: int) -> None:
+    page.wait_for_function(
+        """(version) => {
+          const rows = document.querySelector(".rows");
+          return Number(rows.dataset.version) > version && rows.dataset.more === "false" && !rows.inert
+            && rows.getAttribute("aria-busy") === "false"
+            && document.querySelector("#status .line").dataset.kind === "done";
+        }""",
+        arg=version,
+    )
+    page.wait_for_timeout(1500)  # nothing else may come
+
+
+def version_of(page: Any) -> int:
+    return int(page.locator(".rows").get_attribute("data-version"))
+
+
+def test_presets(page: Any) -> None:
+    rng = random.Random(2)
+    for number in range(ROUNDS):
+        version = version_of(page)
+        chosen = rng.sample(PRESETS, 4)
+        for name in chosen:
+            page.evaluate(f"document.querySelector('[data-preset={name}]').click()")
+            page.wait_for_timeout(rng.uniform(50, 500))
+        settled(page, version)
+        assert f"the {chosen[-1]}" in page.locator("#status .text").inner_text(), (number, chosen)
+        assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [chosen[-1]]
+        assert f"region={chosen[-1]}" in page.url
+
+
+def test_boxes(page: Any) -> None:
+    rng = random.Random(3)
+    for number in range(ROUNDS):
+        version = version_of(page)
+        frame = page.locator(".stage").bounding_box()
+        for _ in range(3):
+            x, y = rng.uniform(0.05, 0.5), rng.uniform(0.05, 0.5)
+            page.mouse.move(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"])
+            page.mouse.down()
+            page.mouse.move(
+                frame["x"] + (x + 0.3) * frame["width"], frame["y"] + (y + 0.3) * frame["height"], steps=2
+            )
+            page.mouse.up()
+            page.wait_for_timeout(rng.uniform(100, 600))
+        settled(page, version)
+        box = [float(each) for each in page.url.split("box=")[1].split("&")[0].split(",")]
+        assert box == pytest.approx([x, y, 0.3, 0.3], abs=0.02), number
