@@ -24,8 +24,8 @@ from gradio_app.studio import Studio
 from gradio_app.updates import explained
 from resefa_core import about
 from resefa_core.defaults import NUM_DIRECTIONS, TRUNCATION
-from resefa_core.finding import OURS
 from resefa_core.errors import named
+from resefa_core.finding import OURS
 from resefa_core.progress import Progress
 from resefa_core.samples import SEEDS
 from resefa_core.session import Session

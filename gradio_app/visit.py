@@ -29,8 +29,8 @@ from gradio_app.studio import Studio
 from gradio_app.updates import Update, Updates, problem, progress, said, told, working
 from resefa_core import about
 from resefa_core.defaults import CONFINED_FEATHER, STRENGTHS, TRUNCATION
-from resefa_core.finding import OURS
 from resefa_core.errors import named
+from resefa_core.finding import OURS
 from resefa_core.methods import check_method
 from resefa_core.progress import Progress
 from resefa_core.regions import preset_family

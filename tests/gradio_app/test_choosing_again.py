@@ -1,4 +1,4 @@
-"""Who chooses again before the answer came gets what was chosen last, in a real browser with a slow server."""
+"""Who chooses again before the answer came gets what was chosen last, in a real browser, slowly served."""
 
 from __future__ import annotations
 
