@@ -391,7 +391,8 @@ class Steps:
             yield {"background": said("")}
             return
         recipe = directions.recipe
-        if recipe is None or recipe.samples > 1 or directions.method != OURS or recipe.region is not region:
+        same = recipe is not None and recipe.region.to_json(embed=True) == region.to_json(embed=True)
+        if recipe is None or recipe.samples > 1 or directions.method != OURS or not same:
             yield {
                 "background": said("Every layer is analysed: the next region's edits stay closer in place.")
             }

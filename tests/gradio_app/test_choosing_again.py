@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ if find_chromium() is None:
     pytest.skip("no browser: set RESEFA_CHROMIUM, or install chromium", allow_module_level=True)
 
 PATIENCE = 120_000
-ROUNDS = 10
+ROUNDS = int(os.environ.get("RESEFA_ROUNDS", "3"))
 PRESETS = ("mouth", "eyes", "nose", "hair")
 
 
@@ -39,41 +40,33 @@ def page() -> Iterator[Any]:
         browser.close()
 
 
-def settled(page: Any, version: int) -> None:
-    page.wait_for_function(
-        """(version) => {
-          const rows = document.querySelector(".rows");
-          return Number(rows.dataset.version) > version && rows.dataset.more === "false" && !rows.inert
-            && rows.getAttribute("aria-busy") === "false"
-            && document.querySelector("#status .line").dataset.kind === "done";
-        }""",
-        arg=version,
-    )
-    page.wait_for_timeout(1500)  # nothing else may come
-
-
-def version_of(page: Any) -> int:
-    return int(page.locator(".rows").get_attribute("data-version"))
+def settled(page: Any, is_there: str, argument: object) -> None:
+    """Wait until what was chosen last is there, and for a while longer: nothing else may come."""
+    done = """document.querySelector("#status .line").dataset.kind === "done"
+      && document.querySelector(".rows").dataset.more === "false" && !document.querySelector(".rows").inert"""
+    page.wait_for_function(f"(wanted) => {done} && ({is_there})(wanted)", arg=argument)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(f"(wanted) => ({is_there})(wanted)", argument), argument
 
 
 def test_presets(page: Any) -> None:
     rng = random.Random(2)
+    told = "(name) => document.querySelector('#status .text').textContent.includes(`the ${name}`)"
     for number in range(ROUNDS):
-        version = version_of(page)
         chosen = rng.sample(PRESETS, 4)
         for name in chosen:
             page.evaluate(f"document.querySelector('[data-preset={name}]').click()")
             page.wait_for_timeout(rng.uniform(50, 500))
-        settled(page, version)
-        assert f"the {chosen[-1]}" in page.locator("#status .text").inner_text(), (number, chosen)
-        assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [chosen[-1]]
+        settled(page, told, chosen[-1])
+        assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [chosen[-1]], number
         assert f"region={chosen[-1]}" in page.url
 
 
 def test_boxes(page: Any) -> None:
     rng = random.Random(3)
-    for number in range(ROUNDS):
-        version = version_of(page)
+    told = """(box) => (new URLSearchParams(location.search).get("box") || "").split(",")
+      .every((part, at) => Math.abs(Number(part) - box[at]) < 0.02)"""
+    for _ in range(ROUNDS):
         frame = page.locator(".stage").bounding_box()
         for _ in range(3):
             x, y = rng.uniform(0.05, 0.5), rng.uniform(0.05, 0.5)
@@ -84,6 +77,4 @@ def test_boxes(page: Any) -> None:
             )
             page.mouse.up()
             page.wait_for_timeout(rng.uniform(100, 600))
-        settled(page, version)
-        box = [float(each) for each in page.url.split("box=")[1].split("&")[0].split(",")]
-        assert box == pytest.approx([x, y, 0.3, 0.3], abs=0.02), number
+        settled(page, told, [x, y, 0.3, 0.3])
