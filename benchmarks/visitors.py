@@ -155,7 +155,8 @@ class Visitor(threading.Thread):
                 assert rows["version"] > before, f"version {rows['version']} after {before}"
                 self.version = max(self.version, rows["version"])
             if change.get("status", {}).get("kind") == "problem":
-                raise AssertionError(change["status"]["text"])
+                text = change["status"]["text"]
+                raise Busy(text) if text.startswith("many people are here") else AssertionError(text)
 
     def _analyse(self, after: dict[str, Any]) -> None:
         """What the page starts by itself once a face is there; not twice at a time, as in a browser."""
