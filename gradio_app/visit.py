@@ -855,7 +855,8 @@ class Steps:
     def _result(self, visit: Visit, items: Sequence[Mapping[str, Any]]) -> str:
         """What was found, in a line."""
         session, directions = visit.needed, visit.needed_directions
-        quick = not directions.confined and directions.method == OURS and resefa.SPACES[directions.space].shared
+        shared = resefa.SPACES[directions.space].shared
+        quick = shared and not directions.confined and directions.method == OURS
         many = len(directions)
         better = quick and session.generator.spaces[0] != directions.space
         line = f"{many} {'quick ' if better else ''}way{'s' if many > 1 else ''} to change "
