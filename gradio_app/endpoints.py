@@ -22,13 +22,13 @@ from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
 from gradio_app.studio import Studio
 from gradio_app.updates import explained
-from resefa_core import about
 from resefa_core.defaults import NUM_DIRECTIONS, TRUNCATION
+from resefa_core.directions import about
 from resefa_core.errors import named
-from resefa_core.finding import OURS
+from resefa_core.latents.samples import SEEDS
 from resefa_core.progress import Progress
-from resefa_core.samples import SEEDS
 from resefa_core.session import Session
+from resefa_core.session.finding import OURS
 
 Outcome = Any
 

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import resefa_core as resefa
 from gradio_app.payloads import shown
-from resefa_core.edits import Edit
-from resefa_core.samples import SEEDS
-from resefa_core.saved_sessions import unpack
+from resefa_core.latents.edits import Edit
+from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
+from resefa_core.session.saved import unpack
 
 LONGEST_EDIT = 6000
 """Characters of a link that tell an edit: what browsers and proxies between take."""

@@ -26,10 +26,10 @@ from gradio_app.studio import Studio
 from gradio_app.updates import problem, said
 from gradio_app.visit import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps, Visit
 from gradio_app.widgets import widget
-from resefa_core.about import method_title
 from resefa_core.defaults import CONFINED_FEATHER, TRUNCATION
-from resefa_core.finding import OURS
-from resefa_core.samples import SEEDS
+from resefa_core.directions.about import method_title
+from resefa_core.latents.samples import SEEDS
+from resefa_core.session.finding import OURS
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import resefa_core as resefa
-from resefa_core.samples import SEEDS
+from resefa_core.latents.samples import SEEDS
 
 _PICTURE_SIDE = 512
 _EXACT_SIDE = 128

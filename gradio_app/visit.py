@@ -27,15 +27,15 @@ from gradio_app.methods import about_method
 from gradio_app.quota import Quota
 from gradio_app.studio import Studio
 from gradio_app.updates import Update, Updates, problem, progress, said, told, working
-from resefa_core import about
 from resefa_core.defaults import CONFINED_FEATHER, STRENGTHS, TRUNCATION
+from resefa_core.directions import about
 from resefa_core.errors import named
-from resefa_core.finding import OURS
+from resefa_core.latents.samples import SEEDS, like
 from resefa_core.methods import check_method
 from resefa_core.progress import Progress
 from resefa_core.regions import preset_family
-from resefa_core.samples import SEEDS, like
 from resefa_core.session import Session
+from resefa_core.session.finding import OURS
 
 FIRST_SEED = 29
 FIRST_FACES = (29, 5, 34, 35, 50, 17, 12, 25, 40, 53, 36, 48)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from .core import parsing, resefa
+from .core import about, parsing, resefa
 from .latents import foreign_note, latent_outputs, with_image, with_notes
 from .node import Node
 from .pictures import to_comfy
@@ -125,7 +125,7 @@ class ApplyDirection(Node):
         move = move_along(gan, latent, directions, direction, strength, region, confine, confine_feather)
         notes = (
             move.directions.origin_note(gan.generator),
-            resefa.about.in_range(move.directions, move.strengths),
+            about.in_range(move.directions, move.strengths),
         )
         return with_image(cls, gan, resefa.Edit((move,)).apply(latent), *notes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from comfy_api.latest import io, ui
 
 from . import folders
-from .core import resefa
+from .core import about, resefa
 from .node import Node
 from .sockets import GANDirections
 
@@ -129,8 +129,8 @@ def read(file: Path) -> resefa.Directions:
 
 def describe(directions: resefa.Directions) -> str:
     """What there is to know of a set before it is used: its title first, its directions by number last."""
-    rows = dict(resefa.about.rows(directions))
+    rows = dict(about.rows(directions))
     title = rows.pop("Title", "(no title)")
     del rows["Directions"]
     numbered = [f"{index}: {name}" for index, name in enumerate(directions.names)]
-    return "\n".join([title, resefa.about.as_text(list(rows.items())), *numbered])
+    return "\n".join([title, about.as_text(list(rows.items())), *numbered])

@@ -10,13 +10,13 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from . import folders
-from .core import resefa
+from .core import resefa, samples
 from .node import Node
 from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, as_output, synthesize
 from .sockets import GAN, GANLatent
 
-_LARGEST_SEED = resefa.samples.SEEDS - 1
+_LARGEST_SEED = samples.SEEDS - 1
 
 
 def latent_outputs() -> list[io.Output]:
@@ -137,7 +137,7 @@ class SampleGANLatent(Node):
         class_index: int,
         class_name: str = "",
     ) -> io.NodeOutput:
-        seeds = [(seed + i) % resefa.samples.SEEDS for i in range(batch_size)]
+        seeds = [(seed + i) % samples.SEEDS for i in range(batch_size)]
         generator = gan.ready()
         label = None
         if generator.num_classes:

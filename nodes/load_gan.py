@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from . import folders
-from .core import resefa
+from .core import about, resefa
 from .node import Node
 from .runtime import LoadedGAN
 from .sockets import GAN
@@ -50,5 +50,5 @@ class LoadGAN(Node):
         file = folders.generator_file(name)
         generator = resefa.load_generator(name if file is None else file)
         gan = LoadedGAN.of(generator)
-        info = resefa.about.as_text(resefa.about.generator_rows(generator))
+        info = about.as_text(about.generator_rows(generator))
         return io.NodeOutput(gan, info, ui=ui.PreviewText(info))

@@ -13,9 +13,8 @@ from .checkpoints import bundled_names, load_generator, register_reader
 from .checkpoints import convert_generator as convert
 from .checkpoints.downloads import download
 from .directions import CONFINED, Directions, encode_thumbnail
-from .editing import edit, mix, move, prepared, sweep, with_confined_steps
-from .edits import Edit, Edited, Move
-from .effects import Effect
+from .directions.effects import Effect
+from .directions.recipes import Recipe
 from .errors import (
     CheckpointError,
     DirectionFileError,
@@ -38,8 +37,9 @@ from .generators import (
     register_generator,
 )
 from .latents import PNG_KEY, Latent, stack
+from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
+from .latents.edits import Edit, Edited, Move
 from .methods import METHODS, Method, find_directions, register_method
-from .recipes import Recipe
 from .regions import PRESETS, Region, presets_of
 from .session import Session
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil

@@ -21,8 +21,9 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core import DirectionFileError, Directions, Generator, LatentError, ParameterError, Region
-from resefa_core.directions import PUBLISHED, encode_thumbnail
+from resefa_core.directions import encode_thumbnail
 from resefa_core.files import hash_tensors, read_tensors, write_tensors
+from resefa_core.generators import PUBLISHED
 from resefa_core.spaces import vector_shape
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,8 @@ import torch
 from models import tiny_stylegan2
 
 import resefa_core as resefa
-from resefa_core.edits import EDIT_KEY, MAX_MOVES, Edit, Edited, History, Move
 from resefa_core.files import read_tensors, write_tensors
+from resefa_core.latents.edits import EDIT_KEY, MAX_MOVES, Edit, Edited, History, Move
 
 REGION = resefa.Region.from_box(0.25, 0.25, 0.5, 0.375)
 

@@ -7,7 +7,8 @@ import torch
 from models import tiny_stylegan2
 
 import resefa_core as resefa
-from resefa_core.effects import Effect, effect_of
+from resefa_core.directions.effects import Effect, effect_of
+from resefa_core.latents.samples import further_seeds, joint_samples, like
 from resefa_core.parsing import (
     parse_confine,
     parse_numbers,
@@ -18,7 +19,6 @@ from resefa_core.parsing import (
     shown_seeds,
 )
 from resefa_core.progress import counted, stage
-from resefa_core.samples import further_seeds, joint_samples, like
 
 
 def test_words_become_values() -> None:

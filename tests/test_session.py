@@ -20,9 +20,9 @@ from PIL import Image
 
 import resefa_core as resefa
 from resefa_core.defaults import CONFINED_FEATHER, NUM_DIRECTIONS, STRENGTHS
-from resefa_core.edits import Edited
-from resefa_core.saved_sessions import pack, unpack
+from resefa_core.latents.edits import Edited
 from resefa_core.session import Session
+from resefa_core.session.saved import pack, unpack
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..about import as_text, rows
+from ..directions.about import as_text, rows
 from ..errors import ParameterError
 from .command import Command
 from .hub import the_hub

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..about import in_range
+from ..directions.about import in_range
 from ..parsing import parse_strength
 from ..sheets import save_png
 from .command import Command

@@ -11,12 +11,12 @@ from ..analysis import Jacobian, load_jacobian
 from ..defaults import CONFINED_FEATHER, NUM_DIRECTIONS, SAMPLES_TO_SHARE
 from ..directions import CONFINED, Directions
 from ..errors import DirectionFileError, LatentError, ParameterError, ReSeFaError
-from ..finding import method_for
 from ..latents import Latent
+from ..latents.samples import check_samples
 from ..methods import METHODS, check_count, check_method
 from ..parsing import parse_parameters
-from ..samples import check_samples
 from ..session import Session
+from ..session.finding import method_for
 from ..sheets import save_png
 from ..spaces import SPACES
 from .command import Command

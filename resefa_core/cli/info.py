@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..about import facts, facts_of_latent
 from ..checkpoints import bundled_names, is_generator
 from ..checkpoints import describe as describe_generator
 from ..directions import Directions
-from ..edits import Edited
+from ..directions.about import facts, facts_of_latent
 from ..errors import JacobianError, ReSeFaError
 from ..files import read_header
+from ..latents.edits import Edited
 from .command import Command
 from .terminal import shown
 

@@ -14,10 +14,10 @@ from ..analysis import JacobianCache
 from ..checkpoints import bundled_names, load_generator
 from ..defaults import TRUNCATION
 from ..directions import Directions
-from ..edits import Edited
 from ..errors import ParameterError, ReSeFaError
 from ..generators import Generator
 from ..latents import Latent
+from ..latents.edits import Edited
 from ..parsing import parse_confine, parse_numbers, parse_seeds
 from ..session import Session
 from ..spaces import SPACES

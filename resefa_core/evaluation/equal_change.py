@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ..analysis import images_at_once, memory_for
 from ..directions import Directions
-from ..editing import move
 from ..errors import ParameterError
 from ..generators.base import Generator
 from ..latents import ConfinedMove, Latent
+from ..latents.editing import move
 from ..progress import Progress
 from ..regions import Region
 from ..solve import STEP_CHANGE

@@ -13,11 +13,11 @@ from ..directions import Directions
 from ..errors import ParameterError, RegionError
 from ..generators.base import Generator
 from ..latents import Latent
+from ..latents.samples import joint_samples
 from ..memory import in_chunks
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
 from ..regions import Region
-from ..samples import joint_samples
 from ..spaces import CHANNELS
 from .base import Parameter, Request, measured, register_method
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 import resefa_core as resefa
 from gradio_app import links
-from resefa_core.samples import SEEDS
+from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
 
 GENERATOR = tiny_stylegan2()

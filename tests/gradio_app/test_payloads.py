@@ -19,7 +19,7 @@ from PIL import Image
 
 from gradio_app import links, payloads
 from resefa_core import Directions, ParameterError, RegionError, ReSeFaError
-from resefa_core.samples import SEEDS
+from resefa_core.latents.samples import SEEDS
 
 URL = "data:image/png;base64,"
 KEYS = ("box", "preset", "mask", "version", "strengths", "names", "kept", "region")

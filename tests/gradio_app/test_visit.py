@@ -26,7 +26,7 @@ from gradio_app import jobs, payloads, studio
 from gradio_app.studio import Studio
 from gradio_app.updates import told
 from gradio_app.visit import FIRST_SEED, NUM_OTHERS, Steps, Visit, file_stem
-from resefa_core.samples import SEEDS
+from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
 
 BUNDLED = Path(resefa.__file__).parent / "bundled" / "avatars.safetensors"

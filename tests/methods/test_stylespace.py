@@ -10,9 +10,9 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core import Generator, Latent, ParameterError, Region, RegionError, find_directions
+from resefa_core.latents.samples import joint_samples
 from resefa_core.methods import stylespace
 from resefa_core.methods.stylespace import channels_of_convolutions, gradient_maps, overlaps
-from resefa_core.samples import joint_samples
 
 REGION = Region.from_box(0.25, 0.25, 0.5, 0.3)
 LAYERS = (1, 2, 3)

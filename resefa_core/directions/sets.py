@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ._version import __version__
-from .bounds import CHANGE, CODE, STEP, STRENGTH, TRUNCATION, check_values, number, whole
-from .errors import DirectionFileError, LatentError, ParameterError, RegionError
-from .files import (
+from .._version import __version__
+from ..bounds import CHANGE, CODE, STEP, STRENGTH, TRUNCATION, check_values, number, whole
+from ..errors import DirectionFileError, LatentError, ParameterError, RegionError
+from ..files import (
     DAMAGE,
     pack_tensors,
     parse_npy,
@@ -33,10 +33,10 @@ from .files import (
     write_bytes,
     write_tensors,
 )
-from .generators import PUBLISHED, Generator
+from ..generators import PUBLISHED, Generator
+from ..regions import Region
+from ..spaces import SPACES, channel_sizes, space_named, vector_shape
 from .recipes import Recipe
-from .regions import Region
-from .spaces import SPACES, channel_sizes, space_named, vector_shape
 
 FORMAT_VERSION = "1"
 MAX_FILE_BYTES = 64 << 20

@@ -8,18 +8,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .analysis import applied
-from .bounds import CONFINE, MIX, STRENGTH, number
-from .directions import Directions
-from .errors import LatentError
-from .generators.base import Generator
-from .latents import ConfinedMove, Latent
-from .memory import in_chunks
-from .precision import analysis_mode
-from .progress import Progress
-from .regions import Region
-from .solve import STEP_CHANGE
-from .spaces import Offsets, space_named
+from ..analysis import applied
+from ..bounds import CONFINE, MIX, STRENGTH, number
+from ..directions import Directions
+from ..errors import LatentError
+from ..generators.base import Generator
+from ..memory import in_chunks
+from ..precision import analysis_mode
+from ..progress import Progress
+from ..regions import Region
+from ..solve import STEP_CHANGE
+from ..spaces import Offsets, space_named
+from .points import ConfinedMove, Latent
 
 Strengths = Mapping["int | str", float]
 

@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import about
-from .analysis import Jacobian, JacobianCache, KindChoice, analysis_side
-from .defaults import (
+from ..analysis import Jacobian, JacobianCache, KindChoice, analysis_side
+from ..defaults import (
     NUM_DIRECTIONS,
     SAMPLES_TO_SHARE,
     STRENGTHS,
@@ -24,22 +23,22 @@ from .defaults import (
     UNSEEN_SEEDS,
     feather_for,
 )
-from .directions import CONFINED, Directions, encode_thumbnail
-from .editing import Strengths, move, prepared, sweep, with_confined_steps
-from .edits import Edit, Edited, History, Move
-from .effects import Effect, effect_of
-from .errors import LatentError, ParameterError
+from ..directions import CONFINED, Directions, about, encode_thumbnail
+from ..directions.effects import Effect, effect_of
+from ..directions.recipes import Point, Recipe
+from ..errors import LatentError, ParameterError
+from ..generators.base import Generator
+from ..latents import PNG_KEY, Latent, stack
+from ..latents.editing import Strengths, move, prepared, sweep, with_confined_steps
+from ..latents.edits import Edit, Edited, History, Move
+from ..latents.samples import check_samples, further_seeds, like
+from ..methods import check_method
+from ..progress import Progress, counted, stage
+from ..regions import Region, preset_family, presets_of
+from ..sheets import save_png, to_pil
+from ..spaces import quick_space
 from .finding import find_again, follow, method_for
-from .generators.base import Generator
-from .latents import PNG_KEY, Latent, stack
-from .methods import check_method
-from .progress import Progress, counted, stage
-from .recipes import Point, Recipe
-from .regions import Region, preset_family, presets_of
-from .samples import check_samples, further_seeds, like
-from .saved_sessions import State, pack, read_state, unpack, write_state
-from .sheets import save_png, to_pil
-from .spaces import quick_space
+from .saved import State, pack, read_state, unpack, write_state
 from .strips import Strip
 
 _KEPT_BYTES = 1 << 30

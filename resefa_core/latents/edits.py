@@ -14,15 +14,15 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from .bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
-from .directions import MAX_FILE_BYTES, Directions
+from ..bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
+from ..directions import MAX_FILE_BYTES, Directions
+from ..directions.recipes import Recipe, listed
+from ..errors import DirectionFileError, LatentError, ParameterError, RegionError, ReSeFaError
+from ..files import DAMAGE
+from ..generators.base import Generator
+from ..regions import Region
 from .editing import Strengths, move, prepared
-from .errors import DirectionFileError, LatentError, ParameterError, RegionError, ReSeFaError
-from .files import DAMAGE
-from .generators.base import Generator
-from .latents import Latent, content_of_text, read_content
-from .recipes import Recipe, listed
-from .regions import Region
+from .points import Latent, content_of_text, read_content
 
 MAX_MOVES = 64
 """As many moves as an edit may have."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .analysis import Jacobian, JacobianCache, budget_of_each
-from .bounds import CONFINE, number
-from .directions import CONFINED, Directions
-from .errors import JacobianError, LatentError, ParameterError
-from .generators.base import Generator
-from .latents import Latent
-from .methods import check_method, find_directions
-from .progress import Progress, stage
-from .recipes import Recipe
-from .samples import joint_samples
+from ..analysis import Jacobian, JacobianCache, budget_of_each
+from ..bounds import CONFINE, number
+from ..directions import CONFINED, Directions
+from ..directions.recipes import Recipe
+from ..errors import JacobianError, LatentError, ParameterError
+from ..generators.base import Generator
+from ..latents import Latent
+from ..latents.samples import joint_samples
+from ..methods import check_method, find_directions
+from ..progress import Progress, stage
 
 OURS = "resefa"
 """The method that is used where nobody chose one."""

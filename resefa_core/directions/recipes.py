@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .bounds import TRUNCATION, number, shown, whole
-from .errors import LatentError, ParameterError, ReSeFaError
-from .generators.base import Generator
-from .latents import Latent
-from .regions import Region
-from .samples import SEEDS, check_samples
+from ..bounds import TRUNCATION, number, shown, whole
+from ..errors import LatentError, ParameterError, ReSeFaError
+from ..generators.base import Generator
+from ..latents import Latent
+from ..latents.samples import SEEDS, check_samples
+from ..regions import Region
 
 if TYPE_CHECKING:
-    from .analysis import KindChoice
+    from ..analysis import KindChoice
 
 _MAX_COUNT = 512
 _MAX_LAYERS = 1000

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .bounds import CODE, check_values
-from .errors import LatentError
-from .files import parse_npy, read_bytes
-from .files.described import StoredArray, StoredTensor, kind_of
-from .files.torch_files import read_torch_or_pickle
-from .files.zipped import read_directory
+from ..bounds import CODE, check_values
+from ..errors import LatentError
+from ..files import parse_npy, read_bytes
+from ..files.described import StoredArray, StoredTensor, kind_of
+from ..files.torch_files import read_torch_or_pickle
+from ..files.zipped import read_directory
 
 CODE_SUFFIXES = (".npz", ".npy", ".pt", ".pth")
 _KEYS = ("w", "latent", "codes")

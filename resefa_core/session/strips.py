@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from PIL import Image
 from torch import Tensor
 
-from .effects import Effect
-from .regions import Region
-from .sheets import to_pil
+from ..directions.effects import Effect
+from ..regions import Region
+from ..sheets import to_pil
 
 _CELL_WIDTH = 112
 _SURROUNDED, _LEAST_SHOWN, _LONGEST = 1.6, 0.4, 1.6

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .bounds import whole
-from .defaults import LARGEST_JOINT
-from .directions import Directions
-from .edits import (
+from ..bounds import whole
+from ..defaults import LARGEST_JOINT
+from ..directions import Directions
+from ..directions.recipes import Point, Recipe, listed
+from ..errors import LatentError, ParameterError
+from ..generators.base import Generator
+from ..latents import Latent, stack
+from ..latents.edits import (
     Edit,
     Edited,
     Find,
@@ -24,11 +28,7 @@ from .edits import (
     moves_from_json,
     moves_to_json,
 )
-from .errors import LatentError, ParameterError
-from .generators.base import Generator
-from .latents import Latent, stack
-from .recipes import Point, Recipe, listed
-from .regions import Region
+from ..regions import Region
 
 _VERSION = 1
 _MOST_STATES = 40

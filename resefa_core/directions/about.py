@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .directions import Directions
-from .errors import LatentError
-from .generators.base import Generator
-from .latents import Latent
-from .methods import METHODS
+from ..errors import LatentError
+from ..generators.base import Generator
+from ..latents import Latent
+from ..methods import METHODS
+from .sets import Directions
 
 
 class Fit(NamedTuple):

@@ -19,10 +19,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .bounds import CODE, CONFINE, TRUNCATION, check_values, number, shown, whole
-from .codes import CODE_SUFFIXES, read_codes
-from .errors import LatentError, RegionError
-from .files import (
+from ..bounds import CODE, CONFINE, TRUNCATION, check_values, number, shown, whole
+from ..errors import LatentError, RegionError
+from ..files import (
     DAMAGE,
     hash_tensors,
     pack_tensors,
@@ -31,7 +30,8 @@ from .files import (
     read_tensors,
     write_tensors,
 )
-from .regions import Region
+from ..regions import Region
+from .codes import CODE_SUFFIXES, read_codes
 
 if TYPE_CHECKING:
     from .edits import Edited

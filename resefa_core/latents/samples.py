@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .bounds import whole
-from .defaults import LARGEST_JOINT
-from .generators.base import Generator
-from .latents import Latent
+from ..bounds import whole
+from ..defaults import LARGEST_JOINT
+from ..generators.base import Generator
+from .points import Latent
 
 SEEDS = 2**32
 """Seeds are whole numbers from 0 up to this, less one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .regions import Region
+from ..regions import Region
 
 MUCH_ELSEWHERE = "much elsewhere too"
 _STRENGTHS = ((0.25, "strong"), (0.12, "clear"), (0.0, "faint"))

@@ -1,0 +1,7 @@
+"""The recipe: an image, and cheap calls on it. What every interface calls."""
+
+from __future__ import annotations
+
+from .session import Carried, Generalized, Session
+
+__all__ = ["Carried", "Generalized", "Session"]
