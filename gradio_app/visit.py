@@ -180,7 +180,7 @@ class Steps:
             visit.note += f" The link's class can't be shown: {error}."
             class_name = ""
             session = self.studio.session(name, seed, truncation)
-        self._enter(visit, session, name, class_name)
+        wanted = self._enter(visit, session, name, class_name)
         method = asked.get("method", OURS)
         if method in self.studio.methods(session.generator):
             visit.method = method
@@ -195,9 +195,7 @@ class Steps:
             self._choose(visit, None)
         visit.note = visit.note.strip()
         yield self._everything(visit)
-        yield from self._find(visit)
-        if visit.confine and not visit.needed_directions.confined:
-            yield from self._find(visit)
+        yield from self._find(visit, wanted)
         yield self._gallery(visit, FIRST_FACES)
 
     def _restored(self, visit: Visit, asked: Mapping[str, Any], stored: object) -> Updates:
@@ -268,7 +266,7 @@ class Steps:
             if visit.name:
                 yield {"generator": visit.name}
             raise
-        self._enter(visit, session, name, class_name)
+        wanted = self._enter(visit, session, name, class_name)
         visit.note = ""
         if not known:
             self._choose(visit, None)
@@ -278,7 +276,7 @@ class Steps:
         if known:
             update = {part: update[part] for part in ("picker", "offer", "undo", "seed", "history")}
         yield update
-        yield from self._find(visit)
+        yield from self._find(visit, wanted)
         if not known:
             yield self._gallery(visit, FIRST_FACES)
 
@@ -336,7 +334,7 @@ class Steps:
         turn = payloads.read_turn(payload, visit.turn)
         if turn < visit.turn:  # it was overtaken by a later one
             return
-        visit.begin()
+        wanted = visit.begin()
         visit.stale, visit.note = True, ""
         try:
             self._check_room(visit)
@@ -347,7 +345,7 @@ class Steps:
         visit.turn = turn
         visit.settle()
         yield {"undo": _undo_text(visit)}
-        yield from self._find(visit)
+        yield from self._find(visit, wanted)
 
     @told
     def analyse(self, visit: Visit) -> Updates:
@@ -448,10 +446,11 @@ class Steps:
         if visit.method == key and visit.stale:  # it is being looked for: browsers tell a choice twice
             return
         visit.method = str(key)
+        wanted = visit.begin()
         yield {"about_method": about_method(visit.method)}
-        if session.selected is not None:
+        if session.selected is not None and wanted():
             visit.settle()
-            yield from self._find(visit)
+            yield from self._find(visit, wanted)
 
     @told
     def confine(self, visit: Visit, confine: object, feather: object) -> Updates:
@@ -549,11 +548,11 @@ class Steps:
         if not (session.undo() if back else session.redo()):
             yield {"history": self._history(visit)}
             return
-        visit.begin()
+        wanted = visit.begin()
         moves = session.moves
         same_face = session.original is before
         if not same_face:
-            self._enter(visit, session, visit.name, visit.class_name)
+            wanted = self._enter(visit, session, visit.name, visit.class_name)
         if moves:
             top = moves[-1]
             region = top.directions.region
@@ -572,8 +571,8 @@ class Steps:
             "undo": _undo_text(visit),
         }
         if shown is None:
-            yield from self._find(visit)
-        else:
+            yield from self._find(visit, wanted)
+        elif wanted():
             yield from self._show(visit, shown)
 
     @told
@@ -714,11 +713,12 @@ class Steps:
 
     # What is shown
 
-    def _enter(self, visit: Visit, session: Session, name: str, class_name: str) -> None:
-        visit.begin()
+    def _enter(self, visit: Visit, session: Session, name: str, class_name: str) -> Wanted:
+        wanted = visit.begin()
         visit.session, visit.name, visit.class_name = session, name, class_name
         visit.directions = visit.finer = None
         visit.strengths, visit.touched, visit.stale = {}, False, True
+        return wanted
 
     def _choose(self, visit: Visit, drawn: Mapping[str, Any] | None) -> None:
         """Take a region as it was drawn; the first preset, or the middle, for None."""
@@ -738,9 +738,11 @@ class Steps:
         sent = payloads.read_strengths(payload, visit.version, len(directions), directions.strength_range)
         visit.strengths = visit.strengths if sent is None else sent
 
-    def _find(self, visit: Visit, keep: bool = False) -> Updates:
-        """Show directions of the chosen region; `keep` keeps the sliders."""
-        wanted = visit.begin()
+    def _find(self, visit: Visit, wanted: Wanted | None = None, keep: bool = False) -> Updates:
+        """Show directions of the chosen region, if they are still `wanted`; `keep` keeps the sliders."""
+        wanted = wanted or visit.begin()
+        if not wanted():
+            return
         visit.stale = True
         found = yield from self._solved(visit, wanted)
         if wanted():

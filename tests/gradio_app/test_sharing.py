@@ -374,7 +374,7 @@ class Caller:
         (pressed,) = [
             event for event in events if event["targets"] and names.get(event["targets"][0][0]) == "Publish"
         ]
-        self.take(loaded["id"], [])
+        self.take(loaded["id"], [None] * len(loaded["inputs"]))
         values: list[Any] = [None] * len(pressed["inputs"])
         values[2:6] = [name, "", "cc0-1.0", ""]
         return self.take(pressed["id"], values)
