@@ -4,6 +4,7 @@ requests that Gradio fails on."""
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sys
 import traceback
@@ -71,6 +72,7 @@ class Guard:
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """A request's body as it arrives, within its bounds."""
+        whole = bytearray()
         uploads, address = scope["path"].endswith("/upload"), address_from(Request(scope))
         received = 0
 
@@ -81,6 +83,10 @@ class Guard:
             received += size
             if not uploads and received > MAX_BODY_BYTES:
                 raise _TooLargeError
+            if not uploads:
+                whole.extend(message.get("body", b""))
+                if not message.get("more_body") and not _can_be_answered(whole):
+                    raise ValueError("characters that are none")
             if uploads and size:
                 try:
                     self._quota.charge(address, size)
@@ -112,6 +118,20 @@ class Guard:
             elif scope["type"] == "http":
                 with contextlib.suppress(Exception):
                     await send({"type": "http.response.body", "body": b""})
+
+
+def _can_be_answered(body: bytes | bytearray) -> bool:
+    """Whether all text in a request can be sent back: half a character of two can't, and an answer that
+    quotes it would end the asker's stream."""
+    if b"\\ud" not in body.lower():
+        return True
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True  # it is no JSON, and refused as such
+    return True
 
 
 def _refusal(error: Exception) -> tuple[int, str]:

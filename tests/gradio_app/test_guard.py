@@ -100,3 +100,17 @@ def test_pages_listen_while_their_stream_is_open(tmp_path: Path) -> None:
     assert seen == [True, False]
     assert not presence.is_here("abc")
     assert asyncio.run(presence.comes("abc", 0.05)) is False
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (rb'{"data": ["\ud83d\ude00"]}', 200),
+        (rb'{"data": ["\ud83d"]}', 400),
+        (rb'{"data": ["\uDC00x"]}', 400),
+        (rb'{"data": ["\ud83d"', 200),
+        (b"[" * 50_000 + rb"\ud83d", 200),
+    ],
+)
+def test_text_that_can_not_be_sent_back_is_refused(tmp_path: Path, body: bytes, status: int) -> None:
+    assert ask(guarded(reading(), tmp_path), "/queue/join", body)[0] == status
