@@ -103,7 +103,7 @@ class Region:
         if boxes is None:
             raise RegionError(f"no presets are known for {family!r}: expected one of {', '.join(PRESETS)}")
         if name not in boxes:
-            raise RegionError(f"{family} has no preset {name!r}: expected one of {', '.join(boxes)}")
+            raise RegionError(f"there is no preset {name!r} of {family}: expected one of {', '.join(boxes)}")
         parts: list[Region] = [Region.from_box(*box) for box in boxes[name]]
         region = parts[0]
         for part in parts[1:]:
