@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import resefa_core as resefa
 from gradio_app.line import Line, Lines
@@ -17,6 +18,7 @@ from resefa_core.progress import Progress
 
 MAX_UPLOADED = 2
 _ANALYSES_AT_ONCE = 2
+_T = TypeVar("_T")
 
 
 class Studio:
@@ -48,6 +50,7 @@ class Studio:
             joint=Line(places=1, seconds=30.0, longest=300.0),
         )
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()
         self._urgent = 0
         self._calm = threading.Condition()
 
@@ -120,6 +123,18 @@ class Studio:
             for key, method in resefa.METHODS.items()
             if key != resefa.CONFINED and not method.unavailable(generator)
         ]
+
+    def in_turns(self, drawn: Iterable[_T]) -> Iterator[_T]:
+        """Strips and galleries as they are drawn, one picture at a time for all visitors together, so that a
+        slider's picture, which does not wait here, finds a processor."""
+        pictures = iter(drawn)
+        while True:
+            with self._drawing:
+                try:
+                    picture = next(pictures)
+                except StopIteration:
+                    return
+            yield picture
 
     @contextmanager
     def urgent(self) -> Iterator[None]:

@@ -526,7 +526,8 @@ class Steps:
         visit.needed  # noqa: B018
         self._take_strengths(visit, payload)
         visit.settle()
-        yield {"picker": {"link": self._link(visit)[0]}, "history": self._history(visit)}
+        history = self._history(visit)
+        yield {"picker": {"link": history["link"]}, "history": history}
 
     @told
     def undo(self, visit: Visit) -> Updates:
@@ -587,7 +588,7 @@ class Steps:
             visit.settle()
         images: list[dict[str, str]] = []
         last_shown = time.monotonic()
-        for other in session.carry(NUM_OTHERS):
+        for other in self.studio.in_turns(session.carry(NUM_OTHERS)):
             picture = resefa.to_pil(other.image)
             images.append({"image": payloads.data_url(picture), "label": f"seed {other.seed}"})
             if time.monotonic() - last_shown > _SHOWN_EVERY:
@@ -821,7 +822,8 @@ class Steps:
         }
         items: list[dict[str, Any]] = []
         last_shown = time.monotonic()
-        for strip in session.strips(directions, confine=confine, feather=feather, most=SHOWN_DIRECTIONS):
+        strips = session.strips(directions, confine=confine, feather=feather, most=SHOWN_DIRECTIONS)
+        for strip in self.studio.in_turns(strips):
             if (visit.version, visit.job) != (version, job):
                 return
             effect = strip.effect
@@ -839,6 +841,7 @@ class Steps:
             if (slow or strip.index in (0, 2)) and len(directions) > strip.index + 1:
                 yield {"directions": {**rows, "items": items[:], "more": True}}
                 last_shown = time.monotonic()
+        history = self._history(visit)
         yield {
             "directions": {**rows, "items": items, "more": False},
             "picker": {
@@ -846,10 +849,10 @@ class Steps:
                 "of": version,
                 "region": payloads.show_region(session.selected),
                 "turn": visit.turn,
-                "link": self._link(visit)[0],
+                "link": history["link"],
             },
             "undo": _undo_text(visit),
-            "history": self._history(visit),
+            "history": history,
             "status": said(self._result(visit, items)),
         }
         visit.troubled = False
@@ -886,6 +889,7 @@ class Steps:
         generator = session.generator
         hint = f"one of {generator.num_classes}: a name or a number" if generator.num_classes else ""
         keys = self.studio.methods(generator)
+        history = self._history(visit)
         return {
             "seed": session.seed,
             "truncation": session.original.truncation,
@@ -894,10 +898,10 @@ class Steps:
             "method": {"choices": [(about.method_title(key), key) for key in keys], "value": visit.method},
             "confine": {"visible": generator.can_confine} | ({"value": True} if visit.confine else {}),
             "feather": visit.feather,
-            "picker": self._picture(visit),
+            "picker": {**self._picture(visit), "link": history["link"]},
             "offer": False,
             "undo": _undo_text(visit),
-            "history": self._history(visit),
+            "history": history,
         }
 
     def _picture(self, visit: Visit) -> Update:
@@ -911,7 +915,6 @@ class Steps:
             "presets": {name: payloads.show_region(region) for name, region in session.presets.items()},
             "seed": session.seed,
             "alt": f"A face that {visit.name} drew from seed {session.seed}",
-            "link": self._link(visit)[0],
             "of": visit.version,
         }
 
@@ -943,9 +946,14 @@ class Steps:
         """Faces to choose from; none where drawing them takes long."""
         session = visit.needed
         generator = session.generator
+        shown = seeds if generator.resolution <= _QUICK_SIDE else []
+        latents = [like(generator, session.original, seed) for seed in shown]
         faces = []
-        for seed in seeds if generator.resolution <= _QUICK_SIDE else []:
-            image = generator.synthesize(like(generator, session.original, seed))[0]
+        for seed, image in zip(
+            shown,
+            self.studio.in_turns(generator.synthesize(latent)[0] for latent in latents),
+            strict=True,
+        ):
             faces.append({"seed": seed, "image": payloads.data_url(resefa.to_pil(image))})
         return {"faces": {"faces": faces}}
 

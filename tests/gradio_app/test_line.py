@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+import resefa_core as resefa
 from gradio_app import jobs
 from gradio_app.line import CrowdedError, Line, Place
+from gradio_app.studio import Studio
 
 
 def test_a_few_work_and_the_others_know_their_place() -> None:
@@ -128,3 +131,33 @@ def test_jobs_that_never_started_or_fail_leave() -> None:
     with pytest.raises(ValueError, match="no"):
         jobs.finished(jobs.run_in_turn(line, "a", fail))
     assert line.is_idle
+
+
+def test_pictures_of_all_visitors_are_drawn_one_at_a_time(avatars: resefa.Generator) -> None:
+    studio, drawing, most = Studio({"avatars": avatars}), 0, 0
+
+    def draw() -> Iterator[int]:
+        nonlocal drawing, most
+        for index in range(5):
+            drawing += 1
+            most = max(most, drawing)
+            time.sleep(0.005)
+            drawing -= 1
+            yield index
+
+    def fail() -> Iterator[int]:
+        yield 0
+        raise resefa.ParameterError("nothing to draw")
+
+    taken: list[list[int]] = []
+    visitors = [
+        threading.Thread(target=lambda: taken.append(list(studio.in_turns(draw())))) for _ in range(4)
+    ]
+    for visitor in visitors:
+        visitor.start()
+    with pytest.raises(resefa.ParameterError, match="nothing to draw"):
+        list(studio.in_turns(fail()))
+    for visitor in visitors:
+        visitor.join(10.0)
+    assert taken == [[0, 1, 2, 3, 4]] * 4
+    assert most == 1
