@@ -60,7 +60,7 @@ CALLS: dict[str, Callable[[resefa.Generator, Any], object]] = {
     "strength_range": lambda g, x: directions(g, strength_range=(-1.0, x)),
     "num_samples": lambda g, x: directions(g, num_samples=x),
     "directions' seeds": lambda g, x: directions(g, seeds=(x,)),
-    "move in an edit": lambda g, x: resefa.edits.Move(directions(g), {0: x}),
+    "move in an edit": lambda g, x: resefa.Move(directions(g), {0: x}),
     "count": lambda g, x: resefa.find_directions(
         g, [g.sample(1)], resefa.Region.preset("mouth"), num_directions=x
     ),
@@ -205,8 +205,8 @@ def test_steps_of_any_size_are_refused_by_the_command(
 
 
 def test_numbers_of_400_digits_in_json_are_refused(avatars: resefa.Generator) -> None:
-    data = resefa.edits.Edit((resefa.edits.Move(directions(avatars), {0: 1.0}),)).to_json(embed=True)
+    data = resefa.Edit((resefa.Move(directions(avatars), {0: 1.0}),)).to_json(embed=True)
     text = json.dumps(data).replace('"0": 1.0', f'"0": {"1" * 400}')
     assert "1" * 400 in text
     with pytest.raises(resefa.ReSeFaError, match="strength of about 399 digits"):
-        resefa.edits.Edit.from_json(json.loads(text))
+        resefa.Edit.from_json(json.loads(text))
