@@ -12,6 +12,35 @@ from resefa_core import threads
 threads.settle(most=2)  # most tensors here are small
 
 
+FAST = (
+    "files",
+    "test_bounds.py",
+    "test_codes.py",
+    "test_directions.py",
+    "test_errors.py",
+    "test_latents.py",
+    "test_parsing.py",
+    "test_precision.py",
+    "test_project.py",
+    "test_regions.py",
+)
+"""What takes less than a minute together."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true", help="only the tests that take less than a minute together"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--fast"):
+        return None
+    here = Path(__file__).parent
+    parts = collection_path.relative_to(here).parts if collection_path.is_relative_to(here) else ()
+    return True if parts and parts[0] not in FAST and parts != ("conftest.py",) else None
+
+
 @pytest.fixture(scope="session")
 def avatars() -> resefa_core.Generator:
     return resefa_core.load_generator("avatars")
