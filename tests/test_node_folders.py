@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from packs import modules_of_pack
 
 import resefa_core as resefa
 
-ROOT = Path(__file__).resolve().parents[1]
 NOT_NAMES = [None, 7, 10**400, ["x"], "x\0y", "x" * 5000]
 BAD_SAVES = [None, 10**400, "", "..", "a/../../b", "~/b", "<b>", "a\nb", "a\ud800b", "x" * 300, "/tmp/b"]
 
@@ -43,15 +43,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
         get_full_path=full_path,
         get_save_image_path=save_image_path,
     )
-    pack = types.ModuleType("a_pack_with_folders")
-    pack.__path__ = [str(ROOT)]
-    pack.resefa_core = resefa  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "folder_paths", paths)
-    monkeypatch.setitem(sys.modules, "a_pack_with_folders", pack)
-    monkeypatch.setitem(sys.modules, "a_pack_with_folders.resefa_core", resefa)
-    for name in ("files", "errors"):
-        module = importlib.import_module(f"resefa_core.{name}")
-        monkeypatch.setitem(sys.modules, f"a_pack_with_folders.resefa_core.{name}", module)
+    for name, module in modules_of_pack("a_pack_with_folders").items():
+        monkeypatch.setitem(sys.modules, name, module)
     yield importlib.import_module("a_pack_with_folders.nodes.folders")
     for name in ("nodes", "nodes.folders"):
         del sys.modules[f"a_pack_with_folders.{name}"]

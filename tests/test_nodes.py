@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packs import modules_of_pack
 
 import resefa_core as resefa
 
@@ -22,10 +23,7 @@ SCHEMAS = json.loads((ROOT / "tests" / "comfyui" / "schemas.json").read_text())
 def pack_module(name: str) -> types.ModuleType:
     """A module of the pack, found as in ComfyUI: inside a package whose name is not ours."""
     if "a_pack" not in sys.modules:
-        pack = types.ModuleType("a_pack")
-        pack.__path__ = [str(ROOT)]
-        sys.modules["a_pack"] = pack
-        sys.modules["a_pack.resefa_core"] = pack.resefa_core = resefa  # type: ignore[attr-defined]
+        sys.modules.update(modules_of_pack("a_pack"))
     return importlib.import_module(f"a_pack.nodes.{name}")
 
 

@@ -326,18 +326,17 @@ def test_logic_of_the_nodes() -> None:
 def test_engine_of_the_demo() -> None:
     small = there("stylegan2")
     studio = Studio({"small": small})
-    face, other = (studio.face("small", seed, 0.7) for seed in (3, 4))
+    session = studio.session("small", 3, 0.7)
     for space in ("w", None):
-        studio.analyse(face, space, prepared=True)
-        directions = studio.find([face], REGION, space, 2)
-        assert len(list(studio.strips(face, directions))) == len(directions)
-    prepared = resefa.prepared(small, face.latent, directions, 1.0, 0.05)
-    assert len(list(studio.strips(face, prepared, 1.0, 0.05))) == len(directions)
-    studio.edit(face, prepared, {0: 2.0}, 1.0, 0.05)
-    moved = studio.moved(face, directions, {0: 2.0})
-    joint = studio.find([moved, other], REGION, "w", 1)
-    assert studio.carried(joint, [face, other]).inside > 0.0
-    assert len(studio.find([face], REGION, None, 1, "sefa")) == 1
+        session.analyse(space, prepared=True)
+        directions = session.find(REGION, space=space, count=2)
+        assert len(list(studio.in_turns(session.strips(directions)))) == len(directions)
+    assert len(list(session.strips(directions, confine=1.0, feather=0.05))) == len(directions)
+    session.edit(directions, {0: 2.0}, confine=1.0, feather=0.05)
+    session.edit(directions, {0: 2.0})
+    joint = session.find(REGION, space="w", count=1, samples=2)
+    assert session.measure(joint, seeds=(3, 4)).inside > 0.0
+    assert len(session.find(REGION, method="sefa", count=1)) == 1
     uploaded = studio.generator(
         studio.add_uploaded(Path(resefa.__file__).parent / "bundled/avatars.safetensors")
     )
