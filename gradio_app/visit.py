@@ -364,7 +364,8 @@ class Steps:
             return visit.session is session and session.original is original and visit.behind == behind
 
         space = session.generator.spaces[0]
-        if not session.is_analysed():
+        known = session.is_analysed()
+        if not known:
 
             def work(report: Progress) -> resefa.Jacobian:
                 return session.analyse(prepared=True, progress=self.studio.giving_way(report))
@@ -386,7 +387,8 @@ class Steps:
             or visit.stale
             or (directions.space, directions.method) == (space, OURS)
         ):
-            yield {"background": said("")}
+            if not known:
+                yield {"background": said("")}
             return
         recipe = directions.recipe
         same = recipe is not None and recipe.region.to_json(embed=True) == region.to_json(embed=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 FOLDERS = ("gradio_app", "resefa_core")
-SUFFIXES = (".py", ".md", ".html", ".css", ".js", ".json", ".txt", ".safetensors")
+SUFFIXES = (".py", ".md", ".html", ".css", ".js", ".json", ".txt", ".typed", ".safetensors")
 
 
 def assemble(out: Path) -> list[Path]:
