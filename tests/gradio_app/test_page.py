@@ -944,9 +944,12 @@ def test_no_empty_line_stands_above_the_strips(visit: Callable[..., Demo]) -> No
     other.thorough()
     assert other.background == ""
     assert other.page.locator("#background").bounding_box() is None
-    status = other.page.locator("#status .line").bounding_box()
-    head = other.page.locator("#directions .hint").bounding_box()
-    assert 0 < head["y"] - (status["y"] + status["height"]) < 40
+    status, history, head = (
+        other.page.locator(part).bounding_box() for part in ("#status .line", "#history", "#directions .hint")
+    )
+    assert 0 < history["y"] - (status["y"] + status["height"]) < 40
+    assert 0 < history["height"] < 40
+    assert 0 < head["y"] - (history["y"] + history["height"]) < 40
 
 
 def test_other_methods_are_a_choice_and_say_what_they_are(visit: Callable[..., Demo]) -> None:
