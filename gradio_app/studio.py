@@ -69,7 +69,8 @@ class Studio:
             found = self._generators.get(name) or self._uploaded.get(name)
             if found is None:
                 raise resefa.ParameterError(
-                    f"there is no generator {name[:40]!r} here any more: choose {', '.join(self._generators)}"
+                    f"there is no generator {name[:40]!r} here any more: choose another, "
+                    f"{', '.join(self._generators)}"
                 )
             if name in self._uploaded:
                 self._uploaded.move_to_end(name)

@@ -364,8 +364,7 @@ class Steps:
             return visit.session is session and session.original is original and visit.behind == behind
 
         space = session.generator.spaces[0]
-        known = session.is_analysed()
-        if not known:
+        if not session.is_analysed():
 
             def work(report: Progress) -> resefa.Jacobian:
                 return session.analyse(prepared=True, progress=self.studio.giving_way(report))
@@ -387,8 +386,7 @@ class Steps:
             or visit.stale
             or (directions.space, directions.method) == (space, OURS)
         ):
-            if not known:
-                yield {"background": said("")}
+            yield {"background": said("")}
             return
         recipe = directions.recipe
         same = recipe is not None and recipe.region.to_json(embed=True) == region.to_json(embed=True)

@@ -823,7 +823,7 @@ def test_uploading_a_generator(steps: Steps, tmp_path: Path) -> None:
     chosen = next(update["generator"] for update in shown if "generator" in update)
     assert chosen["value"] in chosen["choices"]
     assert chosen["value"] not in steps.studio.names
-    assert visit.generator_name == chosen["value"]
+    assert visit.name == chosen["value"]
     assert last(shown, "status")["kind"] == "done"
     assert list(steps.open_checkpoint(visit, None)) == []
 
@@ -843,7 +843,7 @@ def small(seed: int) -> resefa.Generator:
 
 def test_uploaded_generators_are_bounded(avatars: resefa.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     files = iter(range(100))
-    monkeypatch.setattr(resefa, "load_generator", lambda _: small(next(files)))
+    monkeypatch.setattr(resefa, "load_generator", lambda *_: small(next(files)))
     steps = Steps(Studio({"avatars": avatars}))
     visits = [Visit() for _ in range(5)]
     generators = []
@@ -908,9 +908,9 @@ def test_visits_share_nothing_but_the_studio(steps: Steps) -> None:
     list(steps.arrive(second, {"seed": "902"}))
     list(steps.slide(first, slid(first, 3.0)))
     assert second.strengths == {}
-    assert first.face is not None
-    assert second.face is not None
-    assert (first.face.seed, second.face.seed) == (900, 902)
+    assert first.session is not None
+    assert second.session is not None
+    assert (first.session.seed, second.session.seed) == (900, 902)
     assert first.directions is not second.directions
 
 
