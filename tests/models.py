@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torch.func import jacfwd
 
-from resefa_core import Generator, Latent, Region, StyleGAN2, StyleGAN3
+from resefa_core import Directions, Generator, Latent, Region, StyleGAN2, StyleGAN3, encode_thumbnail
 from resefa_core.generators.styles import Gate, Style
 
 
@@ -274,3 +275,27 @@ def alias_free_image(generator: StyleGAN3, codes: Tensor) -> Tensor:
             windows = x.unfold(1, len(down_taps), step).unfold(2, len(down_taps), step)
             x = (windows * down_taps).sum(dim=(-2, -1))
     raise AssertionError
+
+
+def two_directions(region: Region) -> Directions:
+    """A set in which every part of a direction file is used, for a generator of three layers and codes of one
+    number."""
+    ones = torch.ones(2)
+    return Directions(
+        vectors=torch.eye(2)[:, :, None],
+        eigenvalues=ones,
+        inside=ones,
+        outside=ones,
+        steps=ones,
+        steps_confined=ones,
+        space="w+",
+        layers=(0, 2),
+        names=("smile", "frown"),
+        region=region,
+        generator={"architecture": "stylegan2", "resolution": 8, "fingerprint": "ab", "name": "tiny"},
+        seeds=(1,),
+        base_codes=torch.ones(3, 1),
+        title="Mouths",
+        tags=("face",),
+        thumbnail=encode_thumbnail(Image.new("RGB", (4, 4))),
+    )

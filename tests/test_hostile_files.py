@@ -23,7 +23,7 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models import tiny_stylegan2
+from models import tiny_stylegan2, two_directions
 from PIL import Image
 from torch import Tensor
 
@@ -61,25 +61,7 @@ def tiny() -> StyleGAN2:
 
 
 def save_directions(file: Path) -> None:
-    ones = torch.ones(2)
-    Directions(
-        vectors=torch.eye(2)[:, :, None],
-        eigenvalues=ones,
-        inside=ones,
-        outside=ones,
-        steps=ones,
-        steps_confined=ones,
-        space="w+",
-        layers=(0, 2),
-        names=("smile", "frown"),
-        region=BOX,
-        generator={"architecture": "stylegan2", "resolution": 8, "fingerprint": "ab", "name": "tiny"},
-        seeds=(1,),
-        base_codes=torch.ones(3, 1),
-        title="Mouths",
-        tags=("face",),
-        thumbnail=encode_thumbnail(Image.new("RGB", (4, 4))),
-    ).save(file)
+    two_directions(BOX).save(file)
 
 
 def save_latent(file: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_study import FULL_STUDY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,33 +22,10 @@ from resefa_core.evaluation.config import (
 from resefa_core.parsing import parse_seeds, shown_seeds
 
 SMALL: dict[str, Any] = {"regions": ["mouth"], "rows": ["resefa"]}
-FULL: dict[str, Any] = {
-    "title": "all",
-    "generator": "avatars",
-    "class": 3,
-    "seeds": "5000-5002,5010",
-    "truncation": 0.5,
-    "directions": 2,
-    "target": 0.01,
-    "regions": {"mouth": "ffhq/mouth", "box": [0.1, 0.2, 0.3, 0.4]},
-    "confine": [0, 1],
-    "rows": [
-        "sefa",
-        {"method": "resefa", "space": ["w", "w+"], "parameters": {"regularization": [1e-3, 1e-2]}},
-        {"method": "lowrankgan", "confine": 0.5, "samples": 8, "label": "theirs", "shown": False},
-    ],
-    "transfer": {"sources": [1, 2, 3, 4, 5, 6, 7, 8], "sets": 1},
-    "variations": {"shifted": [0.1], "grown": [0.5], "scribbles": 2},
-    "attributes": True,
-    "fid": "classifier",
-    "identity_model": "face.onnx",
-    "identity_crop": [0.1, 0.1, 0.8, 0.8],
-    "sheet_seeds": 1,
-}
 
 
 def test_a_whole_study_is_read() -> None:
-    study = study_of(FULL)
+    study = study_of(FULL_STUDY)
     assert (study.seeds, study.truncation, study.label) == ((5000, 5001, 5002, 5010), 0.5, "3")
     assert (study.directions, study.target, study.title, study.sheet_seeds) == (2, 0.01, "all", 1)
     assert study.transfer == Transfer((1, 2, 3, 4, 5, 6, 7, 8), 1)
@@ -61,7 +39,7 @@ def test_a_whole_study_is_read() -> None:
 
 
 def test_lists_in_rows_stand_for_all_combinations() -> None:
-    rows = study_of(FULL).rows
+    rows = study_of(FULL_STUDY).rows
     assert rows[:2] == (Row("sefa"), Row("sefa", confine=1.0))
     middle = [(r.space, r.confine, r.parameters["regularization"]) for r in rows[2:10]]
     assert middle[:3] == [("w", 0.0, 1e-3), ("w", 0.0, 1e-2), ("w", 1.0, 1e-3)]
@@ -186,7 +164,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from([*FULL, "other"]), JSON, max_size=4))
+@given(st.dictionaries(st.sampled_from([*FULL_STUDY, "other"]), JSON, max_size=4))
 def test_any_json_is_a_study_or_refused(changes: dict[str, Any]) -> None:
     try:
         study = study_of(SMALL | changes)

@@ -8,20 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import checkpoint_files
 import numpy as np
 import older_gans
 import torch
-from models import tiny_stylegan2, tiny_stylegan3
+from full_study import FULL_STUDY
+from models import tiny_stylegan2, tiny_stylegan3, two_directions
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import resefa_core as resefa
 from resefa_core import Directions, Generator, Latent, Region
 from resefa_core.checkpoints import convert_generator, describe, is_generator
-from resefa_core.directions import encode_thumbnail
 from resefa_core.evaluation.attributes import AttributeClassifier
 from resefa_core.evaluation.config import Row, read_study
 from resefa_core.evaluation.results import Evaluation, Record
@@ -150,25 +149,7 @@ def _latents(folder: Path) -> list[Seed]:
 
 
 def _directions(folder: Path) -> list[Seed]:
-    ones = torch.ones(2)
-    made = Directions(
-        vectors=torch.eye(2)[:, :, None],
-        eigenvalues=ones,
-        inside=ones,
-        outside=ones,
-        steps=ones,
-        steps_confined=ones,
-        space="w+",
-        layers=(0, 2),
-        names=("smile", "frown"),
-        region=BOX | Region.from_mask(np.eye(8, dtype=np.float32)).feather(0.1),
-        generator={"architecture": "stylegan2", "resolution": 8, "fingerprint": "ab", "name": "tiny"},
-        seeds=(1,),
-        base_codes=torch.ones(3, 1),
-        title="Mouths",
-        tags=("face",),
-        thumbnail=encode_thumbnail(Image.new("RGB", (4, 4))),
-    )
+    made = two_directions(BOX | Region.from_mask(np.eye(8, dtype=np.float32)).feather(0.1))
     made.save(folder / "directions.safetensors")
     array = io.BytesIO()
     np.save(array, np.eye(4, dtype=np.float32)[:2])
@@ -186,24 +167,7 @@ def _others(folder: Path) -> list[Seed]:
         found.append(Seed(f"{method}.safetensors", _bytes(folder / "j.safetensors"), use_jacobian))
     region = (BOX | ~Region.from_mask(np.eye(4, dtype=np.float32))).feather(0.1).to_json()
     found.append(Seed("region.json", json.dumps(region).encode(), use_region))
-    study: dict[str, Any] = {
-        "title": "all",
-        "generator": "avatars",
-        "class": 3,
-        "seeds": "5000-5002,5010",
-        "truncation": 0.5,
-        "directions": 2,
-        "regions": {"mouth": "ffhq/mouth", "box": [0.1, 0.2, 0.3, 0.4]},
-        "confine": [0, 1],
-        "rows": [
-            "sefa",
-            {"method": "resefa", "space": ["w", "w+"], "parameters": {"regularization": [1e-3, 1e-2]}},
-        ],
-        "transfer": {"sources": [1, 2, 3, 4], "sets": 1},
-        "variations": {"shifted": [0.1], "grown": [0.5], "scribbles": 2},
-        "identity_crop": [0.1, 0.1, 0.8, 0.8],
-    }
-    found.append(Seed("study.json", json.dumps(study).encode(), read_study))
+    found.append(Seed("study.json", json.dumps(FULL_STUDY).encode(), read_study))
     record = Record(1, "mouth", "mouth", 0, (2,), FoundBy(0.25, 9), {"inside": [0.1, None]}, (0.5,))
     Evaluation(
         setup={"generator": "mine", "truncation": 0.7, "target": 0.02, "directions": 2, "variations": None},
