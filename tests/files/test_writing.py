@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -186,15 +187,17 @@ def test_many_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     assert found == {f"{n}-{t}": b"%d %d" % (n, t) for n in range(6) for t in range(40)}
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 4 kB."""
+    """No file may grow beyond 4 kB. Ends before pytest reports to a file of its own."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def noise(size: int) -> Image.Image:
@@ -239,9 +242,9 @@ def test_an_older_file_survives_a_full_disk(full_disk: Path) -> None:
 
 @pytest.mark.parametrize(("save", "error"), WRITERS.values(), ids=WRITERS)
 def test_a_file_larger_than_files_may_be_is_told(
-    tmp_path: Path, small_files: None, save: Callable[[Path], None], error: type[ReSeFaError]
+    tmp_path: Path, save: Callable[[Path], None], error: type[ReSeFaError]
 ) -> None:
-    with pytest.raises(error, match="larger than a file may be there"):
+    with pytest.raises(error, match="larger than a file may be there"), small_files():
         save(tmp_path / "file")
     assert names_in(tmp_path) == []
 
