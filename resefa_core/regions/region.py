@@ -1,14 +1,8 @@
-"""Regions: soft masks over the image, from boxes, masks, presets, text and JSON, at any resolution.
-
-Positions are fractions of the image: x to the right, y downwards, both in [0, 1].
-"""
+"""A region: a soft mask over the image, at any resolution."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,24 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from .bounds import FEATHER, Bounds, number
-from .errors import RegionError
-from .files import is_file
+from ..bounds import FEATHER, Bounds, number
+from ..errors import RegionError
+from ..files import is_file
+from .masks import (
+    EMBEDDED_SIDE,
+    MAX_MASK_SIDE,
+    blur,
+    coverage,
+    mask_from_text,
+    mask_to_json,
+    mask_values,
+    resampled,
+)
+from .presets import PRESETS, preset_family
 
 if TYPE_CHECKING:
-    from .generators.base import Generator
+    from ..generators.base import Generator
 
-_MAX_MASK_SIDE = 8192
 _MAX_PARTS = 64
 _STORED_SIDE = 256
 _BOX = Bounds(-1e6, 1e6)
-_EMBEDDED_SIDE = 512
-_EMBEDDED_TEXT = 400_000
-_PNG_URL = "data:image/png;base64,"
 _SMALL_BOX = 1e-3
 
 
@@ -83,7 +83,7 @@ class Region:
         Raises:
             RegionError: wrong shape or type, values out of range or not finite, empty or full.
         """
-        values = _mask_values(mask)
+        values = mask_values(mask)
         if values.min() >= 1.0 - 1e-4:
             raise RegionError("the mask covers the whole image: nothing would be left outside")
         if values.max() <= 1e-4:
@@ -204,7 +204,7 @@ class Region:
         """
         parts = self._parts()
         if embed:
-            return _painted(self.stored_mask()) if len(parts) > _MAX_PARTS else self._json(embed)
+            return mask_to_json(self.stored_mask()) if len(parts) > _MAX_PARTS else self._json(embed)
         if len(parts) > _MAX_PARTS or any(isinstance(part, _Mask) for part in parts):
             return {"mask": True}
         return self._json(embed)
@@ -256,9 +256,9 @@ class Region:
         Raises:
             RegionError: the region is empty or full at this resolution, or no image has that size.
         """
-        if not 1 <= min(height, width) <= max(height, width) <= _MAX_MASK_SIDE:
+        if not 1 <= min(height, width) <= max(height, width) <= MAX_MASK_SIDE:
             raise RegionError(
-                f"a mask of {width} x {height} pixels was asked for: expected sides of 1 to {_MAX_MASK_SIDE}"
+                f"a mask of {width} x {height} pixels was asked for: expected sides of 1 to {MAX_MASK_SIDE}"
             )
         mask = _weights_of(self, height, width).clamp(0.0, 1.0)
         if check:
@@ -311,8 +311,8 @@ class _Box(Region):
         return {"box": [self.x, self.y, self.width, self.height]}
 
     def _weights(self, height: int, width: int) -> Tensor:
-        rows = _coverage(self.y, self.y + self.height, height)
-        columns = _coverage(self.x, self.x + self.width, width)
+        rows = coverage(self.y, self.y + self.height, height)
+        columns = coverage(self.x, self.x + self.width, width)
         return rows[:, None] * columns[None, :]
 
 
@@ -323,18 +323,11 @@ class _Mask(Region):
     def _json(self, embed: bool) -> dict[str, Any]:
         if not embed:
             return {"mask": True}
-        small = max(self.values.shape) <= _EMBEDDED_SIDE
-        return _painted((self.values * 255.0).round().to(torch.uint8) if small else self.stored_mask())
+        small = max(self.values.shape) <= EMBEDDED_SIDE
+        return mask_to_json((self.values * 255.0).round().to(torch.uint8) if small else self.stored_mask())
 
     def _weights(self, height: int, width: int) -> Tensor:
-        values = self.values[None, None]
-        if values.shape[2:] == (height, width):
-            return values[0, 0].clone()
-        if height <= values.shape[2] and width <= values.shape[3]:
-            return F.interpolate(values, size=(height, width), mode="area")[0, 0]
-        return F.interpolate(
-            values, size=(height, width), mode="bilinear", antialias=True, align_corners=False
-        )[0, 0]
+        return resampled(self.values, height, width)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -404,101 +397,13 @@ class _Feathered(Region):
     def _weights(self, height: int, width: int) -> Tensor:
         mask = self.of._weights(height, width)
         sigma = self.radius * height
-        down = _blur(height, sigma)
-        across = down if width == height else _blur(width, sigma)
+        down = blur(height, sigma)
+        across = down if width == height else blur(width, sigma)
         return down @ mask @ across.T
 
 
 def _show(box: list[float]) -> str:
     return "(" + ", ".join(f"{v:g}" for v in box) + ")"
-
-
-def _coverage(start: float, stop: float, count: int) -> Tensor:
-    """How much of each of `count` equal cells of [0, 1] lies in [start, stop]."""
-    edges = torch.arange(count + 1, dtype=torch.float64) / count
-    covered = (edges[1:].clamp(max=stop) - edges[:-1].clamp(min=start)).clamp(min=0.0) * count
-    # Edges given as rounded decimals would otherwise leave traces in the neighbouring pixels.
-    covered[covered < 1e-4] = 0.0
-    covered[covered > 1.0 - 1e-4] = 1.0
-    return covered.float()
-
-
-def _blur(size: int, sigma: float) -> Tensor:
-    """A Gaussian blur of `size` pixels as a matrix; the first and the last pixel go on for ever."""
-    if sigma < 0.1:
-        return torch.eye(size)
-    reach = math.ceil(3.0 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
-    cumulative = F.pad(kernel.cumsum(0) / kernel.sum(), (1, 0))
-    pixels = torch.arange(size)
-    upto = cumulative[(pixels - pixels[:, None] + reach + 1).clamp(0, 2 * reach + 1)]
-    upto[:, -1] = 1.0
-    return upto.diff(dim=1, prepend=upto.new_zeros(size, 1)).float()
-
-
-def _mask_values(mask: object) -> Tensor:
-    try:
-        array = _mask_array(mask)
-    except (TypeError, ValueError, RuntimeError, OSError, SyntaxError) as error:
-        raise RegionError(f"a mask was given that can't be read: {error}") from error
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
-        array = array.squeeze(0 if array.shape[0] == 1 else 2)
-    if array.ndim != 2 or 0 in array.shape or max(array.shape) > _MAX_MASK_SIDE:
-        raise RegionError(
-            f"a mask of shape {array.shape} was given: expected (H, W) with sides up to {_MAX_MASK_SIDE}"
-        )
-    if array.dtype == np.uint8:
-        array = array.astype(np.float32) / 255.0
-    elif array.dtype != np.bool_ and not np.issubdtype(array.dtype, np.floating):
-        raise RegionError(f"a mask of type {array.dtype} was given: expected bool, uint8 or floating")
-    if not np.isfinite(array).all() or array.min() < -1e-4 or array.max() > 1.0 + 1e-4:
-        raise RegionError("the mask has values outside [0, 1] (or not finite)")
-    return torch.from_numpy(array.astype(np.float32).clip(0.0, 1.0))
-
-
-def _mask_array(mask: object) -> np.ndarray[Any, Any]:
-    if hasattr(mask, "convert") and hasattr(mask, "getextrema"):
-        return _image_values(mask)
-    if isinstance(mask, Tensor):
-        mask = mask.detach().cpu()
-        return (mask.float() if mask.is_floating_point() else mask).numpy()
-    return np.asarray(mask)
-
-
-def _image_values(image: Any) -> np.ndarray[Any, Any]:
-    if max(image.size) > _MAX_MASK_SIDE:
-        raise RegionError(f"a mask of {image.size} pixels was given: sides may have up to {_MAX_MASK_SIDE}")
-    if image.mode == "F":
-        return np.asarray(image)
-    if image.mode.startswith("I"):
-        return np.asarray(image) / 65535.0
-    luminance = np.asarray(image.convert("L"))
-    if "A" in image.getbands() and luminance.min() == luminance.max():
-        return np.asarray(image.getchannel("A"))
-    return luminance
-
-
-def _painted(mask: Tensor) -> dict[str, Any]:
-    """A mask `(H, W)`, uint8, as JSON."""
-    buffer = io.BytesIO()
-    Image.fromarray(mask.numpy()).save(buffer, "PNG", optimize=True)
-    return {"mask": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii")}
-
-
-def _read_painted(text: str) -> Image.Image:
-    unreadable = "the painted mask can't be read: paint it again"
-    if len(text) > _EMBEDDED_TEXT or not text.startswith(_PNG_URL):
-        raise RegionError(unreadable)
-    try:
-        data = base64.b64decode(text[len(_PNG_URL) :], validate=True)
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if max(picture.size) > _EMBEDDED_SIDE:
-                raise RegionError(
-                    f"the painted mask has {picture.size} pixels: at most {_EMBEDDED_SIDE} a side"
-                )
-            return picture.convert("L")
-    except (ValueError, OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise RegionError(unreadable) from error
 
 
 def _from_json(data: object, mask: Tensor | None, family: str, budget: list[int]) -> Region:
@@ -519,7 +424,7 @@ def _from_json(data: object, mask: Tensor | None, family: str, budget: list[int]
     if isinstance(data.get("preset"), str):
         return Region.preset(data["preset"][:80], family or "no family")
     if isinstance(painted, str):
-        return Region.from_mask(_read_painted(painted))
+        return Region.from_mask(mask_from_text(painted))
     if painted is True:
         if mask is None:
             raise RegionError("the region was painted, but its mask is missing")
@@ -527,67 +432,6 @@ def _from_json(data: object, mask: Tensor | None, family: str, budget: list[int]
     raise RegionError(
         f"not a region: expected box, preset, union, not, feather or mask, got {str(list(data))[:80]}"
     )
-
-
-_Boxes = tuple[tuple[float, float, float, float], ...]
-
-
-def _rows_columns(top: int, bottom: int, left: int, right: int, size: int = 256) -> _Boxes:
-    """A box given as half-open rows and columns of a square image."""
-    return ((left / size, top / size, (right - left) / size, (bottom - top) / size),)
-
-
-def _centred(side: int) -> _Boxes:
-    """A square around (120, 120) of 256."""
-    return _rows_columns(120 - side // 2, 120 + side // 2, 120 - side // 2, 120 + side // 2)
-
-
-PRESETS: dict[str, dict[str, _Boxes]] = {
-    "avatars": {
-        "mouth": _rows_columns(38, 50, 20, 44, 64),
-        "eyes": _rows_columns(24, 36, 16, 48, 64),
-        "eyebrows": _rows_columns(18, 25, 16, 48, 64),
-        "nose": _rows_columns(33, 39, 26, 38, 64),
-        "hair": _rows_columns(0, 18, 8, 56, 64),
-        "clothes": _rows_columns(54, 64, 4, 60, 64),
-    },
-    "ffhq": {
-        "left_eye": _rows_columns(110, 130, 76, 114),
-        "right_eye": _rows_columns(110, 130, 140, 178),
-        "eyes": _rows_columns(110, 130, 71, 186),
-        "nose": _rows_columns(122, 162, 108, 154),
-        "mouth": _rows_columns(169, 199, 92, 162),
-        "chin": _rows_columns(196, 238, 75, 185),
-        "eyebrows": _rows_columns(98, 113, 67, 185),
-    },
-    "biggan": {
-        "center_80": _centred(80),
-        "center_130": _centred(130),
-        "center_200": _centred(200),
-        "left_half": _rows_columns(0, 256, 0, 128),
-        "top_half": _rows_columns(0, 128, 0, 256),
-    },
-}
-"""Boxes (x, y, width, height) by family and name: the bundled drawn faces, aligned FFHQ faces, and
-the object boxes that the paper used on BigGAN."""
-
-
-def preset_family(generator: Generator | str) -> str:
-    """The family of presets, a key of `PRESETS`, that fits a generator's images; empty where none does.
-
-    It is that of the generator's name, a family that the name mentions (`stylegan2-ffhq-config-f`), or one
-    that the architecture always has (BigGAN's centred objects).
-
-    Args:
-        generator: a generator, or its name alone.
-    """
-    if isinstance(generator, str):
-        name, own = generator.lower(), ""
-    else:
-        name, own = generator.name.lower(), generator.preset_family
-    if name in PRESETS:
-        return name
-    return own or next((family for family in PRESETS if family in name), "")
 
 
 @lru_cache(maxsize=16)
