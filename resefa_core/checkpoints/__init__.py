@@ -7,6 +7,7 @@ what else is exported here.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from . import biggan_deep, biggan, pggan, dcgan  # noqa: F401
 from .conversion import arguments_of, convert_generator
 from .downloads import catalogue
 from .remote import SCHEME, fetch
-from .state_dict import about_of, has_names, named_tensors, without_wrappers
+from .state_dict import about_of, has_names, named_tensors
+from .unwrapping import find_generator
 
 __all__ = [
     "READERS",
@@ -117,10 +119,9 @@ def read_weights(content: Content) -> Weights:
     Raises:
         CheckpointError: the file is not a generator that is known here; it says what it is.
     """
-    content = without_wrappers(content)
-    for reader in READERS:
-        if reader.detect(content):
-            return reader.read(content)
+    found = find_generator(content)
+    if found is not None:
+        return replace(found.reader.read(found.content), place=found.content.path, others=found.others)
     supported = "; ".join(reader.description for reader in READERS)
     raise CheckpointError(
         f"{content.file}: not a generator that is known here: {_summary(content)}. Supported: {supported}"
@@ -130,10 +131,9 @@ def read_weights(content: Content) -> Weights:
 def is_generator(file: Path) -> bool:
     """Whether a file is in a generator's layout; it may still turn out to be damaged."""
     try:
-        content = without_wrappers(open_file(file))
+        return find_generator(open_file(file)) is not None
     except CheckpointError:
         return False
-    return any(reader.detect(content) for reader in READERS)
 
 
 def describe(name: str | PathLike[str]) -> dict[str, Any]:
@@ -159,6 +159,8 @@ def describe(name: str | PathLike[str]) -> dict[str, Any]:
         "edits can be confined": outline.can_confine,
         "parameters": sum(parameter.numel() for parameter in outline.parameters()),
         "stored as": sorted(dtypes),
+        **({"found under": " / ".join(weights.place)} if weights.place else {}),
+        **({"further generators": list(weights.others)} if weights.others else {}),
         "arguments": json.dumps(arguments_of(weights)),
         **{_ABOUT.get(key, key.rpartition(".")[2]): text for key, text in weights.about.items()},
     }

@@ -20,21 +20,33 @@ MAX_BYTES = 16 << 30
 
 @dataclass(frozen=True)
 class Tensors:
-    """A safetensors file, its tensors still on the disk."""
+    """A safetensors file, its tensors still on the disk; see `Unpickled` for `path` and `around`."""
 
     file: Path
     root: dict[str, StoredTensor]
     metadata: dict[str, str]
     container: str = "safetensors file"
+    path: tuple[str, ...] = ()
+    around: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unpickled:
-    """What a pickle describes, and in what it came: `"PyTorch file"` or `"pickle"`."""
+    """What a pickle describes.
+
+    Attributes:
+        file: the file.
+        root: what it describes, or the part of it that stands under `path`.
+        container: in what it came: `"PyTorch file"` or `"pickle"`.
+        path: the keys that lead to `root`, prefixes of names among them.
+        around: what these keys were found in, from the nearest outwards.
+    """
 
     file: Path
     root: object
     container: str
+    path: tuple[str, ...] = ()
+    around: tuple[object, ...] = ()
 
 
 Content = Tensors | Unpickled

@@ -20,7 +20,6 @@ from .state_dict import about_of, named_tensors
 from .weights import Lazy, Weights, explained, positive
 
 _LAYOUT = "DCGAN, a state dict"
-_KEYS = ("generator", "netG", "G", "state_dict", "model_state_dict", "g_ema")
 _NORM = ("weight", "bias", "running_mean", "running_var")
 _ENDS = tuple(f".{part}" for part in (*_NORM, "num_batches_tracked"))
 _IMAGE_CHANNELS = (1, 3)
@@ -73,9 +72,7 @@ def read(content: Content) -> Weights:
 
 def _tensors(content: Content) -> dict[str, Lazy]:
     """The generator's tensors in the order of its layers, without counters of batches."""
-    root = content.root
-    groups = [root.get(key) for key in _KEYS] if isinstance(root, dict) else []
-    found = named_tensors(content, next((group for group in groups if isinstance(group, dict)), None))
+    found = named_tensors(content)
     if isinstance(content, Tensors) or all(re.match(r"(convolutions|norms)\.", name) for name in found):
         found = dict(sorted(found.items(), key=lambda item: _place(item[0])))
     return {name: lazy for name, lazy in found.items() if not name.endswith("num_batches_tracked")}

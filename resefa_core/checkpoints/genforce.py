@@ -12,14 +12,13 @@ import re
 import torch
 from torch import Tensor
 
-from .container import Content, Unpickled
+from .container import Content
 from .registry import register_reader
-from .state_dict import Change, convolution, first, has_names, plane, plus_one, renamed, tensors_of
+from .state_dict import Change, convolution, first, has_names, named_tensors, plane, plus_one, renamed
 from .weights import Weights, check_filters, explained, stylegan2_arguments
 
 _HAMMER, _GENFORCE = "Hammer", "genforce"
 _MARKS = ("mapping.dense0.weight", "synthesis.early_layer.const", "synthesis.layer0.weight")
-_KEYS = ("generator_smooth", "generator")
 _FILTER = r"synthesis\.(?:layer\d+\.)?(?:filter|filter\.kernel|upsample\.kernel)"
 _PARTS: dict[str, tuple[str, Change | None]] = {
     "weight": ("weight", None),
@@ -32,31 +31,20 @@ _PARTS: dict[str, tuple[str, Change | None]] = {
 
 
 def detect(content: Content) -> bool:
-    """Whether the file has a generator's state dict of one of these projects."""
-    return isinstance(content, Unpickled) and _found(content.root) is not None
-
-
-def _found(root: object) -> object:
-    """The state dict of the averaged generator, else of the other, else None."""
-    if not isinstance(root, dict):
-        return None
-    candidates = [
-        group.get(key) for key in _KEYS for group in (root.get("models"), root) if isinstance(group, dict)
-    ]
-    return next((each for each in [*candidates, root] if has_names(each, *_MARKS)), None)
+    """Whether the tensors are named as these projects name them."""
+    return has_names(content.root, *_MARKS)
 
 
 @register_reader("StyleGAN2 of Hammer or genforce (.pth with generator_smooth)", detect)
 def read(content: Content) -> Weights:
-    """The generator, the averaged one where there is one.
+    """The generator.
 
     Raises:
         CheckpointError: the tensors are not those of the projects' StyleGAN2.
     """
-    assert isinstance(content, Unpickled)
     file = content.file
     with explained(file, f"no StyleGAN2 of {_HAMMER}"):
-        found = tensors_of(_found(content.root))
+        found = named_tensors(content)
     layout = _GENFORCE if "truncation.w_avg" in found else _HAMMER
     with explained(file, f"no StyleGAN2 of {layout}"):
         if any(name.startswith("synthesis.residual") for name in found):

@@ -19,6 +19,8 @@ _MAPPING = {
     "activation",
     "lr_multiplier",
     "w_avg_beta",
+    "freeze_layers",
+    "freeze_embed",
 }
 _STYLEGAN2 = {
     "channel_base",
@@ -62,7 +64,7 @@ _FIXED = {
 _CLAMP = 256
 """`conv_clamp` where the release that takes flat arguments (StyleGAN3's) is not given one."""
 
-_MAPPING3 = {"num_layers", "lr_multiplier", "w_avg_beta"}
+_MAPPING3 = {"num_layers", "lr_multiplier", "w_avg_beta", "freeze_layers", "freeze_embed"}
 _NOISE = (".noise_const", ".noise_strength")
 
 

@@ -22,7 +22,6 @@ _LAYOUT = "NVIDIA pickle"
 _PERSISTENT = Name("torch_utils.persistence", "_reconstruct_persistent_obj")
 _MAX_DEPTH = 8
 _MAX_MODULES = 10_000
-_KEYS = ("G_ema", "G")
 _POSITIONAL = (
     "z_dim",
     "c_dim",
@@ -58,14 +57,19 @@ class Module:
 
 
 def detect(content: Content) -> bool:
-    """Whether the file is a dictionary with a pickled network under `G_ema` or `G`, or one alone."""
+    """Whether it is a generator that was pickled with its source, as NVIDIA's code and its relatives do."""
     return isinstance(content, Unpickled) and _network(content.root) is not None
 
 
 def _network(root: object) -> Module | None:
-    if isinstance(root, dict):
-        return next((m for m in (_module(root.get(key)) for key in _KEYS) if m is not None), None)
-    return _module(root)
+    if not isinstance(root, Record) or root.origin != _PERSISTENT:
+        return None
+    network = _module(root)
+    if network is None or (
+        "synthesis" not in network.part("_modules") and "enerator" not in network.class_name
+    ):
+        return None
+    return network
 
 
 def _module(value: object) -> Module | None:
@@ -85,7 +89,7 @@ def _module(value: object) -> Module | None:
 
 @register_reader("NVIDIA's StyleGAN2-ADA and StyleGAN3 pickles (.pkl)", detect)
 def read(content: Content) -> Weights:
-    """The generator in the file, the averaged one where there is one.
+    """The generator.
 
     Raises:
         CheckpointError: a variant that is not supported, or damaged.
@@ -113,15 +117,19 @@ def read(content: Content) -> Weights:
 
 
 def _what_it_is(network: Module, modules: dict[str, Module]) -> str:
-    names = " ".join(module.class_name.lower() for module in modules.values())
-    for mark, words in _VARIANTS.items():
-        if mark in names:
-            return f"it is {words}; StyleGAN2 and StyleGAN3 generators are supported"
+    words = _variant(" ".join(module.class_name for module in modules.values()))
+    if words is not None:
+        return f"it is {words}; StyleGAN2 and StyleGAN3 generators are supported"
     parts = ", ".join(sorted(path for path in modules if path.count(".") == 0 and path)[:6])
     return (
         f"its class is {network.class_name!r} with the parts {parts[:200] or 'none'}; "
         "StyleGAN2 and StyleGAN3 generators are supported"
     )
+
+
+def _variant(names: str) -> str | None:
+    """What a generator with classes of these names is, where it is another than NVIDIA's."""
+    return next((words for mark, words in _VARIANTS.items() if mark in names.lower()), None)
 
 
 def _modules(module: Module, path: str, depth: int) -> Iterator[tuple[str, Module]]:

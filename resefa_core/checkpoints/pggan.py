@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .container import Content, Tensors
+from .container import Content
 from .registry import register_reader
 from .state_dict import about_of, has_names, named_tensors
 from .weights import Lazy, Weights, explained
@@ -22,43 +22,28 @@ from .weights import Lazy, Weights, explained
 _GENFORCE, _ZOO = "genforce", "pytorch_GAN_zoo"
 _MARKS = ("layer0.weight", "layer1.weight", "layer1.bias")
 _ZOO_MARKS = ("formatLayer.module.weight", "groupScale0.0.module.weight", "toRGBLayers.0.module.weight")
-_KEYS = ("generator_smooth", "avgG", "generator", "netG")
 _MAX_STEPS = 10
 
 
-def _found(root: object) -> object:
-    """The state dict of the averaged generator, else of the other, else None."""
-    candidates: list[object] = [root]
-    if isinstance(root, dict):
-        models = root.get("models")
-        groups = [root, models] if isinstance(models, dict) else [root]
-        candidates = [group.get(key) for key in _KEYS for group in groups] + candidates
-    for each in candidates:
-        if has_names(each, *_ZOO_MARKS) or has_names(each, *_MARKS):
-            return each
-    return None
-
-
 def detect(content: Content) -> bool:
-    """Whether the file has a generator's state dict of one of these projects, or one that `convert` wrote."""
-    return _found(content.root) is not None
+    """Whether the tensors are named as one of these projects names them, or as `convert` does."""
+    return has_names(content.root, *_ZOO_MARKS) or has_names(content.root, *_MARKS)
 
 
 @register_reader(
     "PGGAN of genforce (.pth with generator_smooth) or pytorch_GAN_zoo (.pth with avgG or netG)", detect
 )
 def read(content: Content) -> Weights:
-    """The generator, the averaged one where there is one.
+    """The generator.
 
     Raises:
         CheckpointError: damaged, half grown, or a variant that is not supported.
     """
     file, about = content.file, about_of(content)
-    root = _found(content.root)
-    layout = _ZOO if has_names(root, *_ZOO_MARKS) else _GENFORCE
+    layout = _ZOO if has_names(content.root, *_ZOO_MARKS) else _GENFORCE
     with explained(file, f"no PGGAN of {layout}"):
         given = json.loads(about.pop("init_kwargs", "{}"))
-        tensors = named_tensors(content, None if isinstance(content, Tensors) else root)
+        tensors = named_tensors(content)
         if layout == _ZOO:
             tensors = _from_zoo(tensors)
         elif "output.weight" not in tensors:

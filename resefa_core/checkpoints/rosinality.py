@@ -1,17 +1,28 @@
-"""Checkpoints of rosinality's stylegan2-pytorch: `g_ema`, and `latent_avg` or a training snapshot."""
+"""StyleGAN2 under the names of rosinality's stylegan2-pytorch, as that project and the many that build on it
+save it: bare, under `g_ema`, or as an encoder's `decoder`; with `latent_avg` around it or without.
+
+Its older files have no noise maps (`noises.*`), as noise was drawn anew for each image. Maps are drawn from
+fixed seeds then, one for each convolution in turn.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch import Tensor
 
-from .container import Content, Unpickled
+from ..files.described import StoredArray, StoredTensor
+from ..latents import draw_noise
+from .container import Content
 from .registry import register_reader
-from .state_dict import Change, convolution, first, has_names, plane, renamed, tensors_of
+from .state_dict import Change, convolution, first, has_names, named_tensors, plane, renamed, spelled
 from .weights import MEAN_CODE, Lazy, Weights, check_filters, explained, stylegan2_arguments, with_mean_code
 
 _LAYOUT = "rosinality's stylegan2-pytorch"
+_MEAN = "latent_avg"
+_MAX_STEPS = 10
 _MARKS = ("style.1.weight", "input.input", "conv1.conv.modulation.weight")
 _FILTER = r".*\.(?:blur|upsample)\.kernel"
 _STEM = r"conv1|to_rgb1|convs\.(\d{1,2})|to_rgbs\.(\d{1,2})"
@@ -26,31 +37,86 @@ _PARTS: dict[str, tuple[str, Change | None]] = {
 
 
 def detect(content: Content) -> bool:
-    """Whether the file has a generator's state dict of this project under `g_ema`."""
-    root = content.root if isinstance(content, Unpickled) else None
-    return isinstance(root, dict) and has_names(root.get("g_ema"), *_MARKS)
+    """Whether the tensors are named as this project names them."""
+    return has_names(content.root, *_MARKS)
 
 
-@register_reader("StyleGAN2 of rosinality's stylegan2-pytorch (.pt with g_ema)", detect)
+@register_reader(
+    "StyleGAN2 of rosinality's stylegan2-pytorch and what builds on it (.pt, .safetensors)", detect
+)
 def read(content: Content) -> Weights:
-    """The averaged generator; a mean code that the file lacks is estimated when it is needed.
+    """The generator; a mean code that the file lacks is estimated when it is needed.
 
     Raises:
         CheckpointError: the tensors are not those of the project's generator.
     """
-    assert isinstance(content, Unpickled)
-    assert isinstance(content.root, dict)
     file = content.file
     with explained(file, f"no generator of {_LAYOUT}"):
-        found = tensors_of(content.root["g_ema"])
+        found = named_tensors(content)
+        found.pop(_MEAN, None)
         check_filters(lazy for name, lazy in found.items() if re.fullmatch(_FILTER, name))
         tensors = renamed({n: lazy for n, lazy in found.items() if not re.fullmatch(_FILTER, n)}, _rule)
-        if "latent_avg" in content.root:
-            mean = Lazy.of(content.root["latent_avg"], "latent_avg")
-            tensors[MEAN_CODE] = mean.then(torch.flatten)
         arguments = stylegan2_arguments(tensors)
+        mean = _mean_code(content, arguments["w_dim"])
+        if mean is not None:
+            tensors[MEAN_CODE] = mean
+        if not any(name.startswith("noises.") for name in found):
+            tensors.update(_drawn_noise(tensors))
         tensors = with_mean_code(tensors)
-    return Weights(file, _LAYOUT, "stylegan2", arguments, tensors)
+    return Weights(file, _LAYOUT, "stylegan2", arguments, tensors, spelled=spelled(_rule, _names()))
+
+
+def _mean_code(content: Content, width: int) -> Lazy | None:
+    """The mean code beside the generator or further outwards; an encoder's has a row for each layer, all of
+    them the same where they are the mean. None where there is none.
+
+    Raises:
+        ValueError: it is of another size.
+    """
+    for place in (content.root, *content.around):
+        value = place.get(_MEAN) if isinstance(place, dict) else None
+        if isinstance(value, (StoredTensor, StoredArray)):
+            mean = Lazy.of(value, _MEAN)
+            if len(mean.shape) not in (1, 2, 3) or mean.shape[-1] != width or 0 in mean.shape:
+                raise ValueError(
+                    f"{_MEAN} has shape {mean.shape}: expected {width} numbers, for each layer or once"
+                )
+            rows = mean.read().reshape(-1, width)
+            return (
+                mean.then(lambda tensor: tensor.reshape(-1, width)[0])
+                if bool((rows == rows[0]).all())
+                else None
+            )
+    return None
+
+
+def _drawn_noise(tensors: Mapping[str, Lazy]) -> dict[str, Lazy]:
+    """A map for each convolution, `RandomState(index).randn`, index counted from the first convolution."""
+    drawn = {}
+    start = tensors["synthesis.b4.const"].shape
+    for index in range(2 * _MAX_STEPS + 1):
+        stem = convolution(index)
+        if f"{stem}.weight" not in tensors:
+            break
+        height, width = (side << (index + 1) // 2 for side in start[1:])
+
+        def draw(index: int = index, height: int = height, width: int = width) -> Tensor:
+            return draw_noise([index], height * width).reshape(height, width)
+
+        drawn[f"{stem}.noise_const"] = Lazy((height, width), torch.float32, draw)
+    return drawn
+
+
+def _names() -> Iterator[str]:
+    """All names that this project's generators have, up to their largest size."""
+    yield "input.input"
+    yield from (f"style.{index}.{part}" for index in range(1, 33) for part in ("weight", "bias"))
+    yield from (f"noises.noise_{index}" for index in range(2 * _MAX_STEPS + 1))
+    convolutions = ("conv1", *(f"convs.{index}" for index in range(2 * _MAX_STEPS)))
+    colours = ("to_rgb1", *(f"to_rgbs.{index}" for index in range(_MAX_STEPS)))
+    yield from (f"{stem}.{part}" for stem in convolutions for part in _PARTS if part != "bias")
+    yield from (f"{stem}.{part}" for stem in colours for part in ("conv.weight", "conv.modulation.weight"))
+    yield from (f"{stem}.{part}" for stem in colours for part in ("conv.modulation.bias", "bias"))
 
 
 def _rule(name: str) -> tuple[str, Change | None] | None:

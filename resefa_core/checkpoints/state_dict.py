@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor
 
@@ -16,38 +13,6 @@ from .weights import Lazy
 Change = Callable[[Tensor], Tensor]
 Rule = Callable[[str], tuple[str, Change | None] | None]
 ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.author", "modelspec.title")
-_COMPILED = "_orig_mod"
-_PARALLEL = "module."
-_DEPTH = 3
-
-
-def without_wrappers(content: Content) -> Content:
-    """A file's content with tensors' names as they are without `torch.compile`, which puts `_orig_mod` into
-    them, and without parallel training, which puts `module` before all."""
-    root: Any = _without_wrappers(content.root, _DEPTH, {})
-    return content if root is content.root else replace(content, root=root)
-
-
-def _without_wrappers(value: object, depth: int, done: dict[int, object]) -> object:
-    if type(value) not in (dict, OrderedDict) or not isinstance(value, dict) or depth == 0:
-        return value
-    if id(value) not in done:
-        done[id(value)] = value
-        parts = {key: _without_wrappers(part, depth - 1, done) for key, part in value.items()}
-        names = _plain_names(list(parts))
-        if names != list(parts) or any(part is not value[key] for key, part in parts.items()):
-            done[id(value)] = dict(zip(names, parts.values(), strict=True))
-    return done[id(value)]
-
-
-def _plain_names(names: list[Any]) -> list[Any]:
-    """The names without wrappers; as they are where two would become the same."""
-    if not names or not all(isinstance(name, str) for name in names):
-        return names
-    plain = [".".join(part for part in name.split(".") if part != _COMPILED) for name in names]
-    if all(name.startswith(_PARALLEL) for name in plain):
-        plain = [name.removeprefix(_PARALLEL) for name in plain]
-    return plain if len(set(plain)) == len(plain) else names
 
 
 def tensors_of(value: object) -> dict[str, Lazy]:
@@ -68,13 +33,13 @@ def tensors_of(value: object) -> dict[str, Lazy]:
     return found
 
 
-def named_tensors(content: Content, root: object = None) -> dict[str, Lazy]:
-    """The tensors of a safetensors file, or of a pickled state dict (`root`, else all that was pickled).
+def named_tensors(content: Content) -> dict[str, Lazy]:
+    """The tensors of a safetensors file, or of a pickled state dict.
 
     Raises:
         ValueError: it is no dictionary of tensors, or damaged.
     """
-    return tensors_of(content.root if root is None else root)
+    return tensors_of(content.root)
 
 
 def about_of(content: Content) -> dict[str, str]:
@@ -107,6 +72,16 @@ def renamed(tensors: Mapping[str, Lazy], rule: Rule) -> dict[str, Lazy]:
         if new in found:
             raise ValueError(f"it has {new[:80]!r} twice")
         found[new] = lazy if change is None else lazy.then(change)
+    return found
+
+
+def spelled(rule: Rule, names: Iterable[str]) -> dict[str, str]:
+    """A file's names for tensors by our names, of all names that its layout has."""
+    found = {}
+    for name in names:
+        known = rule(name)
+        if known is not None:
+            found[known[0]] = name
     return found
 
 

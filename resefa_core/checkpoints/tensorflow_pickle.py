@@ -67,14 +67,14 @@ _FIXED = {
 
 
 def detect(content: Content) -> bool:
-    """Whether the file is a tuple that ends with such a network."""
-    return isinstance(content, Unpickled) and _network(content.root) is not None
+    """Whether it is such a network of which a synthesis network is a part."""
+    network = _network(content.root)
+    parts = None if network is None else network.get("components")
+    return isinstance(parts, dict) and "synthesis" in parts
 
 
 def _network(root: object) -> dict[object, object] | None:
-    """The state of the last network, the averaged generator."""
-    if isinstance(root, (tuple, list)) and 1 <= len(root) <= 8:
-        root = root[-1]
+    """A network's state."""
     if isinstance(root, Record) and root.origin in _NETWORKS:
         return root.state if isinstance(root.state, dict) else None
     return None
@@ -82,7 +82,7 @@ def _network(root: object) -> dict[object, object] | None:
 
 @register_reader("StyleGAN2 for TensorFlow by NVIDIA (.pkl)", detect)
 def read(content: Content) -> Weights:
-    """The averaged generator.
+    """The generator.
 
     Raises:
         CheckpointError: another network than StyleGAN2's generator, or damaged.

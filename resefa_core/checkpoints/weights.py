@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,9 @@ class Weights:
         tensors: by the names of that class, in the type that the file has.
         about: what the file says about itself: origin, license and the like.
         name: what to call it, where the file's own name says nothing.
+        spelled: what the file calls its tensors, by the names of that class, those that it lacks included.
+        place: the keys that it stood under in the file, outermost first.
+        others: the places of further generators in the file.
     """
 
     file: Path
@@ -81,6 +84,9 @@ class Weights:
     tensors: dict[str, Lazy]
     about: dict[str, str] = field(default_factory=dict)
     name: str = ""
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    place: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -102,7 +108,9 @@ class Weights:
             if claimed > _MAX_SHARING * size:
                 raise ValueError(f"its tensors claim {claimed} bytes of a file of {size}")
             outline = GENERATORS[self.architecture](**self.arguments)
-            _compare({name: t.shape for name, t in outline.state_dict().items()}, self._needed())
+            _compare(
+                {name: t.shape for name, t in outline.state_dict().items()}, self._needed(), self.spelled
+            )
             total = sum(4 * tensor.numel() for tensor in (*outline.parameters(), *outline.buffers()))
             if total > _MAX_GROWTH * size:
                 raise ValueError(f"it would take {total} bytes of memory for a file of {size}")
@@ -157,14 +165,27 @@ def explained(file: Path, what: str) -> Iterator[None]:
         raise CheckpointError(f"{file}: {what}: {reason(problem)}") from problem
 
 
-def _compare(expected: Mapping[str, torch.Size], found: Mapping[str, Lazy]) -> None:
-    """Raise ValueError unless the tensors are those expected, before memory is taken for any."""
-    missing, unexpected = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+def _compare(
+    expected: Mapping[str, torch.Size], found: Mapping[str, Lazy], spelled: Mapping[str, str]
+) -> None:
+    """Raise ValueError unless the tensors are those expected, before memory is taken for any. Tensors are
+    called as the file calls them."""
+    missing, unexpected = (
+        sorted(spelled.get(name, name) for name in names)
+        for names in (expected.keys() - found.keys(), found.keys() - expected.keys())
+    )
     if missing or unexpected:
-        raise ValueError(f"missing {str(missing[:4])[:300]}, unexpected {str(unexpected[:4])[:300]}")
+        raise ValueError(f"missing {_listed(missing)}, unexpected {_listed(unexpected)}")
     for name, shape in expected.items():
         if found[name].shape != tuple(shape) or 0 in shape:
-            raise ValueError(f"{name} has shape {found[name].shape}, expected {tuple(shape)}, not empty")
+            raise ValueError(
+                f"{spelled.get(name, name)} has shape {found[name].shape}, expected {tuple(shape)}, not empty"
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f"{str(list(names[:4]))[:300]}{more}"
 
 
 def stylegan2_arguments(
@@ -212,7 +233,7 @@ def stylegan2_arguments(
         "mapping_features": first[0] if depth > 1 else None,
         "embed_features": None if embed is None else embed.shape[0],
         "lr_multiplier": positive("lr_multiplier", lr_multiplier),
-        "channel_base": channels[resolution] * resolution,
+        "channel_base": max(size * count for size, count in channels.items()),
         "channel_max": max(channels.values()),
         "conv_clamp": None if conv_clamp is None else positive("conv_clamp", conv_clamp),
     }

@@ -1,0 +1,139 @@
+"""What generators are wrapped in: dictionaries, tuples, pickled modules and prefixes of names.
+
+One rule for all projects. Every part of a file that could be a generator is shown to the readers: the whole,
+what stands under a key or in a tuple, a pickled module as its tensors, and of tensors' names that begin alike
+what follows. Of the parts that a reader detects, averaged weights come first, then those that are wrapped
+least; of a tuple the last, as projects put the averaged generator there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..files.described import Record, StoredArray, StoredTensor
+from .container import Content
+from .registry import READERS, Reader
+
+_AVERAGED = re.compile(r"ema|avg|averag|smooth")
+_COMPILED = "_orig_mod"
+_PARALLEL = "module."
+_MAX_PARTS = 512
+_MAX_DEPTH = 5
+_MAX_MODULES = 10_000
+_MAX_MODULE_DEPTH = 12
+_LEAST_TENSORS = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """A part of a file that a reader detects.
+
+    Attributes:
+        reader: the reader.
+        content: the file, with that part as its root.
+        others: the places of further parts that are detected.
+    """
+
+    reader: Reader
+    content: Content
+    others: tuple[str, ...] = ()
+
+
+def find_generator(content: Content) -> Found | None:
+    """The generator that a file holds, however it is wrapped; None where no reader detects one."""
+    found = sorted(_detected(content), key=_rank)
+    if not found:
+        return None
+    return replace(found[0], others=tuple(" / ".join(other.content.path) for other in found[1:]))
+
+
+def _rank(found: Found) -> tuple[bool, int]:
+    path = found.content.path
+    return not any(_AVERAGED.search(key.lower()) for key in path), len(path)
+
+
+def _detected(content: Content) -> Iterator[Found]:
+    """The parts that readers detect, those that are wrapped least first; not what is inside of them."""
+    waiting, seen = [content], 0
+    while waiting and seen < _MAX_PARTS:
+        part = waiting.pop(0)
+        seen += 1
+        part = replace(part, root=_plain(part.root))
+        reader = next((each for each in READERS if each.detect(part)), None)
+        if reader is not None:
+            yield Found(reader, part)
+        elif len(part.path) < _MAX_DEPTH:
+            around = (part.root, *part.around)
+            waiting += [
+                replace(part, root=root, path=(*part.path, key), around=around)
+                for key, root in _inside(part.root)
+            ]
+
+
+def _inside(root: object) -> Iterator[tuple[str, object]]:
+    """What stands under the keys of a dictionary or in a tuple, with what its place is called. Names are only
+    taken apart where all that have a dot are tensors', as in a state dict."""
+    if isinstance(root, (tuple, list)):
+        wrapped = [(str(index), value) for index, value in enumerate(root[:8])]
+        yield from ((key, value) for key, value in reversed(wrapped) if _may_hold_one(value))
+    if not isinstance(root, dict):
+        return
+    groups: dict[str, dict[str, object]] = {}
+    whole = True
+    for key, value in root.items():
+        if not isinstance(key, str):
+            continue
+        head, _, rest = key.partition(".")
+        if isinstance(value, (StoredTensor, StoredArray)):
+            if rest:
+                groups.setdefault(head[:80], {})[rest] = value
+        elif _may_hold_one(value):
+            whole = whole and not rest
+            yield key[:80], value
+    if whole:
+        yield from ((head, group) for head, group in groups.items() if len(group) >= _LEAST_TENSORS)
+
+
+def _may_hold_one(value: object) -> bool:
+    return isinstance(value, (dict, tuple, list, Record)) and (isinstance(value, Record) or bool(value))
+
+
+def _plain(root: object) -> Any:
+    """A pickled module as the dictionary of its tensors; names without what `torch.compile` puts into them,
+    and parallel training before all; anything else, and names that would become the same, as they are."""
+    if isinstance(root, Record) and _is_module(root):
+        tensors: dict[Any, Any] = dict(_tensors(root, "", 0, [0]))
+        root = tensors or root
+    if not isinstance(root, dict) or not root or not all(isinstance(key, str) for key in root):
+        return root
+    names = [".".join(part for part in key.split(".") if part != _COMPILED) for key in root]
+    if all(name.startswith(_PARALLEL) for name in names):
+        names = [name.removeprefix(_PARALLEL) for name in names]
+    return dict(zip(names, root.values(), strict=True)) if len(set(names)) == len(names) else root
+
+
+def _is_module(value: object) -> bool:
+    """Whether a value is a pickled module of PyTorch; NVIDIA's, which bring their source, are read apart."""
+    return isinstance(value, Record) and isinstance(value.state, dict) and "_modules" in value.state
+
+
+def _tensors(module: Record, path: str, depth: int, counted: list[int]) -> Iterator[tuple[str, object]]:
+    """A pickled module's state dict. What is neither a tensor nor a module is left out, as there."""
+    counted[0] += 1
+    state = module.state
+    if depth > _MAX_MODULE_DEPTH or counted[0] > _MAX_MODULES or not isinstance(state, dict):
+        return
+    passing = state.get("_non_persistent_buffers_set")
+    for kind in ("_parameters", "_buffers"):
+        part = state.get(kind)
+        for name, value in part.items() if isinstance(part, dict) else ():
+            kept = not isinstance(passing, (set, frozenset)) or name not in passing
+            if isinstance(name, str) and kept and isinstance(value, (StoredTensor, StoredArray)):
+                yield path + name[:120], value
+    children = state.get("_modules")
+    for name, child in children.items() if isinstance(children, dict) else ():
+        if isinstance(name, str) and isinstance(child, Record) and _is_module(child):
+            yield from _tensors(child, f"{path}{name[:80]}.", depth + 1, counted)
