@@ -73,7 +73,7 @@ def _detected(content: Content) -> Iterator[Found]:
             ]
 
 
-def _inside(root: object) -> Iterator[tuple[str, object]]:
+def _inside(root: object) -> Iterator[tuple[str, Any]]:
     """What stands under the keys of a dictionary or in a tuple, with what its place is called. Names are only
     taken apart where all that have a dot are tensors', as in a state dict."""
     if isinstance(root, (tuple, list)):
