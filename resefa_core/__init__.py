@@ -22,6 +22,7 @@ from .errors import (
     JacobianError,
     LatentError,
     ParameterError,
+    PartsFileError,
     RegionError,
     ReSeFaError,
 )
@@ -40,7 +41,8 @@ from .latents import PNG_KEY, Latent, stack
 from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .latents.edits import Edit, Edited, Move
 from .methods import METHODS, Method, find_directions, register_method
-from .regions import PRESETS, Region, presets_of
+from .parts import Parts, find_parts, part_at, parts_of_generator
+from .regions import PRESETS, Click, Region, Selection, presets_of
 from .session import Session
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
 from .solve import factorize
@@ -57,6 +59,7 @@ __all__ = [
     "BigGAN",
     "BigGANDeep",
     "CheckpointError",
+    "Click",
     "DirectionFileError",
     "Directions",
     "Edit",
@@ -72,10 +75,13 @@ __all__ = [
     "Method",
     "Move",
     "ParameterError",
+    "Parts",
+    "PartsFileError",
     "ReSeFaError",
     "Recipe",
     "Region",
     "RegionError",
+    "Selection",
     "Session",
     "Space",
     "StyleGAN2",
@@ -93,10 +99,13 @@ __all__ = [
     "estimate",
     "factorize",
     "find_directions",
+    "find_parts",
     "load_generator",
     "load_jacobian",
     "mix",
     "move",
+    "part_at",
+    "parts_of_generator",
     "prepared",
     "presets_of",
     "register_generator",

@@ -64,6 +64,10 @@ class LatentError(ReSeFaError):
     """A latent, a space, a layer or a direction does not fit the generator or the other operand."""
 
 
+class PartsFileError(ReSeFaError):
+    """A file of a generator's parts is missing, damaged, or holds something else."""
+
+
 class RegionError(ReSeFaError):
     """A region is empty, full, out of range, or the image does not respond inside or outside it."""
 

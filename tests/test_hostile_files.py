@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -34,10 +35,13 @@ from resefa_core import (
     JacobianError,
     Latent,
     LatentError,
+    Parts,
+    PartsFileError,
     Region,
     ReSeFaError,
     StyleGAN2,
     compute_jacobian,
+    find_parts,
     load_generator,
     load_jacobian,
 )
@@ -90,6 +94,18 @@ def save_sketch(file: Path) -> None:
 
 def save_generator(file: Path) -> None:
     safetensors.torch.save_file(tiny().state_dict(), file, {"arch": "stylegan2", "init_kwargs": "{}"})
+
+
+def save_parts(file: Path) -> None:
+    find_parts(compute_jacobian(tiny(), tiny().sample(1), "w"), 3, origin="one image").save(file)
+
+
+def check_parts(found: Parts) -> None:
+    assert found.centres.shape == (len(found.names), found.centres.shape[1], found.axes.shape[1])
+    assert all(len(name) > 0 and name.isprintable() for name in found.names)
+    again(found, Parts.load, found.save)
+    with suppress(ReSeFaError):  # of another generator or space, as it may say
+        found.regions(compute_jacobian(tiny(), tiny().sample(1), "w"))
 
 
 def check_directions(found: Directions) -> None:
@@ -180,6 +196,7 @@ KINDS = [
     Kind("latent", save_latent, Latent.load, LatentError, check_latent),
     Kind("dense", save_dense, load_jacobian, JacobianError, check_dense),
     Kind("sketch", save_sketch, lambda f: load_jacobian(f, tiny()), JacobianError, check_sketch),
+    Kind("parts", save_parts, Parts.load, PartsFileError, check_parts),
     Kind("generator", save_generator, load_generator, CheckpointError, check_generator),
 ]
 FOLDER: list[Path] = []
@@ -265,7 +282,7 @@ def test_flipped_bits_are_refused_or_leave_a_whole_object(
     kind.try_bytes(bytes(data))
 
 
-@pytest.mark.parametrize("kind", KINDS[:4], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS[:5], ids=lambda kind: kind.name)
 @fuzz(max_examples=25)
 @given(share=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
 def test_flipped_bits_of_tensors_do_not_pass_the_hash(kind: Kind, share: float, bit: int) -> None:
@@ -521,7 +538,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS[:4], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS[:5], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_metadata_of_every_wrong_form_are_refused_or_leave_a_whole_object(kind: Kind, text: str) -> None:
     for key in opened(kind)[1]:
@@ -529,7 +546,7 @@ def test_metadata_of_every_wrong_form_are_refused_or_leave_a_whole_object(kind: 
             kind.try_bytes(with_metadata(kind, **{key: text}))
 
 
-@pytest.mark.parametrize("kind", KINDS[:4], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS[:5], ids=lambda kind: kind.name)
 def test_metadata_of_ours_that_are_missing_are_refused_or_have_a_default(kind: Kind) -> None:
     for key in opened(kind)[1]:
         found = kind.try_bytes(with_metadata(kind, **{key: None}))

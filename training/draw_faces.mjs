@@ -43,14 +43,17 @@ const ATTRIBUTES = {
   accessoriesColor: ["262e33", "25557c", "ff5c5c"],
   backgroundColor: ["b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf"],
 };
-const NONE = "none";
+export const NONE = "none";
 const PROBABILITY = { accessories: 0.3, facialHair: 0.2 };
-const VALUES = Object.fromEntries(
+export const VALUES = Object.fromEntries(
   Object.entries(ATTRIBUTES).map(([name, list]) => [name, name in PROBABILITY ? [...list, NONE] : list]),
 );
 const COLORS = Object.keys(ATTRIBUTES).filter((name) => name.endsWith("Color"));
 const SHAPES = ["mouthWidth", "mouthHeight", "mouthPosition", "eyeSize", "eyePosition", "eyebrowPosition"];
-const VARIATIONS = [...SHAPES, ...COLORS.flatMap((name) => [`${name}Lightness`, `${name}Warmth`])];
+export const VARIATIONS = [...SHAPES, ...COLORS.flatMap((name) => [`${name}Lightness`, `${name}Warmth`])];
+
+// The SVG group that each of these parts is drawn in.
+export const GROUPS = { mouth: "translate(78 134)", eyes: "translate(76 90)", eyebrows: "translate(76 82)" };
 
 const HEADER_BYTES = 128;
 
@@ -84,13 +87,8 @@ function reshape(svg, group, [x, y], scaleX, scaleY, down) {
   return svg.replace(`"${group}"`, `"${group} ${more}"`);
 }
 
-function draw(index, size) {
-  const random = randomNumbers(index);
-  const drawn = {};
-  for (const [name, list] of Object.entries(ATTRIBUTES)) {
-    drawn[name] = random() < (PROBABILITY[name] ?? 1) ? list[Math.floor(random() * list.length)] : NONE;
-  }
-  const variations = Object.fromEntries(VARIATIONS.map((name) => [name, normal(random)]));
+// The drawing of one face, from its attributes and variations, as SVG.
+export function faceAsSvg(drawn, variations, size) {
   const options = { seed: "", size, scale: 150, translateY: 5 };
   for (const [name, value] of Object.entries(drawn)) {
     if (name in PROBABILITY) options[`${name}Probability`] = value === NONE ? 0 : 100;
@@ -103,16 +101,29 @@ function draw(index, size) {
   let svg = createAvatar(avataaars, options).toString();
   const { mouthWidth, mouthHeight, mouthPosition, eyeSize, eyePosition, eyebrowPosition } = variations;
   const eyeScale = 1 + 0.08 * eyeSize;
-  svg = reshape(svg, "translate(78 134)", [54, 22], 1 + 0.12 * mouthWidth, 1 + 0.12 * mouthHeight, 1.5 * mouthPosition);
-  svg = reshape(svg, "translate(76 90)", [56, 22], eyeScale, eyeScale, 1.2 * eyePosition);
-  svg = reshape(svg, "translate(76 82)", [56, 16], 1, 1, 1.5 * eyebrowPosition);
+  svg = reshape(svg, GROUPS.mouth, [54, 22], 1 + 0.12 * mouthWidth, 1 + 0.12 * mouthHeight, 1.5 * mouthPosition);
+  svg = reshape(svg, GROUPS.eyes, [56, 22], eyeScale, eyeScale, 1.2 * eyePosition);
+  return reshape(svg, GROUPS.eyebrows, [56, 16], 1, 1, 1.5 * eyebrowPosition);
+}
+
+export function pixelsOf(svg, size) {
   const pixels = new Resvg(svg).render().pixels;
   const rgb = Buffer.alloc(size * size * 3);
   for (let i = 0; i < size * size; i++) pixels.copy(rgb, 3 * i, 4 * i, 4 * i + 3);
-  return { rgb, drawn, variations };
+  return rgb;
 }
 
-function npyHeader(shape) {
+function draw(index, size) {
+  const random = randomNumbers(index);
+  const drawn = {};
+  for (const [name, list] of Object.entries(ATTRIBUTES)) {
+    drawn[name] = random() < (PROBABILITY[name] ?? 1) ? list[Math.floor(random() * list.length)] : NONE;
+  }
+  const variations = Object.fromEntries(VARIATIONS.map((name) => [name, normal(random)]));
+  return { rgb: pixelsOf(faceAsSvg(drawn, variations, size), size), drawn, variations };
+}
+
+export function npyHeader(shape) {
   const text = `{'descr': '|u1', 'fortran_order': False, 'shape': (${shape.join(", ")}), }`;
   const padded = text.padEnd(HEADER_BYTES - 11) + "\n";
   const head = Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length & 255, padded.length >> 8]);
@@ -165,5 +176,5 @@ async function main([folder, count = "60000", size = "64", first = "0", jobs = "
   writeFileSync(join(folder, "labels.json"), JSON.stringify(told));
 }
 
-if (isMainThread) await main(process.argv.slice(2));
-else parentPort.postMessage(drawRange(...workerData));
+if (!isMainThread) parentPort.postMessage(drawRange(...workerData));
+else if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));

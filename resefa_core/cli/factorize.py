@@ -42,8 +42,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--region",
         required=True,
         metavar="REGION",
-        help="a preset (mouth, eyes, ... or ffhq/mouth), a box x,y,width,height in fractions, "
-        "or a mask image's path",
+        help="a preset (mouth, eyes, ... or ffhq/mouth); a box x,y,width,height in fractions; a mask "
+        "image's path; what lies at a point of the image (at:0.5,0.68, more points after +, or after - to "
+        "take away); or a named part of the generator's images (part:hair)",
     )
     parser.add_argument(
         "--feather",

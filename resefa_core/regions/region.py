@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from .masks import (
     resampled,
 )
 from .presets import PRESETS, preset_family
+from .selection import AT, PART, Selection
 
 if TYPE_CHECKING:
     from ..generators.base import Generator
@@ -121,6 +122,8 @@ class Region:
         Raises:
             RegionError: none of these, or not a region.
         """
+        if text.lstrip().startswith((AT, PART)):
+            raise RegionError(f"{text[:80]!r} is a part of an image: there is none here to find it on")
         family = preset_family(generator)
         if text.lstrip().startswith("{"):
             try:
@@ -185,7 +188,7 @@ class Region:
 
         Args:
             data: `{"box": [x, y, width, height]}`, `{"preset": name}`, `{"mask": "data:image/png;base64,…"}`,
-                `{"mask": true}`, or `union`, `not`, or `feather` and `of` with more of these.
+                `{"mask": true}`, or `union`, `not`, or `feather` or `part` and `of` with more of these.
             mask: what `{"mask": true}` stands for.
             family: whose presets need no family.
 
@@ -274,6 +277,20 @@ class Region:
         radius = number(radius, "feather", *FEATHER, RegionError)
         return self if radius == 0.0 else _Feathered(self, radius)
 
+    @staticmethod
+    def of_part(region: Region, selection: Selection) -> Region:
+        """What a selection chose on one image, so that `on` can choose it on another one."""
+        return _Part(region, selection)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the region, or some of it, is a part that each image has in its own place."""
+        return any(isinstance(part, _Part) for part in self._parts())
+
+    def on(self, choose: Callable[[Selection], Region]) -> Region:
+        """The region on another image: `choose` says where the selected parts are there."""
+        return self
+
     def __or__(self, other: Region) -> Region:
         return _Union(self, other) if isinstance(other, Region) else NotImplemented
 
@@ -351,9 +368,35 @@ class _Preset(Region):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class _Part(Region):
+    of: Region
+    selection: Selection
+
+    @property
+    def name(self) -> str:
+        return self.selection.name
+
+    def on(self, choose: Callable[[Selection], Region]) -> Region:
+        return _Part(choose(self.selection), self.selection)
+
+    def _parts(self) -> list[Region]:
+        return [self, *self.of._parts()]
+
+    def _json(self, embed: bool) -> dict[str, Any]:
+        of = self.of._json(embed)
+        return {"part": self.selection.to_json(), "of": of} if embed else of
+
+    def _weights(self, height: int, width: int) -> Tensor:
+        return self.of._weights(height, width)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class _Union(Region):
     first: Region
     second: Region
+
+    def on(self, choose: Callable[[Selection], Region]) -> Region:
+        return _Union(self.first.on(choose), self.second.on(choose)) if self.follows else self
 
     def _parts(self) -> list[Region]:
         return [self, *self.first._parts(), *self.second._parts()]
@@ -369,6 +412,9 @@ class _Union(Region):
 class _Inverse(Region):
     of: Region
 
+    def on(self, choose: Callable[[Selection], Region]) -> Region:
+        return _Inverse(self.of.on(choose)) if self.follows else self
+
     def _parts(self) -> list[Region]:
         return [self, *self.of._parts()]
 
@@ -383,6 +429,9 @@ class _Inverse(Region):
 class _Feathered(Region):
     of: Region
     radius: float
+
+    def on(self, choose: Callable[[Selection], Region]) -> Region:
+        return _Feathered(self.of.on(choose), self.radius) if self.follows else self
 
     @property
     def name(self) -> str:
@@ -419,6 +468,8 @@ def _from_json(data: object, mask: Tensor | None, family: str, budget: list[int]
         return _Union(_from_json(parts[0], mask, family, budget), _from_json(parts[1], mask, family, budget))
     if inner is not None:
         return ~_from_json(inner, mask, family, budget)
+    if "part" in data and "of" in data:
+        return _Part(_from_json(data["of"], mask, family, budget), Selection.from_json(data["part"]))
     if "feather" in data and "of" in data:
         return _from_json(data["of"], mask, family, budget).feather(data["feather"])
     if isinstance(data.get("preset"), str):
@@ -430,7 +481,7 @@ def _from_json(data: object, mask: Tensor | None, family: str, budget: list[int]
             raise RegionError("the region was painted, but its mask is missing")
         return Region.from_mask(mask)
     raise RegionError(
-        f"not a region: expected box, preset, union, not, feather or mask, got {str(list(data))[:80]}"
+        f"not a region: expected box, preset, part, union, not, feather or mask, got {str(list(data))[:80]}"
     )
 
 

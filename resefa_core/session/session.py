@@ -33,8 +33,9 @@ from ..latents.editing import Strengths, move, prepared, sweep, with_confined_st
 from ..latents.edits import Edit, Edited, History, Move
 from ..latents.samples import check_samples, further_seeds, like
 from ..methods import check_method
+from ..parts import PartFinder, Parts
 from ..progress import Progress, counted, stage
-from ..regions import Region, preset_family, presets_of
+from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
 from ..sheets import save_png, to_pil
 from ..spaces import quick_space
 from .finding import find_again, follow, method_for
@@ -100,6 +101,7 @@ class Session:
         truncation, label, truncation_layers: as `Generator.sample` takes them; the label may also be the name
             of a class, and is the first class for None.
         cache: of analyses, to share among sessions; one of its own for None.
+        parts: of the generator, whose names regions may have; those that come with it for None.
 
     Raises:
         LatentError: the seed, class, truncation or latent doesn't fit the generator.
@@ -127,9 +129,12 @@ class Session:
         label: int | str | None = None,
         truncation_layers: int | None = None,
         cache: JacobianCache | None = None,
+        parts: Parts | None = None,
     ) -> None:
         self._resolve: Resolve = (lambda: generator) if isinstance(generator, Generator) else generator
         self.cache = JacobianCache(_KEPT_BYTES) if cache is None else cache
+        self.parts = parts
+        self._finder = PartFinder(self.cache)
         self._lock = threading.RLock()
         self._images: list[tuple[Latent, Tensor]] = []
         self._measured: list[tuple[Directions, float, Directions]] = []
@@ -260,7 +265,8 @@ class Session:
 
         Args:
             what: a `Region`; text as `Region.from_text` reads it (`mouth`, `ffhq/eyes`, a box
-                `x,y,width,height` in fractions, a mask's path); a box of four numbers; JSON as
+                `x,y,width,height` in fractions, a mask's path) or `Selection.from_text` (`part:hair`,
+                `at:0.5,0.68`); a `Selection`; a box of four numbers; JSON as
                 `Region.from_json` reads it; or a mask: a picture, an array or a tensor.
             feather: softens its edge; a fraction of the image's height.
 
@@ -270,6 +276,10 @@ class Session:
         generator = self.generator
         if isinstance(what, Region):
             region = what
+        elif isinstance(what, Selection):
+            region = self._chosen(what)
+        elif isinstance(what, str) and what.lstrip().startswith((AT, PART)):
+            region = self._chosen(Selection.from_text(what.strip()))
         elif isinstance(what, str):
             region = Region.from_text(what, generator)
         elif isinstance(what, Mapping):
@@ -289,6 +299,35 @@ class Session:
         """A region by any means, as `region` reads it, to go on with: `selected`."""
         self.selected = self.region(what, feather)
         return self.selected
+
+    def part_at(
+        self,
+        x: float,
+        y: float,
+        size: float = 0.5,
+        *,
+        islands: bool = True,
+        progress: Progress | None = None,
+    ) -> Region:
+        """What moves like the point (x, y) of the image before its edits, in fractions; see `part_at`."""
+        return self._chosen(Selection("", (Click(x, y),), size, islands), progress)
+
+    def part(
+        self, name: str, size: float = 0.5, *, islands: bool = True, progress: Progress | None = None
+    ) -> Region:
+        """A part of the generator on the image before its edits, by its name; see `Parts.region`."""
+        return self._chosen(Selection(name, (), size, islands), progress)
+
+    def parts_here(self, progress: Progress | None = None) -> Mapping[str, Region]:
+        """The generator's parts that the image before its edits has, by name.
+
+        Raises:
+            RegionError: no parts of the generator are known.
+        """
+        return self._finder.all(self.generator, self.original[:1], self.parts, progress)
+
+    def _chosen(self, selection: Selection, progress: Progress | None = None) -> Region:
+        return self._finder.find(self.generator, self.original[:1], selection, self.parts, progress=progress)
 
     # Directions
 

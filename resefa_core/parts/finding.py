@@ -1,0 +1,141 @@
+"""The parts of a generator's images, for those who ask for many of few: analyses and pictures are at hand."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor
+
+from ..analysis import Jacobian, JacobianCache
+from ..errors import RegionError
+from ..generators.base import Generator
+from ..latents import Latent
+from ..progress import Progress
+from ..regions import Region, Selection
+from ..spaces import quick_space
+from .clicks import choose
+from .found import Parts
+from .responses import Responses, axes_of, responses_of
+
+BUNDLED = Path(__file__).parent.parent / "bundled" / "parts"
+_KEPT = 2
+
+
+@cache
+def _bundled() -> dict[str, Parts]:
+    """The parts that come with the package, by their generator's fingerprint."""
+    found = [Parts.load(file) for file in sorted(BUNDLED.glob("*.safetensors"))]
+    return {parts.generator["fingerprint"]: parts for parts in found}
+
+
+def parts_of_generator(generator: Generator) -> Parts | None:
+    """The parts that come with a generator; None where none do."""
+    return _bundled().get(generator.fingerprint)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """An image as clicks need it."""
+
+    axes: Tensor
+    responses: Responses
+    picture: Tensor
+
+
+class PartFinder:
+    """Parts of images of a generator, by clicks and by name. Safe to use from several threads.
+
+    Args:
+        cache: of the analyses.
+    """
+
+    def __init__(self, cache: JacobianCache) -> None:
+        self.cache = cache
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    def find(
+        self,
+        generator: Generator,
+        latent: Latent,
+        selection: Selection,
+        parts: Parts | None = None,
+        chosen_on: Latent | None = None,
+        progress: Progress | None = None,
+    ) -> Region:
+        """Where a selection is on an image.
+
+        Args:
+            latent: the image's, a batch of one.
+            parts: of the generator, for names; those that come with it for None.
+            chosen_on: the latent of the image that clicks are on; this one for None.
+
+        Raises:
+            RegionError: the generator has no such part, the image nothing of it or nothing else, or it does
+                not move where it was clicked.
+            JacobianError: the parts are of another generator.
+        """
+        if selection.name:
+            parts = self.known(generator, parts)
+            analysis = self._analyse(generator, latent, parts, progress)
+            return parts.region(analysis, selection, generator.synthesize(latent)[0])
+        here = self._see(generator, latent, progress)
+        if chosen_on is None or chosen_on.digest == latent.digest:
+            return choose(here.responses, here.responses, selection, here.picture)
+        there = self._see(generator, chosen_on, progress)
+        analysis = self.cache.analyse(generator, latent, quick_space(generator))
+        moved = responses_of(analysis, there.axes)
+        return choose(moved, there.responses, selection, here.picture, anchored=False)
+
+    def all(
+        self,
+        generator: Generator,
+        latent: Latent,
+        parts: Parts | None = None,
+        progress: Progress | None = None,
+    ) -> Mapping[str, Region]:
+        """All named parts that an image has."""
+        parts = self.known(generator, parts)
+        analysis = self._analyse(generator, latent, parts, progress)
+        return parts.regions(analysis, generator.synthesize(latent)[0])
+
+    @staticmethod
+    def known(generator: Generator, parts: Parts | None = None) -> Parts:
+        """The parts to look names up in.
+
+        Raises:
+            RegionError: there are none.
+        """
+        found = parts_of_generator(generator) if parts is None else parts
+        if found is None:
+            raise RegionError(
+                f"no parts are known of {generator.name or generator.architecture!r}: find them first "
+                "(resefa parts), or click instead (at:X,Y)"
+            )
+        return found
+
+    def _analyse(
+        self, generator: Generator, latent: Latent, parts: Parts, progress: Progress | None
+    ) -> Jacobian:
+        return self.cache.analyse(generator, latent, parts.space, parts.layers, progress=progress)
+
+    def _see(self, generator: Generator, latent: Latent, progress: Progress | None) -> _Seen:
+        key = f"{generator.fingerprint} {latent.digest}"
+        with self._lock:
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                return self._seen[key]
+        analysis = self.cache.analyse(generator, latent, quick_space(generator), progress=progress)
+        axes = axes_of([analysis])
+        picture = generator.synthesize(latent)[0].cpu()
+        seen = _Seen(axes, responses_of(analysis, axes), picture)
+        with self._lock:
+            self._seen[key] = seen
+            while len(self._seen) > _KEPT:
+                self._seen.popitem(last=False)
+        return seen

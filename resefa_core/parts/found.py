@@ -1,0 +1,200 @@
+"""The parts of a generator: found once over several images, the same on every further one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..analysis import Jacobian
+from ..bounds import shown, whole
+from ..errors import JacobianError, RegionError
+from ..regions import Region, Selection
+from .clicks import as_region, refined
+from .clusters import centres_of, likeness_to
+from .responses import Responses, axes_of, responses_of
+
+COUNT = 24
+"""Clusters of a generator, where nobody says how many; several may be given one name."""
+SAMPLES = 32
+"""Images to find them on."""
+MOST = 256
+
+_SHARPNESS = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Parts that pixels of a generator's images fall into.
+
+    Attributes:
+        axes: `(d, r)`, along which pixels' rows are compared.
+        centres: `(k, m, r)`, of the clusters.
+        names: of the clusters; clusters of one name are one part.
+        generator: its description, as `Generator.describe` gives it.
+        space, layers: of the analyses that they are found on.
+        origin: how they were found, in words, for people.
+    """
+
+    axes: Tensor
+    centres: Tensor
+    names: tuple[str, ...]
+    generator: dict[str, Any]
+    space: str
+    layers: tuple[int, ...]
+    origin: str = ""
+
+    def __len__(self) -> int:
+        return len(self.part_names)
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts' names, each once."""
+        return tuple(dict.fromkeys(self.names))
+
+    def named(self, names: Sequence[str]) -> Parts:
+        """The same with other names for the clusters.
+
+        Raises:
+            RegionError: not as many names as clusters, or not names.
+        """
+        if len(names) != len(self.names):
+            raise RegionError(f"{len(names)} names were given: expected one for each of {len(self.names)}")
+        for name in names:
+            Selection(name=name)
+        return replace(self, names=tuple(names))
+
+    def labels(self, analysis: Jacobian) -> Tensor:
+        """The cluster of each pixel of an image, `(h, w)`."""
+        here = self._responses(analysis)
+        return likeness_to(here, self.centres).argmax(dim=1).view(here.height, here.width)
+
+    def region(self, analysis: Jacobian, part: str | Selection, picture: Tensor | None = None) -> Region:
+        """A part on an image.
+
+        Args:
+            analysis: of the image, in the space of the parts.
+            part: its name; or a selection by name, with its size and whether it keeps islands.
+            picture: the image, `(3, H, W)` in [-1, 1], whose edges the part is given.
+
+        Raises:
+            RegionError: no such part, or the image has nothing of it, or nothing else.
+            JacobianError: the analysis is of another generator or space.
+        """
+        selection = Selection(name=part) if isinstance(part, str) else part
+        if selection.name not in self.part_names:
+            raise RegionError(
+                f"there is no part {shown(selection.name)}: expected one of {', '.join(self.part_names)}"
+            )
+        return self._region(self._responses(analysis), selection, picture)
+
+    def regions(self, analysis: Jacobian, picture: Tensor | None = None) -> dict[str, Region]:
+        """All parts that an image has, by name; see `region`."""
+        here, found = self._responses(analysis), {}
+        for name in self.part_names:
+            try:
+                found[name] = self._region(here, Selection(name=name), picture)
+            except RegionError:  # this image has none of it
+                continue
+        return found
+
+    def name_at(self, analysis: Jacobian, x: float, y: float) -> str:
+        """The name of the part that lies at a point, in fractions of the image."""
+        labels = self.labels(analysis)
+        height, width = labels.shape
+        row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+        return self.names[int(labels[row, column])]
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write them to a safetensors file, atomically.
+
+        Raises:
+            PartsFileError: the file exists and `overwrite` is false, or it can't be written.
+        """
+        from .store import save_parts
+
+        save_parts(self, path, overwrite)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Parts:
+        """Read what `save` wrote; the file may come from a stranger.
+
+        Raises:
+            PartsFileError: the file is damaged, or holds something else.
+        """
+        from .store import load_parts
+
+        return load_parts(path)
+
+    def _responses(self, analysis: Jacobian) -> Responses:
+        mine = (self.generator.get("fingerprint"), self.space, self.layers, len(self.axes))
+        theirs = (
+            analysis.described.get("fingerprint"),
+            analysis.space,
+            analysis.layers,
+            analysis.dimension,
+        )
+        if mine != theirs:
+            raise JacobianError(
+                f"the parts are of {self.generator.get('name')!r} in {self.space}, the analysis is of "
+                f"{analysis.described.get('name')!r} in {analysis.space}"
+            )
+        return responses_of(analysis, self.axes)
+
+    def _region(self, here: Responses, selection: Selection, picture: Tensor | None) -> Region:
+        own = torch.tensor([name == selection.name for name in self.names])
+        likeness = likeness_to(here, self.centres)
+        mine = likeness[:, own].amax(dim=1)
+        other = likeness[:, ~own].amax(dim=1) if not bool(own.all()) else torch.zeros_like(mine)
+        share = torch.sigmoid((mine - other) / _SHARPNESS + 8.0 * (selection.size - 0.5))
+        share = torch.where(mine > 0.0, share, 0.0)
+        values = refined(share.view(here.height, here.width), picture)
+        weights = (2.0 * values - 0.5).clamp(0.0, 1.0)
+        if float(weights.max()) < 0.5:
+            raise RegionError(f"this image has no {selection.name}: choose another part")
+        return as_region(weights, selection)
+
+
+def find_parts(analyses: Jacobian | Sequence[Jacobian], count: int = COUNT, origin: str = "") -> Parts:
+    """What moves together in one or many images of a generator, as `count` clusters, without labels or
+    training.
+
+    Args:
+        analyses: of the images, in one space: w serves well and is cheap.
+        count: from 2 to 256.
+        origin: how they were found, for people.
+
+    Returns:
+        Parts with names by number, the largest first: see `suggested_names`.
+
+    Raises:
+        ParameterError: count is out of range.
+        JacobianError: the analyses do not belong together.
+        LatentError: an image does not respond to the latent at all.
+    """
+    whole(count, "count", 2, MOST)
+    jacobians = [analyses] if isinstance(analyses, Jacobian) else list(analyses)
+    axes = axes_of(jacobians)
+    return parts_of([responses_of(each, axes) for each in jacobians], jacobians[0], axes, count, origin)
+
+
+def parts_of(
+    images: Sequence[Responses], like: Jacobian, axes: Tensor, count: int, origin: str = ""
+) -> Parts:
+    """As `find_parts`, of images whose responses are there; `like` is the analysis of any of them."""
+    centres = centres_of(images, count)
+    labels = torch.cat([likeness_to(each, centres).argmax(dim=1) for each in images])
+    order = torch.bincount(labels, minlength=count).argsort(descending=True, stable=True)
+    return Parts(
+        axes=axes,
+        centres=centres[order],
+        names=tuple(f"part {index + 1}" for index in range(count)),
+        generator=like.described,
+        space=like.space,
+        layers=like.layers,
+        origin=origin,
+    )

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import pytest
+import torch
+from known import SIDE, analysis_of, overlap, places
+from models import tiny_stylegan2, tiny_stylegan3
+from torch import Tensor
+
+import resefa_core as resefa
+from resefa_core import Click, JacobianError, Parts, PartsFileError, Region, RegionError, Selection
+from resefa_core.parts import part_by_clicks
+from resefa_core.parts.clicks import LARGEST_SIDE
+from resefa_core.parts.edges import connected, guided, largest_piece
+
+EYE, OTHER_EYE, MOUTH, HAT, AROUND = (0.28, 0.4), (0.72, 0.4), (0.5, 0.78), (0.5, 0.1), (0.05, 0.6)
+
+
+@pytest.mark.parametrize(("point", "part"), [(AROUND, 0), (EYE, 1), (OTHER_EYE, 1), (MOUTH, 2), (HAT, 3)])
+def test_a_click_chooses_what_moves_together_whatever_its_colour(
+    point: tuple[float, float], part: int
+) -> None:
+    region = resefa.part_at(analysis_of(places()), *point)
+    assert overlap(region.mask(SIDE, SIDE), places() == part) == 1.0
+
+
+@pytest.mark.parametrize(("point", "part"), [(EYE, 1), (MOUTH, 2), (HAT, 3)])
+def test_dark_parts_are_found_as_well_as_light_ones(point: tuple[float, float], part: int) -> None:
+    dark = analysis_of(places(), brightness=(1.0, 0.02, 0.1, 0.05))
+    assert overlap(resefa.part_at(dark, *point).mask(SIDE, SIDE), places() == part) == 1.0
+
+
+def test_islands_are_kept_or_not() -> None:
+    analysis = analysis_of(places())
+    one = resefa.part_at(analysis, *EYE, islands=False).mask(SIDE, SIDE)
+    left = (places() == 1) & (torch.arange(SIDE) < SIDE // 2)
+    assert overlap(one, left) == 1.0
+
+
+def test_further_clicks_add_and_take_away() -> None:
+    analysis = analysis_of(places())
+    clicks = (Click(*EYE), Click(*MOUTH))
+    both = part_by_clicks(analysis, Selection("", clicks)).mask(SIDE, SIDE)
+    assert overlap(both, (places() == 1) | (places() == 2)) == 1.0
+    less = part_by_clicks(analysis, Selection("", (*clicks, Click(*EYE, add=False))))
+    assert overlap(less.mask(SIDE, SIDE), places() == 2) == 1.0
+
+
+def test_size_is_how_much_belongs_to_it() -> None:
+    generator = tiny_stylegan2()
+    analysis = resefa.compute_jacobian(generator, generator.sample(3), "w")
+    areas = [
+        float(resefa.part_at(analysis, 0.4, 0.6, size).mask(16, 16).sum()) for size in (0.0, 0.3, 0.5, 0.7)
+    ]
+    assert areas == sorted(areas)
+    assert 0.0 < areas[0] < areas[-1]
+
+
+def test_what_does_not_move_is_refused() -> None:
+    still = analysis_of(places(), brightness=(1.0, 0.0, 1.0, 1.0))
+    with pytest.raises(RegionError, match="does not move"):
+        resefa.part_at(still, *EYE)
+    with pytest.raises(RegionError, match="out of range"):
+        resefa.part_at(still, 1.2, 0.5)
+    alike = analysis_of(torch.zeros(SIDE, SIDE, dtype=torch.long))
+    with pytest.raises(RegionError, match="whole image"):
+        resefa.part_at(alike, 0.5, 0.5)
+
+
+def test_a_click_finds_the_same_part_on_another_image() -> None:
+    here, there = analysis_of(places()), analysis_of(places(shift=1), seed=1)
+    selection = Selection("", (Click(*MOUTH),))
+    region = part_by_clicks(there, selection, chosen_on=here)
+    assert overlap(region.mask(SIDE, SIDE), places(shift=1) == 2) == 1.0
+    other = tiny_stylegan2()
+    with pytest.raises(JacobianError):
+        part_by_clicks(resefa.compute_jacobian(other, other.sample(0), "w"), selection, chosen_on=here)
+
+
+@pytest.mark.parametrize("space", ["w", "w+", "s"])
+def test_a_sketch_serves_as_the_jacobian_does(space: str) -> None:
+    generator = tiny_stylegan2()
+    latent = generator.sample(2)
+    formed, applied = (
+        resefa.compute_jacobian(generator, latent, space, method=method)  # type: ignore[arg-type]
+        for method in ("dense", "matrix-free")
+    )
+    masks = [resefa.part_at(each, 0.3, 0.6, 0.3).mask(16, 16) for each in (formed, applied)]
+    assert overlap(masks[1], masks[0] >= 0.5) > (0.95 if space == "w" else 0.7)
+
+
+@pytest.mark.parametrize("make", [tiny_stylegan2, tiny_stylegan3])
+def test_any_generator_has_parts(make: object) -> None:
+    generator = make()  # type: ignore[operator]
+    session = resefa.Session(generator, seed=1)
+    region = session.part_at(0.5, 0.5)
+    assert 0.0 < float(region.mask(16, 16).mean()) < 1.0
+
+
+@pytest.fixture(scope="module")
+def shifted() -> list[resefa.analysis.DenseJacobian]:
+    return [analysis_of(places(shift), seed=shift) for shift in (0, 1, 2)]
+
+
+def test_parts_have_the_same_number_on_all_images(shifted: list[resefa.Jacobian]) -> None:
+    parts = resefa.find_parts(shifted, 4)
+    for shift, analysis in enumerate(shifted):
+        labels = parts.labels(analysis)
+        place = places(shift)
+        number = [int(labels[place == part].mode().values) for part in range(4)]
+        assert sorted(number) == [0, 1, 2, 3]
+        assert number[0] == 0  # the largest first
+        assert torch.equal(labels, torch.tensor(number)[place])
+
+
+def test_parts_are_the_same_for_the_same_input(shifted: list[resefa.Jacobian]) -> None:
+    first, second = (resefa.find_parts(shifted, 5) for _ in range(2))
+    assert torch.equal(first.axes, second.axes)
+    assert torch.equal(first.centres, second.centres)
+
+
+def test_parts_found_on_some_images_are_found_on_others(shifted: list[resefa.Jacobian]) -> None:
+    parts = resefa.find_parts(shifted[:2], 4)
+    for part, point in enumerate((AROUND, EYE, MOUTH, HAT)):
+        name = parts.name_at(shifted[0], *point)
+        region = parts.region(shifted[2], name)
+        assert overlap(region.mask(SIDE, SIDE), places(2) == part) == 1.0
+        assert region.name == name
+
+
+def test_clusters_of_one_name_are_one_part(shifted: list[resefa.Jacobian]) -> None:
+    found = resefa.find_parts(shifted, 4)
+    numbers = found.labels(shifted[0])
+    face = [int(numbers[places() == part].mode().values) for part in (1, 2)]
+    parts = found.named(["face" if k in face else f"other {k}" for k in range(4)])
+    assert len(parts) == 3
+    region = parts.region(shifted[0], "face")
+    assert overlap(region.mask(SIDE, SIDE), (places() == 1) | (places() == 2)) == 1.0
+    assert set(parts.regions(shifted[0])) == set(parts.part_names)
+    with pytest.raises(RegionError, match="expected one of"):
+        parts.region(shifted[0], "wheel")
+    with pytest.raises(RegionError, match="expected one for each"):
+        found.named(["face"])
+
+
+def test_a_part_that_an_image_lacks_is_refused(shifted: list[resefa.Jacobian]) -> None:
+    parts = resefa.find_parts(shifted, 4)
+    hat = parts.name_at(shifted[0], *HAT)
+    bare = places()
+    bare[bare == 3] = 0
+    with pytest.raises(RegionError, match="this image has no"):
+        parts.region(analysis_of(bare), hat)
+    assert hat not in parts.regions(analysis_of(bare))
+
+
+def test_files_keep_parts(shifted: list[resefa.Jacobian], tmp_path: Path) -> None:
+    parts = resefa.find_parts(shifted, 4, origin="three drawings").named(["a", "b", "b", "c"])
+    file = tmp_path / "parts.safetensors"
+    parts.save(file)
+    again = Parts.load(file)
+    for field in ("names", "generator", "space", "layers", "origin"):
+        assert getattr(again, field) == getattr(parts, field)
+    assert torch.equal(again.region(shifted[0], "b").mask(16, 16), parts.region(shifted[0], "b").mask(16, 16))
+    with pytest.raises(PartsFileError, match="exists"):
+        parts.save(file)
+
+
+def test_parts_of_another_generator_are_refused(shifted: list[resefa.Jacobian]) -> None:
+    parts = resefa.find_parts(shifted, 4)
+    other = tiny_stylegan2()
+    with pytest.raises(JacobianError, match="parts are of"):
+        parts.labels(resefa.compute_jacobian(other, other.sample(0), "w"))
+    with pytest.raises(RegionError, match="no parts are known"):
+        resefa.Session(other, seed=0).part("hair")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "part:hair",
+        "at:0.5,0.68",
+        "at:0.5,0.68+0.4,0.4-0.1,0.1",
+        "at:0.5,0.68 size:0.7 alone",
+        "part:left eye size:0.2",
+    ],
+)
+def test_selections_are_text_and_json(text: str) -> None:
+    selection = Selection.from_text(text)
+    assert selection.to_text() == text
+    assert Selection.from_json(selection.to_json()) == selection
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["part:", "at:", "at:0.5", "at:0.5,2", "at:nan,0.5", "at:-0.5,0.5", "at:a,b", "part:hair size:9", "hair"],
+)
+def test_other_texts_select_nothing(text: str) -> None:
+    with pytest.raises(RegionError):
+        Selection.from_text(text)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"name": "a", "clicks": [[0.1, 0.1, True]]},
+        {"name": 3},
+        {"name": "a\n"},
+        {"name": "a" * 100},
+        {"clicks": [[0.1, 0.1]]},
+        {"clicks": [[0.1, 1e400, True]]},
+        {"clicks": [[0.1, 0.1, 1]]},
+        {"clicks": [[0.1, 0.1, False]]},
+        {"clicks": [[0.1, 0.1, True]] * 33},
+        {"name": "a", "size": "b"},
+        {"name": "a", "islands": 1},
+    ],
+)
+def test_other_json_selects_nothing(data: object) -> None:
+    with pytest.raises(RegionError):
+        Selection.from_json(data)
+
+
+def test_regions_remember_what_they_are_parts_of() -> None:
+    selection = Selection(name="hat")
+    place = Region.from_mask((places() == 3).float())
+    elsewhere = Region.from_mask((places(2) == 3).float())
+    region = Region.of_part(place, selection)
+    assert region.follows
+    assert region.words == "the hat"
+    again = Region.from_json(region.to_json(embed=True))
+    assert again.to_json(embed=True) == region.to_json(embed=True)
+    assert region.to_json() == {"mask": True}
+    box = Region.from_box(0.0, 0.5, 0.5, 0.25)
+    both = (~(again | box)).feather(0.05)
+    moved = both.on(lambda which: elsewhere if which == selection else place)
+    expected = (~(elsewhere | box)).feather(0.05)
+    assert torch.equal(moved.mask(32, 32), expected.mask(32, 32))
+    assert not box.follows
+    assert box.on(lambda which: elsewhere) is box
+
+
+def test_a_session_chooses_parts_and_links_keep_them(avatars: resefa.Generator) -> None:
+    session = resefa.Session(avatars, seed=13)
+    region = session.select("at:0.05,0.05")
+    mask = region.mask(64, 64)
+    assert mask[:8, :8].mean() > 0.9
+    assert mask[24:40, 24:40].max() == 0.0
+    again = resefa.Session.from_text(session.to_text(), avatars)
+    assert again.selected is not None
+    assert torch.equal(again.selected.mask(64, 64), mask)
+    assert again.selected.follows
+    whole = resefa.Session(avatars, seed=13).part_at(0.05, 0.05)
+    assert torch.equal(whole.mask(64, 64), mask)
+
+
+def test_maps_get_the_edges_of_the_picture() -> None:
+    picture = -torch.ones(3, 64, 64)
+    picture[:, :, 27:] = 1.0
+    coarse = torch.zeros(16, 16)
+    coarse[:, 7:] = 1.0  # at 28 of 64
+    fine = guided(coarse, picture)
+    assert fine.shape == (64, 64)
+    assert fine[:, 24:27].max() < 0.5 < fine[:, 27:30].min()
+
+
+def test_large_pictures_give_masks_of_bounded_size() -> None:
+    picture = torch.rand(3, 2 * LARGEST_SIDE, 2 * LARGEST_SIDE) * 2.0 - 1.0
+    region = resefa.part_at(analysis_of(places()), *HAT, picture=picture)
+    assert len(str(region.to_json(embed=True))) < 400_000
+
+
+def reference(inside: Tensor, seeds: Tensor) -> Tensor:
+    """Flood fill, pixel by pixel."""
+    height, width = inside.shape
+    reached = inside & seeds
+    queue = deque(reached.nonzero().tolist())
+    while queue:
+        row, column = queue.popleft()
+        for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+            if 0 <= r < height and 0 <= c < width and inside[r, c] and not reached[r, c]:
+                reached[r, c] = True
+                queue.append([r, c])
+    return reached
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pieces_are_those_of_a_flood_fill(seed: int) -> None:
+    noise = torch.Generator().manual_seed(seed)
+    inside = torch.rand(20, 31, generator=noise) < 0.6
+    seeds = torch.rand(20, 31, generator=noise) < 0.02
+    assert torch.equal(connected(inside, seeds), reference(inside, seeds))
+
+
+def test_the_largest_piece_is_the_one_of_most_weight() -> None:
+    weights = torch.zeros(8, 8)
+    weights[0, :4] = 0.6
+    weights[4, :3] = 1.0
+    assert torch.equal(largest_piece(weights), weights == 1.0)
