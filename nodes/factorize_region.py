@@ -163,7 +163,8 @@ def strips(session: resefa.Session, directions: resefa.Directions, progress: Pro
     """A sheet with a labelled row of images for each direction."""
     rows = []
     for strip in session.strips(directions, progress=progress.part(_FOUND, 1.0)):
-        side = min(strip.images.shape[-1], _ROW_SIDE)
-        rows.append(list(F.interpolate(strip.images, size=(side, side), mode="area").cpu()))
+        height, width = strip.images.shape[2:]
+        size = resefa.analysis.shrunk(height, width, _ROW_SIDE)
+        rows.append(list(F.interpolate(strip.images, size=size, mode="area").cpu()))
     columns = resefa.sheets.strength_labels(resefa.defaults.STRENGTHS)
     return resefa.contact_sheet(rows, resefa.change_labels(directions), columns)

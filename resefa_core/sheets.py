@@ -28,7 +28,7 @@ _DASHES_AND_QUOTES = str.maketrans("–—−×‘’“”", "---x''\"\"")
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """An image `(3, H, W)` in [-1, 1] (beyond is clipped) as a PIL image.
+    """An image `(3, H, W)`, or `(4, H, W)` with opacity, in [-1, 1] (beyond is clipped) as a PIL image.
 
     Raises:
         LatentError: it is not finite.
@@ -51,7 +51,7 @@ def contact_sheet(
         rows: images `(3, H, W)` in [-1, 1]; rows may differ in length.
         row_labels: at the left of each row; lines are broken at newlines.
         column_labels: above each column.
-        cell: side of an image on the sheet, in pixels.
+        cell: longer side of an image on the sheet, in pixels.
         title: above everything.
     """
     title = printable(title)
@@ -63,24 +63,35 @@ def contact_sheet(
     left = _MARGIN + (int(widest) + 2 * _MARGIN if row_labels else 0)
     top = _MARGIN + (line + _MARGIN if title else 0) + (line if column_labels else 0)
     columns = max(len(row) for row in rows)
+    wide, high = (
+        max(sides) for sides in zip(*(_fitted(each, cell) for row in rows for each in row), strict=True)
+    )
     heading = int(ruler.textbbox((0, 0), title, font=font)[2])
-    width = max(left + columns * (cell + 4) + _MARGIN, heading + 2 * _MARGIN)
-    sheet = Image.new("RGB", (width, top + len(rows) * (cell + 4) + _MARGIN), _BACKGROUND)
+    width = max(left + columns * (wide + 4) + _MARGIN, heading + 2 * _MARGIN)
+    sheet = Image.new("RGB", (width, top + len(rows) * (high + 4) + _MARGIN), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
     for index, label in enumerate(column_labels):
-        centre = left + index * (cell + 4) + cell // 2
+        centre = left + index * (wide + 4) + wide // 2
         draw.text((centre, top - line // 2 - 2), label, fill=_INK, font=font, anchor="mm")
     for index, row in enumerate(rows):
-        y = top + index * (cell + 4)
+        y = top + index * (high + 4)
         if index < len(row_labels):
             draw.multiline_text(
-                (_MARGIN, y + cell // 2), row_labels[index], fill=_INK, font=font, anchor="lm"
+                (_MARGIN, y + high // 2), row_labels[index], fill=_INK, font=font, anchor="lm"
             )
         for column, image in enumerate(row):
-            picture = to_pil(image).resize((cell, cell), Image.Resampling.BICUBIC)
-            sheet.paste(picture, (left + column * (cell + 4), y))
+            picture = to_pil(image).resize(_fitted(image, cell), Image.Resampling.BICUBIC)
+            sheet.paste(picture, (left + column * (wide + 4), y))
     return sheet
+
+
+def _fitted(image: Tensor, longest: int) -> tuple[int, int]:
+    """Width and height of an image whose longer side is as long as said."""
+    height, width = image.shape[1:]
+    return max(1, round(longest * width / max(height, width))), max(
+        1, round(longest * height / max(height, width))
+    )
 
 
 def printable(text: str) -> str:

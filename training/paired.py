@@ -67,7 +67,8 @@ class Run:
         self.images = 0
         self.steps = 0
         self.seconds = 0.0
-        self.generator = StyleGAN2(img_resolution=resolution, w_dim=layout.w_dim, **ARGUMENTS, **widths)
+        arguments: dict[str, Any] = {**ARGUMENTS, **widths}
+        self.generator = StyleGAN2(img_resolution=resolution, w_dim=layout.w_dim, **arguments)
         layout.prepare(self.generator.mapping)
         for name, parameter in self.generator.synthesis.named_parameters():
             parameter.requires_grad_(not name.endswith("noise_strength"))

@@ -7,6 +7,16 @@ let tool = "box", box = null, painted = false, gesture = null, timer = 0, turn =
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+let wide = 1, high = 1; // of the picture, its longer side 1
+function fitShape() {
+  const { naturalWidth, naturalHeight } = find(".after"), longest = Math.max(naturalWidth, naturalHeight);
+  if (!longest) return;
+  [wide, high] = [naturalWidth / longest, naturalHeight / longest];
+  stage.style.aspectRatio = `${naturalWidth} / ${naturalHeight}`;
+  reach.style.maxWidth = `${Math.round(SIDE * wide)}px`;
+}
+find(".after").addEventListener("load", fitShape);
+
 function draw() {
   pen.clearRect(0, 0, SIDE, SIDE);
   if (painted) {
@@ -104,11 +114,14 @@ function stroke(from, to) {
   brush.globalCompositeOperation = tool === "erase" ? "destination-out" : "source-over";
   brush.strokeStyle = "#ffffff";
   brush.lineCap = brush.lineJoin = "round";
-  brush.lineWidth = (Number(find("[data-part=size]").value) / 100) * PAINTED_SIDE * 2;
+  brush.save();
+  brush.scale(PAINTED_SIDE / wide, PAINTED_SIDE / high); // strokes are round on pictures that are not square
+  brush.lineWidth = (Number(find("[data-part=size]").value) / 100) * 2;
   brush.beginPath();
-  brush.moveTo(from[0] * PAINTED_SIDE, from[1] * PAINTED_SIDE);
-  brush.lineTo(to[0] * PAINTED_SIDE + 0.01, to[1] * PAINTED_SIDE);
+  brush.moveTo(from[0] * wide, from[1] * high);
+  brush.lineTo(to[0] * wide + 0.0001, to[1] * high);
   brush.stroke();
+  brush.restore();
   brush.globalCompositeOperation = "source-over";
   painted = true;
 }

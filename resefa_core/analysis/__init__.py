@@ -12,12 +12,13 @@ from .budget import (
     DENSE_DIMENSION,
     Kind,
     KindChoice,
-    analysis_side,
+    analysis_size,
     budget_of_each,
     chosen_kind,
     images_at_once,
     kind_for,
     memory_for,
+    shrunk,
 )
 from .cache import JacobianCache
 from .compute import Estimate, compute_jacobian, estimate
@@ -44,7 +45,7 @@ __all__ = [
     "Sketch",
     "Subject",
     "analysed",
-    "analysis_side",
+    "analysis_size",
     "applied",
     "budget_of_each",
     "chosen_kind",
@@ -56,4 +57,5 @@ __all__ = [
     "load_jacobian",
     "memory_for",
     "orthonormal",
+    "shrunk",
 ]

@@ -30,9 +30,22 @@ KindChoice = Literal["auto"] | Kind
 """A kind that is asked for, or `auto` for the one that `kind_for` names."""
 
 
-def analysis_side(generator: Generator) -> int:
-    """The side of a generator's image as it is analysed, in pixels."""
-    return min(generator.resolution, ANALYSIS_SIDE)
+def analysis_size(generator: Generator) -> tuple[int, int]:
+    """Height and width of a generator's image as it is analysed, in pixels."""
+    return shrunk(*generator.image_size)
+
+
+def shrunk(height: int, width: int, longest: int = ANALYSIS_SIDE) -> tuple[int, int]:
+    """Height and width with the longer side brought down to at most `longest`, the shape kept.
+
+    Example:
+        >>> shrunk(1024, 512), shrunk(64, 64)
+        ((256, 128), (64, 64))
+    """
+    larger = max(height, width)
+    if larger <= longest:
+        return height, width
+    return max(1, round(height * longest / larger)), max(1, round(width * longest / larger))
 
 
 def kind_for(dimension: int, num_outputs: int, memory_budget: int | None = None) -> Kind:
@@ -66,8 +79,8 @@ def chosen_kind(
     """
     if choice != "auto":
         return choice
-    side = analysis_side(generator)
-    return kind_for(math.prod(vector_shape(generator, space, layers)), 3 * side * side, memory_budget)
+    outputs = 3 * math.prod(analysis_size(generator))
+    return kind_for(math.prod(vector_shape(generator, space, layers)), outputs, memory_budget)
 
 
 def budget_of_each(images: int) -> int:

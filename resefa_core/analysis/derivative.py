@@ -19,7 +19,7 @@ from ..precision import analysis_mode, as_float32
 from ..progress import Progress, Stages
 from ..regions import Region
 from ..spaces import LatentSpace, Part, identity_chunk, latent_space
-from .budget import ANALYSIS_SIDE, images_at_once
+from .budget import images_at_once, shrunk
 from .operator import LinearOperator
 
 _TRIALS = 5
@@ -51,7 +51,7 @@ class ImageDerivative(LinearOperator):
                 generator.styles(latent), generator.condition(latent), gate
             )
         self._device = generator.device
-        self._side = self.linearization.image.shape[-1]
+        self._drawn = tuple(self.linearization.image.shape[2:])
         self.push_chunk = images_at_once(generator, budget // 2)
         self.pull_chunk = images_at_once(generator, budget // 4)
 
@@ -61,8 +61,7 @@ class ImageDerivative(LinearOperator):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        side = min(self._side, ANALYSIS_SIDE)
-        return side, side
+        return shrunk(*self._drawn)
 
     @property
     def device(self) -> torch.device:
@@ -97,7 +96,7 @@ class ImageDerivative(LinearOperator):
     def pull_styles(self, images: Tensor) -> dict[int, Tensor]:
         """Images `(n, 3, h, w)` to style cotangents `(n, S)` by layer, all at once."""
         with analysis_mode():
-            return self.linearization.pull(_spread(images, self._side), self.space.layers)
+            return self.linearization.pull(_spread(images, *self._drawn), self.space.layers)
 
     def columns(self, progress: Progress | None = None) -> Tensor:
         """The whole Jacobian, `(d, 3, h, w)`: layer by layer where layers move by themselves, each from
@@ -174,18 +173,17 @@ def derivative_at(
 
 
 def analysed(image: Tensor) -> Tensor:
-    """An image or tangent `(n, 3, H, W)`, averaged over areas to at most 256 x 256."""
-    if image.shape[-1] <= ANALYSIS_SIDE:
-        return image
-    return F.interpolate(image, size=(ANALYSIS_SIDE, ANALYSIS_SIDE), mode="area")
+    """An image or tangent `(n, 3, H, W)`, averaged over areas to sides of at most 256."""
+    size = shrunk(*image.shape[2:])
+    return image if size == image.shape[2:] else F.interpolate(image, size=size, mode="area")
 
 
-def _spread(images: Tensor, side: int) -> Tensor:
+def _spread(images: Tensor, height: int, width: int) -> Tensor:
     """The transpose of `analysed`."""
-    if side <= ANALYSIS_SIDE:
+    if shrunk(height, width) == (height, width):
         return images
     with torch.enable_grad():
-        blank = images.new_zeros(images.shape[0], 3, side, side, requires_grad=True)
+        blank = images.new_zeros(images.shape[0], 3, height, width, requires_grad=True)
         (spread,) = torch.autograd.grad(analysed(blank), blank, images)
     return spread
 

@@ -18,7 +18,7 @@ from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
 from ..spaces import channel_sizes, vector_shape
-from .budget import Kind, analysis_side
+from .budget import Kind, analysis_size
 from .operator import LinearOperator
 from .sketch import Sketch
 
@@ -59,14 +59,14 @@ class Subject:
         confined_to: Region | None = None,
     ) -> Subject:
         """That of a generator's image."""
-        side, layers = analysis_side(generator), tuple(layers)
+        layers = tuple(layers)
         return cls(
             space=space,
             layers=layers,
             shape=vector_shape(generator, space, layers),
             latent=latent,
             described=generator.describe(),
-            image_size=(side, side),
+            image_size=analysis_size(generator),
             layer_sizes=channel_sizes(generator, space),
             confined_to=confined_to,
         )

@@ -152,6 +152,7 @@ def describe(name: str | PathLike[str]) -> dict[str, Any]:
         "layout": weights.layout,
         "architecture": weights.architecture,
         "resolution": outline.resolution,
+        **({"image size": "{1} x {0}".format(*outline.image_size)} if not outline.is_square else {}),
         "layers": outline.num_layers,
         "latent dimension": outline.latent_dim,
         "classes": outline.num_classes,

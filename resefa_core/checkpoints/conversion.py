@@ -74,10 +74,10 @@ def convert_generator(
     content = open_file(find_file(source))
     with torch.inference_mode(False), torch.no_grad():
         weights = read_weights(content)
-        resolution = weights.outline().resolution
+        size = weights.outline().image_size
         check_hash(content)
         try:
-            _write(weights, resolution, Path(output), overwrite, origin, license, progress)
+            _write(weights, size, Path(output), overwrite, origin, license, progress)
         except DAMAGE as problem:
             raise CheckpointError(f"{source}: can't be converted: {problem}") from problem
     return weights
@@ -99,7 +99,7 @@ def save_generator(generator: Generator, output: Path, overwrite: bool = False) 
     weights = Weights(output, "", architecture, arguments, tensors, {}, name)
     with torch.inference_mode(False), torch.no_grad():
         try:
-            _write(weights, generator.resolution, output, overwrite)
+            _write(weights, generator.image_size, output, overwrite)
         except DAMAGE as problem:
             raise CheckpointError(f"{generator!r} can't be saved: {problem}") from problem
 
@@ -110,7 +110,7 @@ def _on_cpu(tensor: Tensor) -> Tensor:
 
 def _write(
     weights: Weights,
-    resolution: int,
+    size: tuple[int, int],
     output: Path,
     overwrite: bool,
     origin: str = "",
@@ -126,12 +126,12 @@ def _write(
             progress(done, total)
 
     tensors = _Tensors(weights.tensors, advance)
-    about = _metadata(weights, resolution, origin, license)
+    about = _metadata(weights, size, origin, license)
     about[HASH_KEY] = hash_tensors(tensors)
     write_bytes(output, _chunks(tensors, about), CheckpointError, overwrite)
 
 
-def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> dict[str, str]:
+def _metadata(weights: Weights, size: tuple[int, int], origin: str, license: str) -> dict[str, str]:
     layout = weights.about.get("resefa.layout", weights.layout)
     metadata = {
         "format": "pt",
@@ -145,7 +145,7 @@ def _metadata(weights: Weights, resolution: int, origin: str, license: str) -> d
         "modelspec.implementation": GENERATORS[weights.architecture].implementation,
         "modelspec.title": weights.about.get("modelspec.title", weights.title),
         "modelspec.license": license or weights.about.get("modelspec.license", ""),
-        "modelspec.resolution": f"{resolution}x{resolution}",
+        "modelspec.resolution": f"{size[1]}x{size[0]}",
     }
     return {
         key: text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..files.described import said
+from ..generators.colours import check_channels
 from .weights import Lazy, positive, stylegan2_arguments
 
 _SIZES = {"z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"}
@@ -35,6 +36,8 @@ _STYLEGAN2 = {
     "kernel_size",
     "use_noise",
     "activation",
+    "init_res",
+    "square",
 }
 _STYLEGAN3: dict[str, tuple[type, float]] = {
     "channel_base": (int, 1 << 20),
@@ -55,7 +58,7 @@ _STYLEGAN3: dict[str, tuple[type, float]] = {
 """Type and largest value of what a StyleGAN3 is made with."""
 
 _MAY_BE_ZERO = {"num_critical", "margin_size"}
-_TRAINING = {"num_fp16_res", "magnitude_ema_beta"}
+_TRAINING = {"num_fp16_res", "magnitude_ema_beta", "square"}
 _FIXED = {
     "activation": "lrelu",
     "architecture": "skip",
@@ -97,24 +100,35 @@ def stylegan2(
             raise ValueError(
                 f"it says that {name} is {_short(given[name])}; by its tensors {arguments[name]}"
             )
+    _check_shape(synthesis, arguments["init_res"])
     complete = dict(tensors)
     if synthesis.get("use_noise") is False and not any(name.endswith(_NOISE) for name in tensors):
         complete.update(_silence(tensors))
     return arguments, complete
 
 
+def _check_shape(synthesis: Mapping[str, Any], start: tuple[int, int]) -> None:
+    """Raise ValueError unless what a fork says of the image's shape is what the constant has."""
+    said = synthesis.get("init_res", start)
+    square = synthesis.get("square", start[0] == start[1])
+    if not isinstance(said, (list, tuple)) or tuple(said) != start or square is not (start[0] == start[1]):
+        raise ValueError(f"its init_res or square are not those of its constant of {start[0]} x {start[1]}")
+
+
 def _silence(tensors: Mapping[str, Lazy]) -> dict[str, Lazy]:
     """Noise of strength zero for every convolution."""
     silent = {}
+    start = tensors["synthesis.b4.const"].shape[1:]
     for name in tensors:
         block, _, rest = name.removeprefix("synthesis.b").partition(".")
         if rest in ("conv0.weight", "conv1.weight") and block.isdecimal():
-            layer, size = name.removesuffix(".weight"), int(block)
+            layer = name.removesuffix(".weight")
+            size = (start[0] * int(block) // 4, start[1] * int(block) // 4)
             silent[f"{layer}.noise_strength"] = Lazy((), torch.float32, lambda: torch.zeros([]))
             silent[f"{layer}.noise_const"] = Lazy(
-                (size, size),
+                size,
                 torch.float32,
-                lambda size=size: torch.zeros(size, size),  # type: ignore[misc]
+                lambda size=size: torch.zeros(size),  # type: ignore[misc]
             )
     return silent
 
@@ -133,20 +147,37 @@ def stylegan3(given: Mapping[str, Any], tensors: Mapping[str, Lazy]) -> dict[str
         "c_dim": 0 if embed is None else embed.shape[1],
         "w_dim": w_dim,
         "img_resolution": _within("img_resolution", given["img_resolution"], int, 4096),
-        "img_channels": 3,
+        "img_channels": _last_channels(tensors),
         "num_mapping_layers": sum(
             name.startswith("mapping.fc") and name.endswith(".weight") for name in tensors
         ),
         "lr_multiplier": positive("lr_multiplier", mapping.get("lr_multiplier", 0.01)),
     }
+    check_channels(arguments["img_channels"])
     for name in _SIZES & given.keys():
         if given[name] != arguments[name]:
-            raise ValueError(f"it says that {name} is {_short(given[name])}; supported is {arguments[name]}")
+            raise ValueError(
+                f"it says that {name} is {_short(given[name])}; by its tensors {arguments[name]}"
+            )
+    if synthesis.get("square", True) is not True:
+        raise ValueError(
+            "its images are not square, as StyleGAN-Human's StyleGAN3 has them: square ones are read"
+        )
     for name in synthesis.keys() & _STYLEGAN3.keys():
         kind, most = _STYLEGAN3[name]
         value = synthesis[name]
         arguments[name] = None if name == "conv_clamp" and value is None else _within(name, value, kind, most)
     return arguments
+
+
+def _last_channels(tensors: Mapping[str, Lazy]) -> int:
+    """The number of colour channels, of the last layer."""
+    layers = {
+        int(match[1]): lazy.shape[0]
+        for name, lazy in tensors.items()
+        if (match := re.fullmatch(r"synthesis\.L(\d{1,3})_\d{1,5}_\d{1,5}\.weight", name)) and lazy.shape
+    }
+    return layers[max(layers)] if layers else 0
 
 
 def stylegan3_by_tensors(tensors: Mapping[str, Lazy]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from .weights import Lazy, Weights, explained, stylegan2_arguments
 _LAYOUT = "NVIDIA TensorFlow pickle"
 _NETWORKS = (Name("dnnlib.tflib.network", "Network"), Name("dnnlib.tflib", "Network"))
 _MAX_DEPTH = 4
+_MAX_BLOCKS = 12
 _MAX_NETWORKS = 64
 _LEAST_VERSION = 4
 _ARGUMENTS = {
@@ -54,6 +56,11 @@ _ARGUMENTS = {
     "func_name",
     "mapping_func",
     "synthesis_func",
+    "resolution_w",
+    "resolution_h",
+    "min_w",
+    "min_h",
+    "res_log2",
 }
 _FIXED = {
     "architecture": "skip",
@@ -98,10 +105,12 @@ def read(content: Content) -> Weights:
         variables = dict(found)
         if not any(name.endswith("/mod_weight") for name in variables):
             raise ValueError(f"its function is {said(network.get('build_func_name'))!r}, not StyleGAN2's")
-        tensors = renamed({n: lazy for n, lazy in variables.items() if n != "lod"}, _rule)
+        variables = _by_blocks({n: lazy for n, lazy in variables.items() if n != "lod"})
+        tensors = renamed(variables, _rule)
         arguments = stylegan2_arguments(
             tensors, options.get("mapping_lrmul", 0.01), options.get("conv_clamp")
         )
+        _check_shape(options, arguments)
     return Weights(file, _LAYOUT, "stylegan2", arguments, tensors)
 
 
@@ -122,6 +131,36 @@ def _options(network: dict[object, object]) -> dict[object, object]:
         elif name not in _ARGUMENTS and name not in _FIXED:
             raise ValueError(f"its generator takes {said(name)!r}, which NVIDIA's StyleGAN2 does not")
     return options
+
+
+def _by_blocks(variables: dict[str, Lazy]) -> dict[str, Lazy]:
+    """The variables with each block called by its number, `4x4` the first: in images that are not square a
+    block's name is its height and width."""
+    scope = re.compile(r"synthesis/(\d{1,5})x(\d{1,5})/(.+)")
+    sizes = sorted({(int(m[1]), int(m[2])) for name in variables if (m := scope.fullmatch(name))})
+    names = {size: f"{4 << index}x{4 << index}" for index, size in enumerate(sizes[:_MAX_BLOCKS])}
+    found = {}
+    for name, lazy in variables.items():
+        match = scope.fullmatch(name)
+        size = None if match is None else (int(match[1]), int(match[2]))
+        found[name if match is None or size not in names else f"synthesis/{names[size]}/{match[3]}"] = lazy
+    return found
+
+
+def _check_shape(options: Mapping[object, object], arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError unless what the arguments say of the image's shape is what its tensors have."""
+    height, width = arguments["init_res"]
+    times = arguments["img_resolution"] // 4
+    known = {
+        "resolution_h": height * times,
+        "resolution_w": width * times,
+        "min_h": height,
+        "min_w": width,
+        "res_log2": times.bit_length() - 1,
+    }
+    for name, value in known.items():
+        if options.get(name, value) != value:
+            raise ValueError(f"its {name} is {kind_of(options[name])}; by its tensors {value}")
 
 
 def _variables(

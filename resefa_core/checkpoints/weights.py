@@ -18,6 +18,7 @@ from ..files import DAMAGE
 from ..files.described import StoredArray, StoredTensor, kind_of
 from ..files.reading import reason
 from ..generators import GENERATORS, Generator
+from ..generators.colours import check_channels
 from ..generators.mapping import MappingNetwork
 from ..latents import draw_noise
 from ..precision import wide
@@ -29,6 +30,7 @@ _MEAN_NUMBERS = 1 << 20
 _MAX_MEAN_NOISE = 4096
 _MAX_SHARING = 2
 _MAX_GROWTH = 4
+_MAX_START = 64
 _MAX_IMAGE_BYTES = 8 << 30
 
 
@@ -199,7 +201,7 @@ def stylegan2_arguments(
         conv_clamp: where activations are cut off, or None.
 
     Raises:
-        ValueError, KeyError: they are no StyleGAN2's, or not one of square colour images.
+        ValueError, KeyError: they are no StyleGAN2's, or one of images that can't be shown.
     """
     resolutions = [
         int(name.split(".")[1][1:])
@@ -219,9 +221,12 @@ def stylegan2_arguments(
     embed = tensors.get("mapping.embed.weight")
     z_dim = first[1] - (0 if embed is None else embed.shape[0])
     img_channels = tensors[f"synthesis.b{resolution}.torgb.weight"].shape[0]
-    if img_channels != 3 or z_dim < 1:
+    check_channels(img_channels)
+    start = tensors["synthesis.b4.const"].shape[1:]
+    if z_dim < 1 or len(start) != 2 or not all(1 <= side <= _MAX_START for side in start):
         raise ValueError(
-            f"it has {img_channels} colour channels and z of size {z_dim}: expected 3, and 1 or more"
+            f"it has z of size {z_dim} and starts from a constant of {start}: expected 1 or more, and "
+            f"sides of up to {_MAX_START}"
         )
     return {
         "z_dim": z_dim,
@@ -236,6 +241,7 @@ def stylegan2_arguments(
         "channel_base": max(size * count for size, count in channels.items()),
         "channel_max": max(channels.values()),
         "conv_clamp": None if conv_clamp is None else positive("conv_clamp", conv_clamp),
+        "init_res": start,
     }
 
 

@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> None:
     session = open_both(options, directions)
     note(in_range(directions, strengths))
     session.edit(directions, strengths, confine=options.confine, feather=options.feather)
-    save_png(session.picture, options.output, options.force)
+    save_png(session.cut_out, options.output, options.force)
     print(f"wrote {options.output}")
     if options.save_latent is not None:
         session.latent.save(options.save_latent, options.force)

@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> None:
     images: list[Tensor] = []
     with progress("drawing") as report:
         for index in range(len(latent)):
-            images.append(generator.synthesize(latent[index])[0])
+            images.append(generator.synthesize(latent[index], cut_out=len(latent) == 1)[0])
             report(index + 1, len(latent))
     if len(images) == 1:
         picture = to_pil(images[0])

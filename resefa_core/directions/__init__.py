@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .sets import CONFINED, MAX_FILE_BYTES, METHOD_NAME, Directions, encode_thumbnail
+from .sets import CONFINED, MAX_FILE_BYTES, METHOD_NAME, Directions, encode_thumbnail, image_sides
 
-__all__ = ["CONFINED", "MAX_FILE_BYTES", "METHOD_NAME", "Directions", "encode_thumbnail"]
+__all__ = ["CONFINED", "MAX_FILE_BYTES", "METHOD_NAME", "Directions", "encode_thumbnail", "image_sides"]

@@ -138,7 +138,7 @@ def generator_rows(generator: Generator) -> list[tuple[str, str]]:
     found: list[tuple[str, Any]] = [
         ("generator", generator.name),
         ("architecture", generator.architecture),
-        ("resolution", f"{generator.resolution} x {generator.resolution}"),
+        ("resolution", "{1} x {0}".format(*generator.image_size)),
         ("layers", f"{generator.num_layers}, codes of {generator.latent_dim}"),
         ("spaces", ", ".join(generator.spaces)),
     ]

@@ -56,6 +56,8 @@ _GENERATOR_TYPES = {
     "fingerprint": str,
     "name": str,
     "has_mapping": bool,
+    "height": int,
+    "width": int,
 }
 METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _VERSION_KEY = "resefa.format_version"
@@ -486,6 +488,15 @@ def _check_texts(directions: Directions) -> None:
             raise ParameterError(f"the generator's {key} is {d.generator[key]!r}, expected {kind.__name__}")
 
 
+def image_sides(generator: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Width and height of a generator's images, of what is known of it; None where that says nothing."""
+    side = generator.get("resolution")
+    if not isinstance(side, int):
+        return None
+    width, height = generator.get("width", side), generator.get("height", side)
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else (side, side)
+
+
 def _is_plain(text: object, limit: int, one_line: bool = False) -> bool:
     if not isinstance(text, str) or not text or len(text) > limit:
         return False
@@ -522,7 +533,6 @@ def _components(count: int) -> list[str]:
 def _to_metadata(directions: Directions) -> dict[str, str]:
     d = directions
     architecture = str(d.generator.get("architecture", "unknown"))
-    resolution = d.generator.get("resolution")
     metadata = {
         "method": "resefa",
         "num_components": str(len(d)),
@@ -553,8 +563,9 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
         "resefa.seeds": json.dumps(d.seeds),
         "resefa.num_samples": json.dumps(d.num_samples),
     }
-    if resolution is not None:
-        metadata["modelspec.resolution"] = f"{resolution}x{resolution}"
+    sides = image_sides(d.generator)
+    if sides is not None:
+        metadata["modelspec.resolution"] = f"{sides[0]}x{sides[1]}"
     if d.thumbnail is not None:
         picture = _reencoded(d.thumbnail)
         if picture is None:

@@ -187,7 +187,7 @@ def equal_change(
     if edits.region is not None:
         generator.check_can_confine()
     generator.check_latent(edits.latent)
-    mask = region.mask(generator.resolution, generator.resolution).double()
+    mask = region.mask(*generator.image_size).double()
     every = torch.arange(len(edits))
     chunk = _images_at_once(generator)
     starts = torch.arange(len(edits.latent)) * (len(edits) // len(edits.latent))

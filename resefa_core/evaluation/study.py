@@ -110,13 +110,15 @@ class _Run:
             for name, region in self.regions.items()
         }
         rows, layers, reasons = zip(*(resolved(row, generator) for row in study.rows), strict=True)
-        side = generator.resolution
         self.evaluation = Evaluation(
             setup={},
             rows=rows,
             unavailable={index: reason for index, reason in enumerate(reasons) if reason},
             regions=self.regions,
-            areas={name: float(region.mask(side, side).mean()) for name, region in self.regions.items()},
+            areas={
+                name: float(region.mask(*generator.image_size).mean())
+                for name, region in self.regions.items()
+            },
             seeds=study.seeds,
         )
         self.evaluation.setup = self._setup()
@@ -132,7 +134,7 @@ class _Run:
 
     def _region(self, region: Region | str) -> Region:
         read = Region.from_text(region, self.generator) if isinstance(region, str) else region
-        read.mask(self.generator.resolution, self.generator.resolution)
+        read.mask(*self.generator.image_size)
         return read
 
     def _setup(self) -> dict[str, Any]:

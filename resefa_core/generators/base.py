@@ -50,7 +50,7 @@ class Generator(nn.Module, ABC):
     Attributes:
         architecture: the family's name, e.g. `"stylegan2"`.
         name: what the user called it: a bundled name or a file's stem.
-        resolution: height and width of the image, in pixels.
+        resolution: the longer side of the image, in pixels; see `image_size`.
         z_dim: size of the noise that `sample` draws.
         num_layers: L, the number of codes that drive an image.
         latent_dim: D, the size of one code.
@@ -121,7 +121,12 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def finish(self, state: State) -> Tensor:
-        """The image `(B, 3, H, W)` of the state after the last layer."""
+        """The image `(B, 3, H, W)` of the state after the last layer; what is not opaque over white."""
+
+    def cut_out(self, state: State) -> Tensor | None:
+        """The colours of the state after the last layer with their opacity, `(B, 4, H, W)` in about [-1, 1];
+        None where everything is opaque."""
+        return None
 
     def style_matrix(self, layer: int) -> Tensor | None:
         """The linear part of code -> style, `(S, D)`, or None where the style is the code."""
@@ -144,6 +149,16 @@ class Generator(nn.Module, ABC):
         """Which of a layer's style channels scale a feature map that a convolution takes on, boolean `(S,)`:
         those that StyleSpace ranks. The channels of convolutions to RGB don't."""
         return torch.ones(self.layer_sizes[layer], dtype=torch.bool)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the image, in pixels: square, unless an architecture says otherwise."""
+        return self.resolution, self.resolution
+
+    @property
+    def is_square(self) -> bool:
+        height, width = self.image_size
+        return height == width
 
     def activation_floats(self) -> int:
         """About how many numbers the widest moment of one image's pass holds; sizes the chunks."""
@@ -189,6 +204,7 @@ class Generator(nn.Module, ABC):
             "fingerprint": self.fingerprint,
             "name": self.name,
             "has_mapping": self.has_mapping,
+            **({} if self.is_square else {"height": self.image_size[0], "width": self.image_size[1]}),
         }
 
     def sample(
@@ -405,10 +421,14 @@ class Generator(nn.Module, ABC):
 
     def render(self, styles: Sequence[Style], condition: Tensor | None = None) -> Tensor:
         """The image `(B, 3, H, W)` of one style per layer; differentiable."""
+        return self.finish(self._after_layers(styles, condition))
+
+    def _after_layers(self, styles: Sequence[Style], condition: Tensor | None) -> State:
+        """The state after the last layer."""
         state = self.begin(styles[0].base.shape[0], condition)
         for layer, style in enumerate(styles):
             state = self.step(layer, state, style)
-        return self.finish(state)
+        return state
 
     def linearize(
         self, styles: Sequence[Style], condition: Tensor | None, gate: Gate | None = None
@@ -465,8 +485,9 @@ class Generator(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         classes = f", {self.num_classes} classes" if self.num_classes else ""
+        height, width = self.image_size
         return (
-            f"{self.name or self.architecture}, {self.resolution} x {self.resolution}, codes "
+            f"{self.name or self.architecture}, {width} x {height}, codes "
             f"({self.num_layers}, {self.latent_dim}){classes}, spaces {', '.join(self.spaces)}"
         )
 
@@ -474,7 +495,7 @@ class Generator(nn.Module, ABC):
         """One line, not the tree of modules."""
         return f"{type(self).__name__}({self.extra_repr()})"
 
-    def synthesize(self, latent: Latent, check_finite: bool = True) -> Tensor:
+    def synthesize(self, latent: Latent, check_finite: bool = True, cut_out: bool = False) -> Tensor:
         """The images of a latent, `(B, 3, H, W)` in about [-1, 1], float32.
 
         Without TF32, so that a latent has the same image on any device; in smaller batches where memory runs
@@ -483,6 +504,9 @@ class Generator(nn.Module, ABC):
         Args:
             latent: of this generator.
             check_finite: refuse images that are not finite.
+            cut_out: of generators that draw opacity, the colours as they are, with the opacity as a fourth
+                channel, -1 clear and 1 opaque, `(B, 4, H, W)`, instead of laid over white; nothing else for
+                others.
 
         Raises:
             LatentError: the latent does not fit this generator, or leads to no image.
@@ -490,7 +514,9 @@ class Generator(nn.Module, ABC):
 
         def some(rows: slice) -> Tensor:
             part = latent if rows == slice(0, len(latent)) else latent[rows]
-            return self.render(self.styles(part), self.condition(part)).float()
+            state = self._after_layers(self.styles(part), self.condition(part))
+            clear = self.cut_out(state) if cut_out else None
+            return (self.finish(state) if clear is None else clear).float()
 
         with torch.no_grad(), full_precision:
             images = joined(some, len(latent))

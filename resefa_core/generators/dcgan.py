@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..latents import draw_noise
 from .base import Generator
+from .colours import as_rgb
 from .registry import register_generator
 from .styles import State, Style
 
@@ -138,7 +139,7 @@ class DCGAN(Generator):
         return (self.convolutions[len(self.norms)](x),)
 
     def finish(self, state: State) -> Tensor:
-        return state[0].tanh().expand(-1, 3, -1, -1)
+        return as_rgb(state[0].tanh())
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.activation == "relu":

@@ -91,6 +91,17 @@ class Linearization:
         pushed: Tensor = vmap(one)(*(tangents[layer] for layer in layers))
         return pushed
 
+    def push_finish(self, tangents: Tensor) -> Tensor:
+        """Tangents of the last state's one tensor, `(n, C, H, W)`, to image tangents."""
+        (last,) = self.states[-1]
+
+        def one(tangent: Tensor) -> Tensor:
+            moved: Tensor = jvp(lambda x: self.generator.finish((x,)), (last,), (tangent[None],))[1][0]
+            return moved
+
+        pushed: Tensor = vmap(one)(tangents)
+        return pushed
+
     def pull(self, cotangents: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         """Reverse mode: image cotangents `(n, 3, H, W)` to style cotangents `(n, S)` by layer.
 

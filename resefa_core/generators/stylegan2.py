@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .colours import as_rgb, check_channels
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
 from .registry import register_generator
@@ -23,6 +24,7 @@ from .styles import Gate, State, Style, gated, modulate, styled_energy
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
 _EPSILON = 1e-8
+_SQUARE = (4, 4)
 
 
 def _is_half(tensor: Tensor) -> bool:
@@ -43,21 +45,29 @@ class SynthesisLayer(nn.Module):
     noise_const: Tensor
 
     def __init__(
-        self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool, clamp: float | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        up: bool,
+        clamp: float | None = None,
+        start: tuple[int, int] = _SQUARE,
     ) -> None:
         super().__init__()
         self.resolution = resolution
+        self.size = _grown(start, resolution)
         self.up = up
         self.clamp = clamp
         self.affine = FullyConnected(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", torch.randn(self.size))
 
     def forward(self, x: Tensor, style: Style, kernel: Tensor) -> Tensor:
         x = self.convolve(modulate(x, style), self.weight, kernel)
-        scale = _GAIN * _demodulation(self.weight, style, self.resolution, self.resolution)
+        scale = _GAIN * _demodulation(self.weight, style, *self.size)
         return _clamped(F.leaky_relu(torch.addcmul(self.shift(), x, scale), _SLOPE), self.clamp)
 
     def convolve(self, x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
@@ -117,14 +127,15 @@ class SynthesisBlock(nn.Module):
         resolution: int,
         img_channels: int,
         clamp: float | None = None,
+        start: tuple[int, int] = _SQUARE,
     ) -> None:
         super().__init__()
         self.register_buffer("resample_filter", torch.tensor([0.125, 0.375, 0.375, 0.125]), persistent=False)
         if inputs:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, True, clamp)
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, True, clamp, start)
         else:
-            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
-        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, False, clamp)
+            self.const = nn.Parameter(torch.randn(outputs, *start))
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, False, clamp, start)
         self.torgb = ToRGB(outputs, img_channels, w_dim, clamp)
 
 
@@ -139,6 +150,7 @@ class Synthesis(nn.Module):
         channel_base: int,
         channel_max: int,
         clamp: float | None = None,
+        start: tuple[int, int] = _SQUARE,
     ) -> None:
         super().__init__()
         self.resolutions = [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
@@ -146,7 +158,8 @@ class Synthesis(nn.Module):
         for resolution in self.resolutions:
             outputs = min(channel_base // resolution, channel_max)
             self.add_module(
-                f"b{resolution}", SynthesisBlock(inputs, outputs, w_dim, resolution, img_channels, clamp)
+                f"b{resolution}",
+                SynthesisBlock(inputs, outputs, w_dim, resolution, img_channels, clamp, start),
             )
             inputs = outputs
 
@@ -166,14 +179,19 @@ class StyleGAN2(MappedGenerator):
 
     Args:
         z_dim, c_dim, w_dim: sizes of the noise, the class vector (0: no classes) and w.
-        img_resolution: a power of two, at least 4.
-        img_channels: 3 for RGB.
+        img_resolution: a power of two, at least 4; the last block's name.
+        img_channels: 3 for RGB, 1 for grey, 4 for RGB with opacity.
         num_mapping_layers: depth of the mapping network.
         mapping_features: width of its inner layers; w_dim by default.
         embed_features: size that the class vector is brought to; w_dim by default.
         lr_multiplier: learning-rate multiplier that the mapping network was trained with.
         channel_base, channel_max: a resolution r has min(channel_base / r, channel_max) channels.
         conv_clamp: where what convolutions give is cut off, on both sides; None: nowhere.
+        init_res: height and width of the constant that it starts from. Images are `img_resolution / 4` times
+            as large: square for 4 x 4.
+
+    Raises:
+        ValueError: images that can't be shown.
     """
 
     architecture = "stylegan2"
@@ -186,6 +204,12 @@ class StyleGAN2(MappedGenerator):
         "stylegan2_ffhq_mouth": ("stylegan2", 1024, (4, 5, 6, 7)),
         "stylegan2_ffhq_nose_length": ("stylegan2", 1024, (4, 5, 6, 7)),
     }
+
+    @classmethod
+    def file_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """As NVIDIA's class takes them; it has no `init_res`, which is left out where images are square."""
+        told = {k: v for k, v in arguments.items() if k != "init_res" or tuple(v) != _SQUARE}
+        return super().file_arguments(told)
 
     def __init__(
         self,
@@ -201,22 +225,32 @@ class StyleGAN2(MappedGenerator):
         channel_max: int = 512,
         embed_features: int | None = None,
         conv_clamp: float | None = None,
+        init_res: Sequence[int] = _SQUARE,
     ) -> None:
         super().__init__()
+        check_channels(img_channels)
+        height, width = init_res
+        self.start = (height, width)
         self.z_dim = z_dim
         self.num_classes = c_dim
         self.latent_dim = w_dim
-        self.resolution = img_resolution
+        self.resolution = max(_grown(self.start, img_resolution))
         self.mapping = MappingNetwork(
             z_dim, c_dim, w_dim, num_mapping_layers, mapping_features or w_dim, lr_multiplier, embed_features
         )
-        self.synthesis = Synthesis(w_dim, img_resolution, img_channels, channel_base, channel_max, conv_clamp)
+        self.synthesis = Synthesis(
+            w_dim, img_resolution, img_channels, channel_base, channel_max, conv_clamp, self.start
+        )
         self.num_layers = 2 * len(self.synthesis.resolutions)
         self.layer_sizes = tuple(
             sum(layer.affine.weight.shape[0] for layer in self._modulated(index))
             for index in range(self.num_layers)
         )
         self.requires_grad_(False)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return _grown(self.start, self.synthesis.resolutions[-1])
 
     def style_slices(self, layer: int) -> list[tuple[SynthesisLayer | ToRGB, tuple[int, int]]]:
         """The convolutions that a layer's code drives, each with its part of the layer's style."""
@@ -267,7 +301,7 @@ class StyleGAN2(MappedGenerator):
         widest = 0
         for resolution in self.synthesis.resolutions:
             block = self.synthesis.block(resolution)
-            widest = max(widest, 5 * block.conv1.weight.shape[0] * resolution**2)
+            widest = max(widest, 5 * block.conv1.weight.shape[0] * math.prod(block.conv1.size))
         return widest
 
     def linearize(
@@ -298,7 +332,15 @@ class StyleGAN2(MappedGenerator):
         return (following.conv0(x, _slice(style, channels, None), kernel), image)
 
     def finish(self, state: State) -> Tensor:
-        return state[0]
+        return as_rgb(state[0])
+
+    def cut_out(self, state: State) -> Tensor | None:
+        return state[0] if state[0].shape[1] == 4 else None
+
+
+def _grown(start: tuple[int, int], resolution: int) -> tuple[int, int]:
+    """Height and width at the block of a name, where the first one, of 4, has those of `start`."""
+    return start[0] * resolution // 4, start[1] * resolution // 4
 
 
 def _slice(style: Style, start: int, stop: int | None) -> Style:
@@ -460,4 +502,4 @@ class _StyleGAN2Linearization(Linearization):
             if convolution is not None:
                 x = convolution.push(x, None if style is None else style[:, channels:])
         assert image is not None
-        return image
+        return self.push_finish(image)

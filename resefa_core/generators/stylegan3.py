@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import jvp, vmap
 
 from ..errors import ParameterError
+from .colours import as_rgb, check_channels
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
 from .registry import register_generator
@@ -432,7 +433,7 @@ class StyleGAN3(MappedGenerator):
     Args:
         z_dim, c_dim, w_dim: sizes of the noise, the class vector (0: no classes) and w.
         img_resolution: a power of two, at least 4.
-        img_channels: 3 for RGB.
+        img_channels: 3 for RGB, 1 for grey, 4 for RGB with opacity.
         num_mapping_layers: depth of the mapping network.
         lr_multiplier: learning-rate multiplier that the mapping network was trained with.
         channel_base, channel_max: a layer of cutoff f has min(channel_base / 2f, channel_max) channels.
@@ -483,6 +484,7 @@ class StyleGAN3(MappedGenerator):
         conv_clamp: float | None = 256.0,
     ) -> None:
         super().__init__()
+        check_channels(img_channels)
         self.z_dim = z_dim
         self.num_classes = c_dim
         self.latent_dim = w_dim
@@ -609,7 +611,10 @@ class StyleGAN3(MappedGenerator):
         return (self.synthesis.layer(layer - 1)(state[0], style),)
 
     def finish(self, state: State) -> Tensor:
-        return state[0] * self.output_scale
+        return as_rgb(state[0] * self.output_scale)
+
+    def cut_out(self, state: State) -> Tensor | None:
+        return state[0] * self.output_scale if state[0].shape[1] == 4 else None
 
 
 @dataclass(frozen=True)
@@ -703,7 +708,7 @@ class _StyleGAN3Linearization(Linearization):
         for index in range(max(min(tangents), 1), len(self.styles)):
             x = self._layers[index - 1].push(x, tangents.get(index))
         assert x is not None
-        return x * self.generator.output_scale
+        return self.push_finish(x)
 
     def _push_input(self, tangents: Tensor) -> Tensor:
         """Tangents of the input's style, `(n, 4)`, to tangents of the features."""

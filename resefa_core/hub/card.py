@@ -11,7 +11,7 @@ from huggingface_hub import ModelCardData
 from torch import Tensor
 
 from ..checkpoints import bundled_names
-from ..directions import Directions
+from ..directions import Directions, image_sides
 
 TAG = "resefa-directions"
 DIRECTIONS_FILE = "directions.safetensors"
@@ -111,11 +111,11 @@ def _verbatim(text: str) -> str:
 
 def _generator(directions: Directions) -> str:
     known = directions.generator
-    side = known.get("resolution")
+    sides = image_sides(known)
     name = one_line(known.get("name", ""), 100)
     architecture = known.get("architecture")
     parts = [code(architecture) if architecture else "an unknown generator"]
-    parts += [f"{side} × {side}"] if isinstance(side, int) else []
+    parts += [f"{sides[0]} × {sides[1]}"] if sides is not None else []
     parts += [f"({code(name)})"] if name else []
     return " ".join(parts)
 

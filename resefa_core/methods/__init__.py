@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..analysis import analysis_side
+from ..analysis import analysis_size
 from ..directions import Directions
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
@@ -80,8 +80,7 @@ def find_directions(
     check_count(num_directions)
     images = _single(generator, latents)
     layers_moved = generator.check_layers(layers)
-    side = analysis_side(generator)
-    region.mask(side, side)
+    region.mask(*analysis_size(generator))
     request = Request(
         generator=generator,
         latents=images,

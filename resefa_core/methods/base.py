@@ -11,7 +11,7 @@ from torch import Tensor
 from ..analysis import (
     Jacobian,
     KindChoice,
-    analysis_side,
+    analysis_size,
     applied,
     budget_of_each,
     chosen_kind,
@@ -299,8 +299,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
     if not bool(kept.any()):
         raise RegionError("the image does not respond here: none of the directions changes this region")
     rows, inside, outside = rows[kept], inside[:, kept], outside[:, kept]
-    side = analysis_side(request.generator)
-    mask = request.region.mask(side, side)
+    mask = request.region.mask(*analysis_size(request.generator))
     inside_pixels, outside_pixels = 3.0 * float(mask.sum()), 3.0 * float((1.0 - mask).sum())
     changes = inside / inside_pixels
     floor = _NO_CHANGE_OUTSIDE * (inside + outside).sum(dim=0)

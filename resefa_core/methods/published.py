@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..analysis import ANALYSIS_SIDE, compute_jacobian, images_at_once, memory_for
+from ..analysis import analysis_size, compute_jacobian, images_at_once, memory_for
 from ..directions import Directions
 from ..errors import RegionError
 from ..generators.base import Generator
@@ -62,8 +62,7 @@ def _find(request: Request, sum_channels: bool) -> Directions:
     for index, latent in enumerate(request.latents):
         progress = stage(stage(request.progress, 0, 2), index, len(request.latents))
         matrices.append(_jacobian(request, untruncated(request.generator, latent), sum_channels, progress))
-    side = matrices[0].shape[-1]
-    hard = request.region.mask(side, side) > 0.5
+    hard = request.region.mask(*matrices[0].shape[2:]) > 0.5
     vectors = published_vectors(matrices, hard)[: request.num_directions]
     return measured(request, vectors, stage(request.progress, 1, 2))
 
@@ -72,7 +71,7 @@ def _jacobian(request: Request, latent: Latent, sum_channels: bool, progress: Pr
     """The derivative of the image with respect to one vector on all layers, `(d, C, h, w)`; which layers it
     is applied to doesn't matter to the published code."""
     generator = request.generator
-    if sum_channels and generator.resolution > ANALYSIS_SIDE:
+    if sum_channels and analysis_size(generator) != generator.image_size:
         return _sampled_columns(generator, latent, request.space, progress)
     if request.analyse is not None and len(request.layers) == generator.num_layers:
         (jacobian,) = request.analyses(progress, [latent])
@@ -89,12 +88,13 @@ def _sampled_columns(generator: Generator, latent: Latent, space: str, progress:
         point = latent.map_tensors(torch.clone).to(generator.device, torch.float32)
         chosen = latent_space(generator, point, space)
         linearization = generator.linearize(generator.styles(point), generator.condition(point))
-        matrix = torch.empty(chosen.dimension, 1, ANALYSIS_SIDE, ANALYSIS_SIDE)
+        size = analysis_size(generator)
+        matrix = torch.empty(chosen.dimension, 1, *size)
 
         def some(rows: slice) -> Tensor:
             vectors = identity_chunk(rows.start, rows.stop, chosen.dimension, generator.device)
             tangents = linearization.push(chosen.lift(vectors)).sum(dim=1, keepdim=True)
-            return F.interpolate(tangents, size=(ANALYSIS_SIDE, ANALYSIS_SIDE), mode="nearest")
+            return F.interpolate(tangents, size=size, mode="nearest")
 
         in_chunks(some, matrix, images_at_once(generator, memory_for(generator.device) // 4), progress)
     return matrix

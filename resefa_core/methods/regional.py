@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..analysis import analysis_side
+from ..analysis import analysis_size
 from ..directions import CONFINED, Directions
 from ..generators import Generator
 from ..progress import stage
@@ -72,8 +72,8 @@ def find_confined(request: Request) -> Directions:
     and nothing else. The steps of unconfined edits are measured besides."""
     found = find(replace(request, confine_to=request.region, progress=stage(request.progress, 0, 2)))
     inside, _ = energies(request, found.vectors.flatten(1), stage(request.progress, 1, 2))
-    side = analysis_side(request.generator)
-    changes = inside / (3.0 * float(request.region.mask(side, side).sum()))
+    mask = request.region.mask(*analysis_size(request.generator))
+    changes = inside / (3.0 * float(mask.sum()))
     return replace(found, steps=steps_of(changes).float())
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..analysis import ANALYSIS_SIDE, analysed, applied, images_at_once, memory_for
+from ..analysis import ANALYSIS_SIDE, analysed, applied, images_at_once, memory_for, shrunk
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
 from ..generators.base import Generator
@@ -78,11 +78,13 @@ def find(request: Request) -> Directions:
     candidates = channels_of_convolutions(generator, request.layers).nonzero()[:, 0]
     if len(candidates) == 0:
         raise ParameterError(f"layers {str(list(request.layers))[:80]} have no channels that can be ranked")
-    side = min(generator.resolution, ANALYSIS_SIDE, int(parameters["grid"]))
-    mask = request.region.mask(side, side)
+    grid = shrunk(*generator.image_size, min(ANALYSIS_SIDE, int(parameters["grid"])))
+    mask = request.region.mask(*grid)
     overlap = bool(parameters["overlap"])
     if overlap and not bool((mask > 0.5).any()):
-        raise RegionError(f"the region is too small for gradient maps of {side} x {side}: use a larger grid")
+        raise RegionError(
+            f"the region is too small for gradient maps of {grid[0]} x {grid[1]}: use a larger grid"
+        )
     latents = joint_samples(generator, request.latents, int(parameters["num_samples"]))
     limit = int(parameters["candidates"])
     halves = [stage(request.progress, half, 2) for half in (0, 1)]
@@ -99,7 +101,7 @@ def find(request: Request) -> Directions:
         scores = torch.zeros(len(candidates), dtype=torch.float64)
         for index, latent in enumerate(latents):
             progress = stage(halves[1], index, len(latents))
-            maps = gradient_maps(generator, latent, request.layers, candidates, side, progress)
+            maps = gradient_maps(generator, latent, request.layers, candidates, grid, progress)
             scores += (overlaps if overlap else shares_inside)(maps, mask)
     best = candidates[scores.argsort(descending=True, stable=True)[: request.num_directions]]
     vectors = torch.zeros(len(best), sum(generator.layer_sizes[layer] for layer in request.layers))
@@ -144,11 +146,11 @@ def gradient_maps(
     latent: Latent,
     layers: tuple[int, ...],
     channels: Tensor,
-    side: int,
+    grid: tuple[int, int],
     progress: Progress | None = None,
 ) -> Tensor:
-    """The image's derivative along each channel: averaged over areas to `side` x `side`, then the mean
-    magnitude over colours, `(n, side, side)`, in float64.
+    """The image's derivative along each channel: averaged over areas to `grid`, then the mean magnitude over
+    colours, `(n, *grid)`, in float64.
 
     Args:
         generator: in float32.
@@ -156,7 +158,7 @@ def gradient_maps(
     """
     point = latent.to(generator.device, torch.float32)
     linearization = generator.linearize(generator.styles(point), generator.condition(point))
-    maps = torch.empty(len(channels), side, side, dtype=torch.float64)
+    maps = torch.empty(len(channels), *grid, dtype=torch.float64)
     chunk = images_at_once(generator, memory_for(generator.device) // 4)
     start, done = 0, 0
     for layer in layers:
@@ -169,7 +171,7 @@ def gradient_maps(
         def some(rows: slice, layer: int = layer, size: int = size, own: Tensor = own) -> Tensor:
             tangents = F.one_hot(own[rows], size).to(generator.device, torch.float32)
             images = analysed(linearization.push({layer: tangents}))
-            return F.adaptive_avg_pool2d(images, side).abs().mean(dim=1).cpu()
+            return F.adaptive_avg_pool2d(images, grid).abs().mean(dim=1).cpu()
 
         chunk = in_chunks(some, maps[done : done + len(own)], chunk, None)
         done += len(own)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..analysis import Jacobian, JacobianCache, KindChoice, analysis_side
+from ..analysis import Jacobian, JacobianCache, KindChoice, analysis_size
 from ..defaults import (
     NUM_DIRECTIONS,
     SAMPLES_TO_SHARE,
@@ -190,6 +190,11 @@ class Session:
         """The image for people."""
         return to_pil(self.image)
 
+    @property
+    def cut_out(self) -> Image.Image:
+        """The image for files: with its opacity, where the generator draws one."""
+        return to_pil(self.generator.synthesize(self.latent[:1], cut_out=True)[0])
+
     def _repr_png_(self) -> bytes | None:
         return self.picture._repr_png_()
 
@@ -291,8 +296,7 @@ class Session:
         else:
             region = Region.from_json(what)
         region = region.feather(feather)
-        side = analysis_side(generator)
-        region.mask(side, side)
+        region.mask(*analysis_size(generator))
         return region
 
     def select(self, what: object, feather: float = 0.0) -> Region:
@@ -805,7 +809,7 @@ class Session:
         Raises:
             ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
         """
-        save_png(self.picture, path, overwrite, {PNG_KEY: self.latent[:1].to_text()})
+        save_png(self.cut_out, path, overwrite, {PNG_KEY: self.latent[:1].to_text()})
 
     def to_json(self, embed: bool = False, history: bool = True) -> dict[str, Any]:
         """The session as JSON, from which `from_json` makes it again: the image, the edit, what can be undone
