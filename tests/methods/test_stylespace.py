@@ -39,7 +39,7 @@ def test_maps_are_the_gradients_of_each_channel(make: type[Generator]) -> None:
     latent = generator.sample(3)
     expected = backward_gradients(generator, latent, 4).abs().mean(dim=1)
     channels = torch.tensor([0, 3, 7, 20, len(expected) - 1])
-    maps = gradient_maps(generator, latent, LAYERS, channels, 4)
+    maps = gradient_maps(generator, latent, LAYERS, channels, (4, 4))
     torch.testing.assert_close(maps, expected[channels], rtol=1e-3, atol=1e-6)
 
 
