@@ -41,7 +41,7 @@ from .latents import PNG_KEY, Latent, stack
 from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .latents.edits import Edit, Edited, Move
 from .methods import METHODS, Method, find_directions, register_method
-from .parts import Parts, find_parts, part_at, parts_of_generator
+from .parts import Parts, find_parts, find_parts_of, part_at, parts_of_generator
 from .regions import PRESETS, Click, Region, Selection, presets_of
 from .session import Session
 from .sheets import change_labels, contact_sheet, save_png, show_region, to_pil
@@ -100,6 +100,7 @@ __all__ = [
     "factorize",
     "find_directions",
     "find_parts",
+    "find_parts_of",
     "load_generator",
     "load_jacobian",
     "mix",

@@ -125,3 +125,19 @@ def _float(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def parse_numbered_names(text: str) -> tuple[list[int], str]:
+    """`3,7-9=hair` as numbers and a name.
+
+    Raises:
+        ParameterError: anything else.
+
+    Example:
+        >>> parse_numbered_names("3,7-9=hair")
+        ([3, 7, 8, 9], 'hair')
+    """
+    numbers, sign, name = text.partition("=")
+    if not sign or not name.strip():
+        raise ParameterError(f"{text[:80]!r}: expected NUMBERS=NAME, such as 3,7=hair")
+    return parse_seeds(numbers), name.strip()

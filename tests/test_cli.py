@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from dcgan import DATA
+from models import tiny_stylegan2
 from PIL import Image
 
 import resefa_core as resefa
@@ -363,3 +365,31 @@ def test_a_full_disk_under_the_output_is_told() -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["resefa: error: [Errno 28] No space left on device"]
+
+
+def test_parts_are_found_named_shown_and_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = tiny_stylegan2()
+    generator, parts, named = (tmp_path / f"{name}.safetensors" for name in ("tiny", "parts", "named"))
+    safetensors.torch.save_file(tiny.state_dict(), generator)
+    sheet, masks, mouth = tmp_path / "parts.png", tmp_path / "masks", tmp_path / "mouth.safetensors"
+    asked = ("parts", "-g", generator)
+    assert run(*asked, "--find", "--seeds", "3-5", "--count", "4", "-o", parts) == 0
+    assert len(resefa.Parts.load(parts).names) == 4
+    assert run(*asked, "--parts", parts, "--name", "0,2=hair", "-o", named, "--sheet", sheet) == 0
+    assert "hair                     0, 2" in capsys.readouterr().out
+    assert Image.open(sheet).width > 8 * 96
+    assert run(*asked, "--parts", named, "--seed", "4", "--masks", masks) == 0
+    assert Image.open(next(masks.glob("*-hair.png"))).size == (16, 16)
+    chosen = ("factorize", "-g", generator, "--seed", "4", "--space", "w", "-k", "1", "-o", mouth)
+    assert run(*chosen, "--region", "part:hair", "--parts", named) == 0
+    assert resefa.Directions.load(mouth).region is not None
+    assert run(*chosen, "--force", "--region", "at:0.5,0.5 size:0.3") == 0
+    capsys.readouterr()
+    for wrong in (
+        ("--find",),
+        ("--find", "-o", tmp_path / "x.safetensors", "--parts", parts),
+        ("--parts", parts, "--name", "9=hair"),
+        (),
+    ):
+        assert run(*asked, *wrong) == 1
+        assert capsys.readouterr().err.startswith("resefa: error: ")

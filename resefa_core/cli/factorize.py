@@ -27,6 +27,7 @@ from .options import (
     add_generator,
     add_latent,
     add_output,
+    add_parts,
     open_generator,
     open_session,
     refuse_existing,
@@ -46,6 +47,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "image's path; what lies at a point of the image (at:0.5,0.68, more points after +, or after - to "
         "take away); or a named part of the generator's images (part:hair)",
     )
+    add_parts(parser)
     parser.add_argument(
         "--feather",
         type=float,
@@ -240,6 +242,7 @@ COMMAND = Command(
         "resefa factorize --seed 13 --region mouth -o mouth.safetensors --sheet mouth.png",
         "resefa factorize --region 0.3,0.55,0.4,0.2 --samples 6 -o smile.safetensors",
         "resefa factorize --region hat_mask.png --space w --layers 2-5 -o hat.safetensors",
+        "resefa factorize --seed 13 --region at:0.5,0.63 -o mouth.safetensors",
         "resefa factorize --region mouth --confine -o mouth.safetensors",
         "resefa factorize --region mouth --method stylespace --parameter num_samples=20 -o mouth.safetensors",
     ),

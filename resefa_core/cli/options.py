@@ -19,6 +19,7 @@ from ..generators import Generator
 from ..latents import Latent
 from ..latents.edits import Edited
 from ..parsing import parse_confine, parse_numbers, parse_seeds
+from ..parts import Parts
 from ..session import Session
 from ..spaces import SPACES
 from .terminal import shown
@@ -83,6 +84,15 @@ def add_latent(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="a latent's file instead of a seed; also a projector's codes",
+    )
+
+
+def add_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parts",
+        type=Path,
+        metavar="FILE",
+        help="parts of the generator, as `resefa parts` wrote them (default: those that come with it)",
     )
 
 
@@ -153,7 +163,9 @@ def open_session(options: argparse.Namespace, generator: Generator) -> Session:
         latent: Latent = edited[:1]
     else:
         latent = generator.sample(options.seed, options.truncation, find_class(options, generator))
-    return Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES))
+    file: Path | None = getattr(options, "parts", None)
+    parts = None if file is None else Parts.load(file)
+    return Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES), parts=parts)
 
 
 def open_directions(options: argparse.Namespace) -> Directions:

@@ -11,7 +11,20 @@ from collections.abc import Sequence
 from .. import threads
 from .._version import __version__
 from ..errors import ReSeFaError
-from . import browse, convert, demo, download, edit, evaluate, factorize, generate, info, publish, sweep
+from . import (
+    browse,
+    convert,
+    demo,
+    download,
+    edit,
+    evaluate,
+    factorize,
+    generate,
+    info,
+    parts,
+    publish,
+    sweep,
+)
 from .command import Command
 
 EXIT_ERROR = 1
@@ -25,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     convert.COMMAND,
     evaluate.COMMAND,
     info.COMMAND,
+    parts.COMMAND,
     download.COMMAND,
     browse.COMMAND,
     publish.COMMAND,

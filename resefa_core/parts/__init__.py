@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from .clicks import part_at, part_by_clicks
 from .finding import PartFinder, parts_of_generator
-from .found import COUNT, SAMPLES, Parts, find_parts
+from .found import COUNT, SEEDS, Parts, find_parts, find_parts_of
 
 __all__ = [
     "COUNT",
-    "SAMPLES",
+    "SEEDS",
     "PartFinder",
     "Parts",
     "find_parts",
+    "find_parts_of",
     "part_at",
     "part_by_clicks",
     "parts_of_generator",

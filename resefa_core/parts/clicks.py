@@ -86,7 +86,7 @@ def choose(
     if away:
         other = _likeness(here, clicked, away)
         wanted = torch.where(wanted > other, wanted, 0.0)
-    values = refined(wanted.view(here.height, here.width), picture)
+    values = refined(wanted.view(1, here.height, here.width), picture)[0]
     peak = float(values.max())
     if not peak > 0.0:
         raise RegionError("nothing of this image moves like what was chosen: choose another point")
@@ -119,7 +119,7 @@ def _among(rows: Tensor) -> float:
 
 
 def refined(values: Tensor, picture: Tensor | None) -> Tensor:
-    """A map `(h, w)` with the edges of a picture, at its resolution or at `LARGEST_SIDE`."""
+    """Maps `(n, h, w)` with the edges of a picture, at its resolution or at `LARGEST_SIDE`."""
     if picture is None:
         return values
     largest = max(picture.shape[1:])

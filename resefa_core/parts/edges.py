@@ -11,32 +11,34 @@ _SMOOTHNESS = 1e-3
 
 
 def guided(values: Tensor, picture: Tensor) -> Tensor:
-    """A map with the edges of a picture, by the guided filter in colour (He, Sun and Tang, 2013), its
-    coefficients found at the map's resolution and applied at the picture's (He and Sun, 2015).
+    """Maps with the edges of a picture, by the guided filter in colour (He, Sun and Tang, 2013), their
+    coefficients found at the maps' resolution and applied at the picture's (He and Sun, 2015).
 
     Args:
-        values: `(h, w)`.
+        values: `(n, h, w)`.
         picture: `(3, H, W)` in [-1, 1], at least as large.
 
     Returns:
-        `(H, W)`.
+        `(n, H, W)`.
     """
-    height, width = values.shape
+    count, height, width = values.shape
     picture = (picture.float().clamp(-1.0, 1.0) + 1.0) / 2.0
     guide = F.interpolate(picture[None], size=(height, width), mode="area")[0]
     radius = max(1, round(min(height, width) * _RADIUS))
-    pairs = guide[:, None] * guide[None]
-    means = _boxed(torch.cat([guide, values[None], guide * values, pairs.flatten(0, 1)]), radius)
-    mean, level, across, squares = means[:3], means[3], means[4:7], means[7:].view(3, 3, height, width)
-    covariance = (squares - mean[:, None] * mean[None]).permute(2, 3, 0, 1)
-    covariance = covariance + _SMOOTHNESS * torch.eye(3)
-    slopes = torch.linalg.solve(covariance, (across - mean * level).permute(1, 2, 0)[..., None])[..., 0]
-    slopes = slopes.permute(2, 0, 1)
-    offset = level - (slopes * mean).sum(dim=0)
-    smooth = _boxed(torch.cat([slopes, offset[None]]), radius)
+    mean = _boxed(guide, radius)
+    pairs = (guide[:, None] * guide[None]).flatten(0, 1)
+    covariance = _boxed(pairs, radius).view(3, 3, height, width) - mean[:, None] * mean[None]
+    level = _boxed(values, radius)
+    across = _boxed((values[:, None] * guide[None]).flatten(0, 1), radius).view(count, 3, height, width)
+    across = across - level[:, None] * mean[None]
+    damped = covariance.permute(2, 3, 0, 1) + _SMOOTHNESS * torch.eye(3)
+    slopes = torch.linalg.solve(damped, across.permute(2, 3, 1, 0)).permute(3, 2, 0, 1)
+    offset = level - (slopes * mean[None]).sum(dim=1)
+    smooth = _boxed(torch.cat([slopes.flatten(0, 1), offset]), radius)
     if smooth.shape[1:] != picture.shape[1:]:
         smooth = F.interpolate(smooth[None], size=picture.shape[1:], mode="bilinear", align_corners=False)[0]
-    return (smooth[:3] * picture).sum(dim=0) + smooth[3]
+    slopes, offset = smooth[: 3 * count].view(count, 3, *picture.shape[1:]), smooth[3 * count :]
+    return (slopes * picture[None]).sum(dim=1) + offset
 
 
 def _boxed(maps: Tensor, radius: int) -> Tensor:

@@ -10,21 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..analysis import Jacobian
+from ..analysis import Jacobian, compute_jacobian
 from ..bounds import shown, whole
+from ..defaults import TRUNCATION
 from ..errors import JacobianError, RegionError
+from ..generators.base import Generator
+from ..parsing import shown_seeds
+from ..progress import Progress, stage
 from ..regions import Region, Selection
+from ..spaces import quick_space
 from .clicks import as_region, refined
 from .clusters import centres_of, likeness_to
+from .naming import suggested_names
 from .responses import Responses, axes_of, responses_of
 
 COUNT = 24
 """Clusters of a generator, where nobody says how many; several may be given one name."""
-SAMPLES = 32
-"""Images to find them on."""
+SEEDS = tuple(range(1000, 1032))
+"""Of the images to find them on, where nobody says which."""
 MOST = 256
 
 _SHARPNESS = 0.05
+_SIZES = 8.0
+_TOGETHER = 1 << 30
+_MOST_SEEDS = 4096
+_MOST_ORIGIN = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +100,17 @@ class Parts:
             raise RegionError(
                 f"there is no part {shown(selection.name)}: expected one of {', '.join(self.part_names)}"
             )
-        return self._region(self._responses(analysis), selection, picture)
+        return self._region(self._shares(self._responses(analysis), [selection], picture)[0], selection)
 
     def regions(self, analysis: Jacobian, picture: Tensor | None = None) -> dict[str, Region]:
         """All parts that an image has, by name; see `region`."""
-        here, found = self._responses(analysis), {}
-        for name in self.part_names:
+        selections = [Selection(name=name) for name in self.part_names]
+        found = {}
+        for selection, share in zip(
+            selections, self._shares(self._responses(analysis), selections, picture), strict=True
+        ):
             try:
-                found[name] = self._region(here, Selection(name=name), picture)
+                found[selection.name] = self._region(share, selection)
             except RegionError:  # this image has none of it
                 continue
         return found
@@ -145,15 +158,21 @@ class Parts:
             )
         return responses_of(analysis, self.axes)
 
-    def _region(self, here: Responses, selection: Selection, picture: Tensor | None) -> Region:
-        own = torch.tensor([name == selection.name for name in self.names])
+    def _shares(self, here: Responses, selections: Sequence[Selection], picture: Tensor | None) -> Tensor:
+        """How much each pixel belongs to each selected part, `(n, H, W)`; a half between two."""
         likeness = likeness_to(here, self.centres)
-        mine = likeness[:, own].amax(dim=1)
-        other = likeness[:, ~own].amax(dim=1) if not bool(own.all()) else torch.zeros_like(mine)
-        share = torch.sigmoid((mine - other) / _SHARPNESS + 8.0 * (selection.size - 0.5))
-        share = torch.where(mine > 0.0, share, 0.0)
-        values = refined(share.view(here.height, here.width), picture)
-        weights = (2.0 * values - 0.5).clamp(0.0, 1.0)
+        shares = []
+        for selection in selections:
+            own = torch.tensor([name == selection.name for name in self.names])
+            mine = likeness[:, own].amax(dim=1)
+            other = likeness[:, ~own].amax(dim=1) if not bool(own.all()) else torch.zeros_like(mine)
+            share = torch.sigmoid((mine - other) / _SHARPNESS + _SIZES * (selection.size - 0.5))
+            shares.append(torch.where(mine > 0.0, share, 0.0).view(here.height, here.width))
+        return refined(torch.stack(shares), picture)
+
+    @staticmethod
+    def _region(share: Tensor, selection: Selection) -> Region:
+        weights = (2.0 * share - 0.5).clamp(0.0, 1.0)
         if float(weights.max()) < 0.5:
             raise RegionError(f"this image has no {selection.name}: choose another part")
         return as_region(weights, selection)
@@ -169,7 +188,7 @@ def find_parts(analyses: Jacobian | Sequence[Jacobian], count: int = COUNT, orig
         origin: how they were found, for people.
 
     Returns:
-        Parts with names by number, the largest first: see `suggested_names`.
+        Parts, the largest first, with names of where they lie: see `suggested_names`.
 
     Raises:
         ParameterError: count is out of range.
@@ -179,20 +198,66 @@ def find_parts(analyses: Jacobian | Sequence[Jacobian], count: int = COUNT, orig
     whole(count, "count", 2, MOST)
     jacobians = [analyses] if isinstance(analyses, Jacobian) else list(analyses)
     axes = axes_of(jacobians)
-    return parts_of([responses_of(each, axes) for each in jacobians], jacobians[0], axes, count, origin)
+    return _parts_of([responses_of(each, axes) for each in jacobians], jacobians[0], axes, count, origin)
 
 
-def parts_of(
-    images: Sequence[Responses], like: Jacobian, axes: Tensor, count: int, origin: str = ""
+def find_parts_of(
+    generator: Generator,
+    seeds: Sequence[int] = SEEDS,
+    count: int = COUNT,
+    *,
+    truncation: float = TRUNCATION,
+    label: int | None = None,
+    progress: Progress | None = None,
 ) -> Parts:
-    """As `find_parts`, of images whose responses are there; `like` is the analysis of any of them."""
+    """The parts of a generator, on samples of it, in its `quick_space`.
+
+    Analyses are made one after the other; the axes are those of as many images as fit 1 GiB together.
+
+    Args:
+        seeds, truncation, label: of the samples, as `Generator.sample` takes them.
+        count: of clusters, from 2 to 256.
+        progress: called with (done, total); the work stops if it raises.
+
+    Raises:
+        ParameterError: count is out of range, or there are no seeds.
+        LatentError: a sample can't be drawn, or does not respond to its latent at all.
+    """
+    whole(count, "count", 2, MOST)
+    whole(len(seeds), "seeds", 1, _MOST_SEEDS)
+    space = quick_space(generator)
+    first: list[Jacobian] = []
+    images: list[Responses] = []
+    axes: Tensor | None = None
+    for index, seed in enumerate(seeds):
+        latent = generator.sample(seed, truncation, label)
+        jacobian = compute_jacobian(generator, latent, space, progress=stage(progress, index, len(seeds)))
+        if axes is None:
+            first.append(jacobian)
+            if (len(first) + 1) * jacobian.nbytes <= _TOGETHER and index + 1 < len(seeds):
+                continue
+            axes = axes_of(first)
+            images = [responses_of(each, axes) for each in first]
+            del first[1:]
+        else:
+            images.append(responses_of(jacobian, axes))
+    assert axes is not None
+    origin = f"{len(seeds)} samples, seeds {shown_seeds(seeds)}, truncation {truncation:g}"
+    return _parts_of(images, first[0], axes, count, origin[:_MOST_ORIGIN])
+
+
+def _parts_of(images: Sequence[Responses], like: Jacobian, axes: Tensor, count: int, origin: str) -> Parts:
+    """The parts of images along some axes; `like` is the analysis of any of them."""
     centres = centres_of(images, count)
-    labels = torch.cat([likeness_to(each, centres).argmax(dim=1) for each in images])
-    order = torch.bincount(labels, minlength=count).argsort(descending=True, stable=True)
+    labels = [likeness_to(each, centres).argmax(dim=1) for each in images]
+    order = torch.bincount(torch.cat(labels), minlength=count).argsort(descending=True, stable=True)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(count)
+    maps = [places[each].view(image.height, image.width) for each, image in zip(labels, images, strict=True)]
     return Parts(
         axes=axes,
         centres=centres[order],
-        names=tuple(f"part {index + 1}" for index in range(count)),
+        names=suggested_names(maps, count),
         generator=like.described,
         space=like.space,
         layers=like.layers,

@@ -10,10 +10,20 @@ from models import tiny_stylegan2, tiny_stylegan3
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core import Click, JacobianError, Parts, PartsFileError, Region, RegionError, Selection
-from resefa_core.parts import part_by_clicks
+from resefa_core import (
+    Click,
+    JacobianError,
+    ParameterError,
+    Parts,
+    PartsFileError,
+    Region,
+    RegionError,
+    Selection,
+)
+from resefa_core.parts import found, part_by_clicks
 from resefa_core.parts.clicks import LARGEST_SIDE
 from resefa_core.parts.edges import connected, guided, largest_piece
+from resefa_core.parts.naming import suggested_names
 
 EYE, OTHER_EYE, MOUTH, HAT, AROUND = (0.28, 0.4), (0.72, 0.4), (0.5, 0.78), (0.5, 0.1), (0.05, 0.6)
 
@@ -262,7 +272,7 @@ def test_maps_get_the_edges_of_the_picture() -> None:
     picture[:, :, 27:] = 1.0
     coarse = torch.zeros(16, 16)
     coarse[:, 7:] = 1.0  # at 28 of 64
-    fine = guided(coarse, picture)
+    fine = guided(coarse[None], picture)[0]
     assert fine.shape == (64, 64)
     assert fine[:, 24:27].max() < 0.5 < fine[:, 27:30].min()
 
@@ -300,3 +310,46 @@ def test_the_largest_piece_is_the_one_of_most_weight() -> None:
     weights[0, :4] = 0.6
     weights[4, :3] = 1.0
     assert torch.equal(largest_piece(weights), weights == 1.0)
+
+
+def test_the_bundled_parts_follow_each_face(avatars: resefa.Generator) -> None:
+    for seed in (13, 21, 30):
+        here = resefa.Session(avatars, seed=seed).parts_here()
+        assert {"skin", "background", "eyes", "mouth", "clothes"} <= set(here)
+        for name in ("mouth", "eyes"):
+            mask = here[name].mask(64, 64)
+            box = Region.preset(name).feather(0.03).mask(64, 64) > 0.05
+            assert float(mask[box].sum() / mask.sum()) > 0.8
+            assert float(mask.mean()) < 0.7 * float(Region.preset(name).mask(64, 64).mean())
+
+
+def test_parts_of_a_generator_are_found_on_its_samples() -> None:
+    generator = tiny_stylegan2()
+    parts = resefa.find_parts_of(generator, (3, 4, 5), count=4)
+    analyses = [resefa.compute_jacobian(generator, generator.sample(seed, 0.7), "w") for seed in (3, 4, 5)]
+    again = resefa.find_parts(analyses, count=4)
+    torch.testing.assert_close(parts.centres, again.centres)
+    assert parts.names == again.names
+    assert "seeds 3-5" in parts.origin
+    with pytest.raises(ParameterError):
+        resefa.find_parts_of(generator, (), count=4)
+    with pytest.raises(ParameterError):
+        resefa.find_parts_of(generator, (1,), count=1)
+
+
+def test_what_does_not_fit_memory_together_is_projected_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "_TOGETHER", 0)
+    generator = tiny_stylegan2()
+    parts = resefa.find_parts_of(generator, (3, 4), count=4)
+    first, second = (resefa.compute_jacobian(generator, generator.sample(seed, 0.7), "w") for seed in (3, 4))
+    torch.testing.assert_close(parts.axes, resefa.find_parts(first, count=4).axes)
+    assert parts.labels(second).shape == (16, 16)
+
+
+def test_names_say_where_parts_lie() -> None:
+    names = suggested_names([places(), places(1)], 5)
+    assert names == ("surroundings", "middle", "lower", "top", "rare")
+    assert suggested_names([torch.tensor([[0, 0, 0], [0, 1, 2], [0, 0, 0]])], 3)[1:] == (
+        "middle",
+        "middle right",
+    )
