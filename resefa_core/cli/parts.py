@@ -159,9 +159,8 @@ def _write_masks(session: Session, folder: Path, force: bool) -> None:
     if not found:
         raise RegionError("this image has none of the parts")
     make_folder(folder, ReSeFaError)
-    side = session.generator.resolution
     for number, (name, region) in enumerate(found.items()):
-        mask = region.mask(side, side) * 2.0 - 1.0
+        mask = region.mask(*session.generator.image_size) * 2.0 - 1.0
         plain = "".join(letter if letter.isalnum() else "-" for letter in name)
         file = folder / f"{number:02}-{plain}.png"
         save_png(to_pil(mask.expand(3, -1, -1)).convert("L"), file, force)

@@ -28,6 +28,7 @@ _MAX_RANK = 256
 _MAX_LAYERS = 1000
 _MAX_TEXT = 1000
 _TOLD = {"architecture": str, "resolution": int, "fingerprint": str, "name": str, "has_mapping": bool}
+_TOLD_OF_SOME = {"height": int, "width": int}
 
 
 def save_parts(parts: Parts, path: str | PathLike[str], overwrite: bool) -> None:
@@ -94,8 +95,9 @@ def _check(parts: Parts) -> None:
     if not isinstance(origin, str) or len(origin) > _MAX_TEXT or not origin.isprintable():
         raise ParameterError(f"its origin is {shown(origin)}")
     told: Any = parts.generator
-    if not isinstance(told, dict) or set(told) != set(_TOLD):
+    if not isinstance(told, dict) or not set(_TOLD) <= set(told) <= set(_TOLD) | set(_TOLD_OF_SOME):
         raise ParameterError("what it says of its generator is damaged")
-    for key, kind in _TOLD.items():
-        if type(told[key]) is not kind:
-            raise ParameterError(f"its generator's {key} is {shown(told[key])}, expected {kind.__name__}")
+    for key, value in told.items():
+        kind = (_TOLD | _TOLD_OF_SOME)[key]
+        if type(value) is not kind:
+            raise ParameterError(f"its generator's {key} is {shown(value)}, expected {kind.__name__}")
