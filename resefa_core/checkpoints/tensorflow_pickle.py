@@ -1,4 +1,4 @@
-"""NVIDIA's pickles of StyleGAN2 for TensorFlow: three networks (G, D, and G averaged), as numpy arrays.
+"""NVIDIA's pickles of StyleGAN and StyleGAN2 for TensorFlow: three networks (G, D, G averaged), numpy arrays.
 
 A network is a name, the arguments of the function that builds it, its variables and the networks it
 consists of. Its source is ignored.
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..files import MAX_TENSORS
 from ..files.described import Name, Record, kind_of, said
+from . import stylegan1
 from .container import Content, Unpickled
 from .registry import register_reader
 from .state_dict import Change, convolution, first, plane, plus_one, renamed
@@ -87,7 +88,7 @@ def _network(root: object) -> dict[object, object] | None:
     return None
 
 
-@register_reader("StyleGAN2 for TensorFlow by NVIDIA (.pkl)", detect)
+@register_reader("StyleGAN and StyleGAN2 for TensorFlow by NVIDIA (.pkl)", detect)
 def read(content: Content) -> Weights:
     """The generator.
 
@@ -97,12 +98,15 @@ def read(content: Content) -> Weights:
     assert isinstance(content, Unpickled)
     file, network = content.file, _network(content.root)
     assert network is not None
-    with explained(file, "no StyleGAN2 for TensorFlow"):
-        options = _options(network)
+    with explained(file, "no StyleGAN for TensorFlow"):
         found = list(itertools.islice(_variables(network, "", 0), MAX_TENSORS + 1))
         if len(found) > MAX_TENSORS:
             raise ValueError(f"it has more than {MAX_TENSORS} variables")
         variables = dict(found)
+        if any(name.endswith("/StyleMod/weight") for name in variables):
+            arguments, tensors = stylegan1.from_tensorflow(variables, _stated(network))
+            return Weights(file, _LAYOUT, "stylegan1", arguments, tensors)
+        options = _options(network)
         if not any(name.endswith("/mod_weight") for name in variables):
             raise ValueError(f"its function is {said(network.get('build_func_name'))!r}, not StyleGAN2's")
         variables = _by_blocks({n: lazy for n, lazy in variables.items() if n != "lod"})
@@ -119,9 +123,7 @@ def _options(network: dict[object, object]) -> dict[object, object]:
     version = network.get("version")
     if not isinstance(version, int) or version < _LEAST_VERSION:
         raise ValueError(f"its version is {kind_of(version)}: {_LEAST_VERSION} or later is supported")
-    options = network.get("static_kwargs")
-    if not isinstance(options, dict):
-        raise ValueError(f"its arguments are {kind_of(options)}")
+    options = _stated(network)
     for name, value in options.items():
         if name in _FIXED and value != _FIXED[name]:
             raise ValueError(f"its {name} is {kind_of(value)}: {_FIXED[name]!r} is supported")
@@ -130,6 +132,14 @@ def _options(network: dict[object, object]) -> dict[object, object]:
                 raise ValueError("its resample_kernel is another: [1, 3, 3, 1] is supported")
         elif name not in _ARGUMENTS and name not in _FIXED:
             raise ValueError(f"its generator takes {said(name)!r}, which NVIDIA's StyleGAN2 does not")
+    return options
+
+
+def _stated(network: dict[object, object]) -> dict[object, object]:
+    """The arguments that the network was built with."""
+    options = network.get("static_kwargs")
+    if not isinstance(options, dict):
+        raise ValueError(f"its arguments are {kind_of(options)}")
     return options
 
 

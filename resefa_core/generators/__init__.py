@@ -8,6 +8,7 @@ from .biggan_deep import BigGANDeep
 from .dcgan import DCGAN
 from .pggan import PGGAN
 from .registry import GENERATORS, PUBLISHED, register_generator
+from .stylegan1 import StyleGAN1
 from .stylegan2 import StyleGAN2
 from .stylegan3 import StyleGAN3
 from .wrapped import WrappedGenerator
@@ -20,6 +21,7 @@ __all__ = [
     "BigGAN",
     "BigGANDeep",
     "Generator",
+    "StyleGAN1",
     "StyleGAN2",
     "StyleGAN3",
     "WrappedGenerator",
