@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 from ..files import DAMAGE, open_regular, read_header
-from ..files.described import Storage, StoredTensor, row_strides
+from ..files.described import Record, Storage, StoredTensor, row_strides
 from ..files.reading import reason
 from ..files.tensors import Place
 from ..files.torch_files import PICKLE_START, ZIP_START, read_torch_or_pickle
@@ -40,6 +40,7 @@ class Unpickled:
         container: in what it came: `"PyTorch file"` or `"pickle"`.
         path: the keys that lead to `root`, prefixes of names among them.
         around: what these keys were found in, from the nearest outwards.
+        modules: where `root` was a pickled module, the modules in it, in their order.
     """
 
     file: Path
@@ -47,6 +48,7 @@ class Unpickled:
     container: str
     path: tuple[str, ...] = ()
     around: tuple[object, ...] = ()
+    modules: tuple[Record, ...] = ()
 
 
 Content = Tensors | Unpickled

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Any
 
 from ..files import DAMAGE
-from ..generators.dcgan import ACTIVATIONS
-from .container import Content, Tensors
+from ..generators.dcgan import ACTIVATIONS, OUTPUTS
+from .container import Content, Tensors, Unpickled
 from .registry import register_reader
 from .state_dict import about_of, named_tensors
 from .weights import Lazy, Weights, explained, positive
@@ -59,8 +59,9 @@ def read(content: Content) -> Weights:
     """
     file, about = content.file, about_of(content)
     with explained(file, "no DCGAN"):
-        given = _given(about.pop("init_kwargs", "{}"))
+        given = {**_by_modules(content), **_given(about.pop("init_kwargs", "{}"))}
         tensors, sizes = _named(_tensors(content))
+        given.setdefault("norms_last", _norms_last(_tensors(content)))
         if not any(sizes["norms"]) and "activation" not in given:
             raise ValueError(
                 "it has no batch norm, and what follows its convolutions is not known: build a DCGAN(...) "
@@ -120,6 +121,51 @@ def _named(tensors: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], dict[str, Any]
     }
 
 
+def _norms_last(tensors: Mapping[str, Lazy]) -> bool:
+    """Whether something, the activation, comes between each convolution and its batch norm: a number is left
+    out between theirs where layers are numbered in their order.
+
+    Raises:
+        ValueError: in some layers so and in others not.
+    """
+    gaps: set[int] = set()
+    before: tuple[str, int] | None = None
+    for name, lazy in tensors.items():
+        stem, _, part = name.rpartition(".")
+        parent, _, number = stem.rpartition(".")
+        place = (parent, int(number)) if number.isdecimal() and len(number) < 6 else None
+        if part == "weight" and len(lazy.shape) == 4:
+            before = place
+        elif part == "running_mean":
+            if place is not None and before is not None and place[0] == before[0]:
+                gaps.add(place[1] - before[1])
+            before = None
+    if not gaps <= {1} and not gaps <= {2}:
+        raise ValueError("its batch norms come after the activation in some layers and before it in others")
+    return gaps == {2}
+
+
+def _by_modules(content: Content) -> dict[str, Any]:
+    """What a pickled module says beyond its tensors: the activation, its place, and what bounds the image."""
+    found: dict[str, Any] = {}
+    if not isinstance(content, Unpickled):
+        return found
+    place, last = "", ""
+    for record in content.modules:
+        kind = record.origin.name
+        if kind in ("ReLU", "LeakyReLU"):
+            found["activation"] = "relu" if kind == "ReLU" else "leaky_relu"
+            if kind == "LeakyReLU" and isinstance(record.state, dict):
+                found["slope"] = positive("slope", record.state.get("negative_slope"))
+        if kind == "BatchNorm2d":
+            found["norms_last"] = place in ("ReLU", "LeakyReLU")
+        place = kind
+        last = kind if kind in ("Tanh", "Sigmoid", "ConvTranspose2d") else last
+    if last in ("Tanh", "Sigmoid"):
+        found["output"] = last.lower()
+    return found
+
+
 def _given(text: str) -> dict[str, Any]:
     """The arguments that shapes do not tell, of a file's metadata."""
     try:
@@ -133,6 +179,18 @@ def _given(text: str) -> dict[str, Any]:
         if given["activation"] not in ACTIVATIONS:
             raise ValueError(f"its activation is not one of {', '.join(ACTIVATIONS)}")
         chosen["activation"] = given["activation"]
+    if "output" in given:
+        if given["output"] not in OUTPUTS:
+            raise ValueError(f"its output is not one of {', '.join(OUTPUTS)}")
+        chosen["output"] = given["output"]
+    if "norms_last" in given:
+        if type(given["norms_last"]) is not bool:
+            raise ValueError("its norms_last is neither true nor false")
+        chosen["norms_last"] = given["norms_last"]
+    if "num_classes" in given:
+        if type(given["num_classes"]) is not int or not 0 <= given["num_classes"] < 1 << 16:
+            raise ValueError("its num_classes is no number of classes")
+        chosen["num_classes"] = given["num_classes"]
     for name in ("slope", "eps"):
         if name in given:
             chosen[name] = positive(name, given[name])

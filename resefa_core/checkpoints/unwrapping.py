@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..files.described import Record, StoredArray, StoredTensor
-from .container import Content
+from .container import Content, Unpickled
 from .registry import READERS, Reader
 
 _AVERAGED = re.compile(r"ema|avg|averag|smooth")
@@ -61,7 +61,7 @@ def _detected(content: Content) -> Iterator[Found]:
     while waiting and seen < _MAX_PARTS:
         part = waiting.pop(0)
         seen += 1
-        part = replace(part, root=_plain(part.root))
+        part = _plain(part)
         reader = next((each for each in READERS if each.detect(part)), None)
         if reader is not None:
             yield Found(reader, part)
@@ -101,18 +101,24 @@ def _may_hold_one(value: object) -> bool:
     return isinstance(value, (dict, tuple, list, Record)) and (isinstance(value, Record) or bool(value))
 
 
-def _plain(root: object) -> Any:
+def _plain(content: Content) -> Content:
     """A pickled module as the dictionary of its tensors; names without what `torch.compile` puts into them,
     and parallel training before all; anything else, and names that would become the same, as they are."""
-    if isinstance(root, Record) and _is_module(root):
-        tensors: dict[Any, Any] = dict(_tensors(root, "", 0, [0]))
-        root = tensors or root
+    root: Any = content.root
+    if isinstance(content, Unpickled) and isinstance(root, Record) and _is_module(root):
+        modules: list[Record] = []
+        tensors: dict[Any, Any] = dict(_tensors(root, "", 0, modules))
+        if tensors:
+            root = tensors
+            content = replace(content, root=root, modules=tuple(modules))
     if not isinstance(root, dict) or not root or not all(isinstance(key, str) for key in root):
-        return root
+        return content
     names = [".".join(part for part in key.split(".") if part != _COMPILED) for key in root]
     if all(name.startswith(_PARALLEL) for name in names):
         names = [name.removeprefix(_PARALLEL) for name in names]
-    return dict(zip(names, root.values(), strict=True)) if len(set(names)) == len(names) else root
+    if len(set(names)) < len(names):
+        return content
+    return replace(content, root=dict(zip(names, root.values(), strict=True)))
 
 
 def _is_module(value: object) -> bool:
@@ -120,11 +126,12 @@ def _is_module(value: object) -> bool:
     return isinstance(value, Record) and isinstance(value.state, dict) and "_modules" in value.state
 
 
-def _tensors(module: Record, path: str, depth: int, counted: list[int]) -> Iterator[tuple[str, object]]:
-    """A pickled module's state dict. What is neither a tensor nor a module is left out, as there."""
-    counted[0] += 1
+def _tensors(module: Record, path: str, depth: int, modules: list[Record]) -> Iterator[tuple[str, object]]:
+    """A pickled module's state dict; `modules` gets it and all in it. What is neither a tensor nor a module
+    is left out, as there."""
+    modules.append(module)
     state = module.state
-    if depth > _MAX_MODULE_DEPTH or counted[0] > _MAX_MODULES or not isinstance(state, dict):
+    if depth > _MAX_MODULE_DEPTH or len(modules) > _MAX_MODULES or not isinstance(state, dict):
         return
     passing = state.get("_non_persistent_buffers_set")
     for kind in ("_parameters", "_buffers"):
@@ -136,4 +143,4 @@ def _tensors(module: Record, path: str, depth: int, counted: list[int]) -> Itera
     children = state.get("_modules")
     for name, child in children.items() if isinstance(children, dict) else ():
         if isinstance(name, str) and isinstance(child, Record) and _is_module(child):
-            yield from _tensors(child, f"{path}{name[:80]}.", depth + 1, counted)
+            yield from _tensors(child, f"{path}{name[:80]}.", depth + 1, modules)

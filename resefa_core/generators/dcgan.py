@@ -18,6 +18,10 @@ ACTIVATIONS = ("relu", "leaky_relu", "clamp")
 """What may come after each inner layer; `leaky_relu` and `clamp` take one number: slope or upper bound."""
 
 
+OUTPUTS = ("tanh", "sigmoid")
+"""What may bound the image: to [-1, 1], or to [0, 1], which is brought to [-1, 1]."""
+
+
 class TransposedConvolution(nn.Module):
     """A transposed convolution, `(inputs, outputs, kernel, kernel)`: one place becomes `kernel` x `kernel`
     ones; larger maps, with a kernel of 4, twice as large."""
@@ -73,6 +77,9 @@ class DCGAN(Generator):
         slope: of `leaky_relu`, or the upper bound of `clamp`, whose lower one is 0.
         noise_range: where the noise is cut off below and above, or None.
         eps: of the batch norms.
+        norms_last: whether batch norms come after the activations instead of before.
+        output: of `OUTPUTS`.
+        num_classes: how many of the inputs, the last ones, are a class as zeros and a one.
     """
 
     architecture = "dcgan"
@@ -89,6 +96,9 @@ class DCGAN(Generator):
         slope: float = 0.2,
         noise_range: tuple[float, float] | None = None,
         eps: float = 1e-5,
+        norms_last: bool = False,
+        output: str = "tanh",
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         count = len(channels) - 1
@@ -102,10 +112,17 @@ class DCGAN(Generator):
             )
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation[:40]!r}: expected one of {', '.join(ACTIVATIONS)}")
-        self.z_dim = channels[0]
-        self.latent_dim = channels[0]
+        if output not in OUTPUTS or not 0 <= num_classes < channels[0]:
+            raise ValueError(
+                f"output {output[:40]!r} and {num_classes} classes of {channels[0]} inputs: expected one of "
+                f"{', '.join(OUTPUTS)}, and fewer classes than inputs"
+            )
+        self.num_classes = num_classes
+        self.z_dim = self.latent_dim = channels[0] - num_classes
         self.num_layers = 1
-        self.layer_sizes = (channels[0],)
+        self.layer_sizes = (self.z_dim,)
+        self.norms_last = norms_last
+        self.output = output
         self.activation = activation
         self.slope = slope
         self.noise_range = noise_range
@@ -124,22 +141,31 @@ class DCGAN(Generator):
         return noise if self.noise_range is None else noise.clamp(*self.noise_range)
 
     def _identity(self) -> str:
-        return f"{self.activation} {self.slope}" if self.activation != "relu" else ""
+        parts = [f"{self.activation} {self.slope}"] if self.activation != "relu" else []
+        parts += ["norms last"] if self.norms_last else []
+        parts += [self.output] if self.output != "tanh" else []
+        return ", ".join([*parts, f"{self.num_classes} classes"] if self.num_classes else parts)
 
     def map(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return z[:, None]
 
     def begin(self, batch_size: int, condition: Tensor | None) -> State:
-        return ()
+        if condition is None:
+            return ()
+        return (F.one_hot(condition, self.num_classes).to(self.dtype),)
 
     def step(self, layer: int, state: State, style: Style) -> State:
-        x = style.base[:, :, None, None]
+        x = torch.cat([style.base, *state], dim=1)[:, :, None, None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=False):
-            x = self._activate(norm(convolution(x)))
+            x = (
+                norm(self._activate(convolution(x)))
+                if self.norms_last
+                else self._activate(norm(convolution(x)))
+            )
         return (self.convolutions[len(self.norms)](x),)
 
     def finish(self, state: State) -> Tensor:
-        return as_rgb(state[0].tanh())
+        return as_rgb((0.5 * state[0]).tanh() if self.output == "sigmoid" else state[0].tanh())
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.activation == "relu":
@@ -149,8 +175,8 @@ class DCGAN(Generator):
         return F.leaky_relu(x, self.slope)
 
     def entry_map(self, layer: int) -> Tensor:
-        """The first convolution."""
-        return self.get_parameter("convolutions.0.weight").flatten(1).T
+        """The first convolution, of the noise."""
+        return self.get_parameter("convolutions.0.weight")[: self.z_dim].flatten(1).T
 
     def activation_floats(self) -> int:
         side, widest = self.resolution, 0
