@@ -22,7 +22,7 @@ from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
 from gradio_app.studio import Studio
 from gradio_app.updates import explained
-from resefa_core.defaults import NUM_DIRECTIONS, TRUNCATION
+from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, NUM_DIRECTIONS, TRUNCATION
 from resefa_core.directions import about
 from resefa_core.errors import named
 from resefa_core.latents.samples import SEEDS
@@ -166,7 +166,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         seed: float = 0,
         truncation: float = TRUNCATION,
         confine: bool = False,
-        feather: float = 0.0,
+        feather: float = CONFINED_FEATHER,
         generator: str = "",
         class_name: str = "",
     ) -> Image.Image:
@@ -187,10 +187,10 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         """
         directions = opened(file)
         session = opened_face(seed, truncation, generator, class_name)
-        softness = payloads.read_number(feather, 0.0, 0.2, "feather") if confine else 0.0
-        amount = 1.0 if confine or directions.confined else 0.0
+        softness = payloads.read_number(feather, *FEATHERS, "feather")
+        asked = (None, None) if directions.confined else (float(confine), softness)
         moved = _read_strengths(strengths, directions.strength_range)
-        session.edit(directions, moved, confine=amount, feather=softness)
+        session.edit(directions, moved, confine=asked[0], feather=asked[1])
         return picture(request, session.image)
 
     def describe_directions(request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
@@ -256,7 +256,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             [seed, truncation, region, layered, count, generator, class_name, text("method", OURS)],
             [made, table],
         )
-        confine, feather = gr.Checkbox(False, label="confine"), number("feather", 0.0)
+        confine, feather = gr.Checkbox(False, label="confine"), number("feather", CONFINED_FEATHER)
         add(
             apply_directions,
             [file, text("strengths"), seed, truncation, confine, feather, generator, class_name],

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import resefa_core as resefa
 from gradio_app.payloads import shown
+from resefa_core.defaults import FEATHERS
 from resefa_core.latents.edits import Edit
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
@@ -46,7 +47,7 @@ def read(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
 
     number("seed", SEEDS - 1, whole=True)
     number("truncation", 1.0)
-    number("confine", 0.2)
+    number("confine", FEATHERS[1])
     if box := query.get("box", "")[:100]:
         numbers = [_float(part) for part in box.split(",")]
         if len(numbers) == 4 and None not in numbers:
@@ -133,7 +134,7 @@ def read_stored(text: object) -> dict[str, Any] | None:
     for key in ("confine", "feather"):
         value = data.get(key)
         if isinstance(value, (int, float)) and 0.0 <= value <= 1.0:
-            kept[key] = min(float(value), 0.2) if key == "feather" else float(value)
+            kept[key] = min(float(value), FEATHERS[1]) if key == "feather" else float(value)
     return kept
 
 

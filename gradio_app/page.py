@@ -26,7 +26,7 @@ from gradio_app.studio import Studio
 from gradio_app.updates import problem, said
 from gradio_app.visit import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps, Visit
 from gradio_app.widgets import widget
-from resefa_core.defaults import CONFINED_FEATHER, TRUNCATION
+from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, TRUNCATION
 from resefa_core.directions.about import method_title
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session.finding import OURS
@@ -426,7 +426,7 @@ def _confine_controls(parts: Parts) -> None:
             elem_id="confine",
         )
         parts["feather"] = gr.Slider(
-            0.0, 0.2, CONFINED_FEATHER, step=0.01, label="Soft edge", info="Of the region", elem_id="feather"
+            *FEATHERS, CONFINED_FEATHER, step=0.01, label="Soft edge", info="Of the region", elem_id="feather"
         )
 
 

@@ -27,9 +27,10 @@ from gradio_app.methods import about_method
 from gradio_app.quota import Quota
 from gradio_app.studio import Studio
 from gradio_app.updates import Update, Updates, problem, progress, said, told, working
-from resefa_core.defaults import CONFINED_FEATHER, STRENGTHS, TRUNCATION
+from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, STRENGTHS, TRUNCATION
 from resefa_core.directions import about
 from resefa_core.errors import named
+from resefa_core.latents.edits import MAX_MOVES
 from resefa_core.latents.samples import SEEDS, like
 from resefa_core.methods import check_method
 from resefa_core.progress import Progress
@@ -46,7 +47,6 @@ SHOWN_DIRECTIONS = 12
 _SOLVING = "Finding what changes the region"
 _READY = "Directions that stay closer in place are ready."
 _SHOWN_EVERY = 0.5
-_MOST_KEPT = 12
 _QUICK_SIDE = 128
 _SHEET_SIDE = 512
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
@@ -455,7 +455,7 @@ class Steps:
     @told
     def confine(self, visit: Visit, confine: object, feather: object) -> Updates:
         """Keep edits inside the region, or not; the strips show the difference."""
-        visit.feather = payloads.read_number(feather, 0.0, 0.2, "feather")
+        visit.feather = payloads.read_number(feather, *FEATHERS, "feather")
         visit.confine = confine is True
         directions = visit.directions
         if visit.session is None or directions is None:
@@ -731,8 +731,9 @@ class Steps:
             session.select(payloads.read_region(drawn, preset_family(session.generator)))
 
     def _check_room(self, visit: Visit) -> None:
-        if visit.strengths and len(visit.kept) >= _MOST_KEPT:
-            raise resefa.ParameterError(f"{_MOST_KEPT} edits are kept already: take back some first")
+        kept = len(visit.kept) + 1
+        if visit.strengths and kept >= MAX_MOVES:
+            raise resefa.ParameterError(f"{kept} edits are kept already: take back some first")
 
     def _take_strengths(self, visit: Visit, payload: object) -> None:
         directions = visit.needed_directions

@@ -29,6 +29,7 @@ def direction_inputs() -> list[io.Input]:
 
 def confine_inputs() -> list[io.Input]:
     """What both nodes ask for last."""
+    least, most = resefa.defaults.FEATHERS
     return [
         io.Float.Input(
             "confine",
@@ -42,11 +43,11 @@ def confine_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "confine_feather",
-            default=0.0,
-            min=0.0,
-            max=0.2,
+            default=resefa.defaults.CONFINED_FEATHER,
+            min=least,
+            max=most,
             step=0.005,
-            tooltip="Softens the edge of a confined edit; a fraction of the image's height.",
+            tooltip="Softens the edge of an edit that confine confines; a fraction of the image's height.",
             advanced=True,
         ),
         GANRegion.Input(
@@ -77,11 +78,11 @@ def move_along(
     confine: float,
     feather: float,
 ) -> resefa.Move:
-    """A move along one direction, which fits the generator; it is confined as the directions are if they were
-    found for that."""
+    """A move along one direction, which fits the generator; it is confined as the directions are, and as
+    softly, if they were found for that."""
     chosen = which(directions, direction)
-    confined = None if chosen.confined else confine
-    return resefa.Move.of(gan.ready(), latent, chosen, {0: strength}, confined, feather, region)
+    amount, softness = (None, None) if chosen.confined else (confine, feather)
+    return resefa.Move.of(gan.ready(), latent, chosen, {0: strength}, amount, softness, region)
 
 
 class ApplyDirection(Node):

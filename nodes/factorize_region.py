@@ -17,7 +17,6 @@ from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 _AUTO = "auto"
-_OURS = ("resefa", resefa.CONFINED)
 _ANALYSIS_IMAGES = 6
 _ROW_SIDE = 256
 _FOUND = 0.9
@@ -66,13 +65,13 @@ class FactorizeRegion(Node):
                 *layers_inputs(),
                 io.Float.Input(
                     "regularization",
-                    default=1e-4,
+                    default=resefa.solve.REGULARIZATION,
                     min=1e-6,
                     max=1.0,
                     step=1e-6,
                     round=1e-6,
                     tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001. "
-                    "For the methods resefa and resefa-confined.",
+                    f"For the methods {' and '.join(regularized())}.",
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -135,7 +134,7 @@ class FactorizeRegion(Node):
         generator = gan.ready(images=_ANALYSIS_IMAGES)
         session = resefa.Session(generator, latent=latent, cache=gan.analyses)
         given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
-        if method in _OURS:
+        if method in regularized():
             given.setdefault("regularization", regularization)
         lit = resefa.show_region(session.before, region, side=256)
         progress = ProgressBar()
@@ -157,6 +156,15 @@ class FactorizeRegion(Node):
         images = picture_to_comfy(sheet)
         shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent))
         return io.NodeOutput(directions, as_output(images), ui=shown)
+
+
+def regularized() -> list[str]:
+    """The methods that the widget `regularization` is for: those whose own it is."""
+    return [
+        key
+        for key, method in resefa.METHODS.items()
+        if method.check_parameters({}).get("regularization") == resefa.solve.REGULARIZATION
+    ]
 
 
 def strips(session: resefa.Session, directions: resefa.Directions, progress: ProgressBar) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,8 +23,9 @@ class Node(io.ComfyNode):
             return cls.run(**checked(cls.SCHEMA.inputs, inputs))
 
     @classmethod
+    @abstractmethod
     def run(cls, *args: Any, **inputs: Any) -> io.NodeOutput:
-        raise NotImplementedError
+        """What the node does; its arguments are named as its inputs."""
 
 
 def checked(schema: Sequence[io.Input], inputs: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _MOUTH_OF_AVATARS = {"x": 20, "y": 38, "width": 24, "height": 12}
 class SelectRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
+        least, most = resefa.defaults.FEATHERS
         return io.Schema(
             node_id="ReSeFa_SelectRegion",
             display_name="Select Region",
@@ -55,8 +56,8 @@ class SelectRegion(Node):
                 io.Float.Input(
                     "feather",
                     default=0.0,
-                    min=0.0,
-                    max=0.2,
+                    min=least,
+                    max=most,
                     step=0.005,
                     display_mode=io.NumberDisplay.slider,
                     tooltip="Softens the edge; a fraction of the image's height.",

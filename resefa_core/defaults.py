@@ -8,6 +8,8 @@ STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 """Of strips and sheets."""
 CONFINED_FEATHER = 0.03
 """How soft a region is that confined edits end at; a fraction of the image's height. Others are sharp."""
+FEATHERS = (0.0, 0.2)
+"""What sliders offer; `bounds.FEATHER` is what is possible."""
 SAMPLES_TO_SHARE = 6
 """Images, the one at hand among them, that directions are solved on so that they hold for others."""
 LARGEST_JOINT = 64

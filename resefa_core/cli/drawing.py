@@ -18,7 +18,7 @@ def sheet(
     directions: Directions,
     strengths: Sequence[float] = STRENGTHS,
     confine: float | None = None,
-    feather: float = 0.0,
+    feather: float | None = None,
 ) -> Image.Image:
     """A strip of the session's image for each direction, with labels and a title."""
     with progress("drawing") as report:

@@ -12,8 +12,8 @@ import torch
 
 from ..analysis import JacobianCache
 from ..checkpoints import bundled_names, load_generator
-from ..defaults import TRUNCATION
-from ..directions import Directions
+from ..defaults import CONFINED_FEATHER, TRUNCATION
+from ..directions import CONFINED, Directions
 from ..errors import ParameterError, ReSeFaError
 from ..generators import Generator
 from ..latents import Latent
@@ -116,7 +116,10 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         "which is 1 for those of resefa-confined and 0 for others; 1 without a number)",
     )
     parser.add_argument(
-        "--feather", type=float, default=0.0, help="soften a confined edit's edge (fraction; default: 0)"
+        "--feather",
+        type=float,
+        help="soften a confined edit's edge, a fraction of the image's height "
+        f"(default: {CONFINED_FEATHER:g}; 0 for directions of {CONFINED}, whose region is soft already)",
     )
 
 

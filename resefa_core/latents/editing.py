@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..analysis import applied
 from ..bounds import CONFINE, MIX, STRENGTH, number
+from ..defaults import feather_for
 from ..directions import Directions
 from ..errors import LatentError
 from ..generators.base import Generator
@@ -50,7 +51,7 @@ def move(
         LatentError: the directions do not fit the latent, or have no region or no confined steps.
         ParameterError: no such direction, or a number out of range.
     """
-    confine = float(directions.confined) if confine is None else confine
+    confine, feather = confinement(directions, confine, feather)
     distances = _distances(directions, strengths, confine)
     total = torch.tensordot(distances, directions.vectors, dims=1)
     codes, styles, z = _offsets(latent, directions, total)
@@ -64,6 +65,15 @@ def move(
     region = _confinable(directions).feather(feather)
     confined = ConfinedMove(region, float(confine), codes, styles, z)
     return replace(latent, confined=(*latent.confined, confined))
+
+
+def confinement(directions: Directions, confine: float | None, feather: float | None) -> tuple[float, float]:
+    """How far an edit is confined and how soft its edge is, where None stands for what nobody said: as the
+    directions were found, whose region is as soft as their edits need where these are confined."""
+    confine = float(directions.confined) if confine is None else confine
+    if feather is None:
+        feather = 0.0 if directions.confined else feather_for(confine)
+    return confine, feather
 
 
 def mix(
@@ -181,7 +191,7 @@ def prepared(
         LatentError: the directions do not fit the generator; see `with_confined_steps`.
     """
     directions.check(generator)
-    confine = float(directions.confined) if confine is None else confine
+    confine, feather = confinement(directions, confine, feather)
     if confine and (directions.steps_confined is None or feather):
         return with_confined_steps(generator, latent, directions, feather)
     return directions

@@ -21,7 +21,7 @@ from ..errors import DirectionFileError, LatentError, ParameterError, RegionErro
 from ..files import DAMAGE
 from ..generators.base import Generator
 from ..regions import Region
-from .editing import Strengths, move, prepared
+from .editing import Strengths, confinement, move, prepared
 from .points import Latent, content_of_text, read_content
 
 MAX_MOVES = 64
@@ -80,7 +80,7 @@ class Move:
         directions: Directions,
         strengths: Strengths,
         confine: float | None = None,
-        feather: float = 0.0,
+        feather: float | None = None,
         region: Region | None = None,
         name: str = "",
     ) -> Move:
@@ -89,6 +89,7 @@ class Move:
         Args:
             latent: where steps of confined edits are measured, if they have to be.
             confine: None as the directions were found: 1 if they are `confined`, else 0.
+            feather: softens a confined move's edge; for None as `confinement` says.
             region: confine the move to this one instead of the directions' own.
 
         Raises:
@@ -96,7 +97,7 @@ class Move:
         """
         if region is not None and region is not directions.region:
             directions = replace(directions, region=region, steps_confined=None)
-        confine = float(directions.confined) if confine is None else confine
+        confine, feather = confinement(directions, confine, feather)
         fitting = prepared(generator, latent, directions, confine, feather)
         own = "" if fitting.region is None else fitting.region.name
         return Move(fitting, strengths, confine, feather, name or own)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..analysis import analysis_size
+from ..defaults import NUM_DIRECTIONS
 from ..directions import Directions
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
@@ -42,7 +43,7 @@ def find_directions(
     region: Region,
     method: str = "resefa",
     *,
-    num_directions: int = 8,
+    num_directions: int = NUM_DIRECTIONS,
     space: str | None = None,
     layers: Sequence[int] | None = None,
     parameters: Mapping[str, float] | None = None,

@@ -29,7 +29,7 @@ from ..directions.recipes import Point, Recipe
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
 from ..latents import PNG_KEY, Latent, stack
-from ..latents.editing import Strengths, move, prepared, sweep, with_confined_steps
+from ..latents.editing import Strengths, confinement, move, prepared, sweep, with_confined_steps
 from ..latents.edits import Edit, Edited, History, Move
 from ..latents.samples import check_samples, further_seeds, like
 from ..methods import check_method
@@ -456,11 +456,11 @@ class Session:
         return find_again(self.generator, recipe, self.cache, progress)
 
     def prepared(
-        self, directions: Directions, confine: float | None = None, feather: float = 0.0
+        self, directions: Directions, confine: float | None = None, feather: float | None = None
     ) -> Directions:
         """The directions, known to fit, with the steps that confined edits need, measured once for each set
-        and feather; see `prepared`."""
-        confine = float(directions.confined) if confine is None else confine
+        and feather; see `prepared`. None for either as for `edit`."""
+        confine, feather = confinement(directions, confine, feather)
         with self._lock:
             for known, softness, measured in self._measured:
                 if known is directions and softness == feather and confine:
@@ -477,7 +477,7 @@ class Session:
         strengths: Sequence[float] = STRENGTHS,
         *,
         confine: float | None = None,
-        feather: float = 0.0,
+        feather: float | None = None,
         most: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Strip]:
@@ -489,6 +489,7 @@ class Session:
             most: stop after so many.
         """
         generator = self.generator
+        confine, feather = confinement(directions, confine, feather)
         directions = self.prepared(directions, confine, feather)
         latent = self.below(directions)[:1]
         before = self._draw(latent)
@@ -593,7 +594,7 @@ class Session:
         strengths: Strengths,
         *,
         confine: float | None = None,
-        feather: float = 0.0,
+        feather: float | None = None,
         region: object = None,
         name: str = "",
     ) -> None:
@@ -602,7 +603,8 @@ class Session:
         Args:
             strengths: how far along which, by index or name, in steps.
             confine: in [0, 1]: 0 everywhere, 1 inside the region only; None as the directions were found.
-            feather: softens a confined move's edge.
+            feather: softens a confined move's edge; for None `CONFINED_FEATHER`, but nothing more where the
+                directions were found for confined edits: their region is soft already.
             region: confine the move to this one, by any means, instead of the directions' own.
             name: for people; that of the region for "".
 
@@ -623,7 +625,7 @@ class Session:
         strengths: Strengths,
         *,
         confine: float | None = None,
-        feather: float = 0.0,
+        feather: float | None = None,
         name: str = "",
     ) -> bool:
         """Set the strengths of the move on top, if it is along these directions, else make one: what sliders
@@ -652,13 +654,13 @@ class Session:
         directions: Directions,
         strengths: Strengths,
         confine: float | None,
-        feather: float,
+        feather: float | None,
         region: object,
         name: str,
     ) -> Move:
         if region is not None:
             directions = replace(directions, region=self.region(region), steps_confined=None)
-        confine = float(directions.confined) if confine is None else confine
+        confine, feather = confinement(directions, confine, feather)
         fitting = self.prepared(directions, confine, feather)
         own = "" if fitting.region is None else fitting.region.name
         return Move(fitting, strengths, confine, feather, name or own)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..analysis import DenseJacobian, Jacobian
 from ..bounds import CHANGE, number, whole
+from ..defaults import NUM_DIRECTIONS
 from ..directions import CONFINED, Directions
 from ..errors import JacobianError, ParameterError
 from ..memory import if_it_fits
@@ -40,7 +41,7 @@ _ACCURACIES = (0.5, 0.999999)
 def factorize(
     jacobian: Jacobian | Sequence[Jacobian],
     region: Region,
-    num_directions: int = 8,
+    num_directions: int = NUM_DIRECTIONS,
     regularization: float = REGULARIZATION,
     *,
     solver: Solver = "auto",

@@ -18,6 +18,7 @@ gradio_client = pytest.importorskip("gradio_client")
 import resefa_core as resefa  # noqa: E402
 from benchmarks.demo_sessions import Server  # noqa: E402
 from gradio_app import endpoints  # noqa: E402
+from resefa_core.defaults import CONFINED_FEATHER  # noqa: E402
 
 ENDPOINTS = {
     "/draw_face": ["seed", "truncation", "generator", "class_name"],
@@ -130,9 +131,9 @@ def test_applying(
         file=file, strengths="[2.5, 0, -1]", seed=13, confine=confine, api_name="/apply_directions"
     )
     directions, latent = resefa.Directions.load(found[0]), avatars.sample(13, 0.7)
-    amount = float(confine)
-    prepared = resefa.prepared(avatars, latent, directions, amount, 0.0)
-    moved = resefa.move(latent, prepared, {0: 2.5, 2: -1.0}, amount, 0.0)
+    asked = (float(confine), CONFINED_FEATHER)
+    prepared = resefa.prepared(avatars, latent, directions, *asked)
+    moved = resefa.move(latent, prepared, {0: 2.5, 2: -1.0}, *asked)
     assert np.abs(pixels(edited) - expected(avatars, moved)).max() <= 2
     named = {directions.names[0]: 2.5, directions.names[2]: -1}
     again = client.predict(

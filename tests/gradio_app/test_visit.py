@@ -26,6 +26,7 @@ from gradio_app import jobs, payloads, studio
 from gradio_app.studio import Studio
 from gradio_app.updates import told
 from gradio_app.visit import FIRST_SEED, NUM_OTHERS, Steps, Visit, file_stem
+from resefa_core.latents.edits import MAX_MOVES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
 
@@ -385,13 +386,16 @@ def test_edits_add_up_over_regions_and_can_be_taken_back(steps: Steps, visit: Vi
 
 
 def test_edits_are_kept_within_a_bound_and_gone_with_the_face(steps: Steps, visit: Visit) -> None:
-    for index in range(12):
+    made = visit.needed.find("hair", quick=True, count=1)
+    for _ in range(MAX_MOVES - 3):
+        visit.needed.edit(made, {0: 0.01})
+    for name in ("eyes", "mouth"):
         list(steps.slide(visit, slid(visit, 0.5)))
-        list(steps.pick(visit, {"region": {"preset": ("eyes", "mouth")[index % 2]}}))
+        list(steps.pick(visit, {"region": {"preset": name}}))
     list(steps.slide(visit, slid(visit, 0.5)))
     region, picture = visit.needed.selected, np.asarray(steps.picture(visit))
     assert "take back some" in problem_of(list(steps.pick(visit, {"region": {"preset": "hair"}})))
-    assert (visit.needed.selected, len(visit.kept)) == (region, 12)
+    assert (visit.needed.selected, len(visit.kept)) == (region, MAX_MOVES - 1)
     assert np.array_equal(np.asarray(steps.picture(visit)), picture)
     shown = list(steps.draw(visit, "avatars", 901, 0.7))
     assert last(shown, "undo") == ""
