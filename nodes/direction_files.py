@@ -9,7 +9,7 @@ from pathlib import Path
 from comfy_api.latest import io, ui
 
 from . import folders
-from .core import about, resefa
+from .core import about, resefa, the_hub
 from .node import Node
 from .sockets import GANDirections
 
@@ -21,7 +21,7 @@ class LoadDirections(Node):
             node_id="ReSeFa_LoadDirections",
             display_name="Load Directions",
             category="GAN/ReSeFa",
-            description="Load a direction file of models/stylegan_directions.",
+            description="Load a direction file of models/stylegan_directions, or of the Hugging Face Hub.",
             search_aliases=["load gan directions", "direction file", "edit directions"],
             has_intermediate_output=True,
             inputs=[
@@ -29,6 +29,14 @@ class LoadDirections(Node):
                     "file",
                     options=folders.direction_names(),
                     tooltip="Files of models/stylegan_directions: this pack's, or the paper's own .npy.",
+                ),
+                io.String.Input(
+                    "address",
+                    default="",
+                    placeholder="hf://author/name",
+                    optional=True,
+                    tooltip="A direction set of the Hugging Face Hub instead of a file: hf://author/name, or "
+                    "hf://author/name/file. It is fetched when this runs, and checked like any file.",
                 ),
             ],
             outputs=[
@@ -38,17 +46,19 @@ class LoadDirections(Node):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
-        return folders.validated(folders.directions_file, file)
+    def validate_inputs(cls, file: str | None, address: str | None = "") -> bool | str:
+        return (
+            True if address is None or address.strip() else folders.validated(folders.directions_file, file)
+        )
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None) -> str:
-        return folders.fingerprint(folders.directions_file, file)
+    def fingerprint_inputs(cls, file: str | None, address: str | None = "") -> str:
+        return (address or "").strip() or folders.fingerprint(folders.directions_file, file)
 
     @classmethod
-    def run(cls, file: str) -> io.NodeOutput:
-        path = folders.directions_file(file)
-        directions = read(path)
+    def run(cls, file: str, address: str = "") -> io.NodeOutput:
+        address = address.strip()
+        directions = the_hub().load(address) if address else read(folders.directions_file(file))
         info = describe(directions)
         return io.NodeOutput(directions, info, ui=ui.PreviewText(info))
 

@@ -1,10 +1,10 @@
-"""What the commands that talk to the Hub share."""
+"""Parts that need a package which is not always installed."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from ..errors import HubError
+from .errors import HubError
 
 
 def the_hub() -> ModuleType:
@@ -14,7 +14,7 @@ def the_hub() -> ModuleType:
         HubError: the client library is not installed.
     """
     try:
-        from .. import hub
+        from . import hub
     except ImportError as missing:
         raise HubError(f'the Hub needs {missing.name}: pip install "resefa[hub]"') from missing
     return hub

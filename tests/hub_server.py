@@ -15,6 +15,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
+TOKEN = "hf_secretOfAda0123456789"
+OTHER_TOKEN = "hf_secretOfBob0123456789"
+
 
 @dataclass
 class Repo:
@@ -317,7 +320,9 @@ def _resolve(handler: Handler, repo_id: str, path: str) -> None:
         handler.error(404, "EntryNotFound")
     elif path in repo.stored:
         elsewhere = f"http://localhost:{handler.server.server_port}/blob/{repo.stored[path]}"
-        handler.answer(302, b"", Location=elsewhere, X_Repo_Commit=repo.sha)
+        told = {"X_Linked_Etag": f'"{repo.stored[path]}"', "X_Repo_Commit": repo.sha}
+        size = len(handler.server.blobs[repo.stored[path]])
+        handler.answer(302, b"", Location=elsewhere, X_Linked_Size=str(size), **told)
     else:
         data = repo.files[path]
         handler.answer(200, data, ETag=f'"{hashlib.sha1(data).hexdigest()}"', X_Repo_Commit=repo.sha)
@@ -334,6 +339,7 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("POST", "/api/repos/create", _create),
     ("GET", "/api/models", _list),
     ("GET", f"/api/models/{_ID}", _info),
+    ("GET", f"/api/models/{_ID}/revision/[^/]+", _info),
     ("GET", f"/api/models/{_ID}/tree/main", _tree),
     ("POST", f"/api/models/{_ID}/preupload/main", _preupload),
     ("POST", f"/api/models/{_ID}/commit/main", _commit),

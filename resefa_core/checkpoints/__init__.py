@@ -89,8 +89,8 @@ def load_generator(
 
 
 def find_file(name: str | PathLike[str]) -> Path:
-    """The file of a generator's name, or of a path, which may be a folder with `config.json` and the weights
-    beside it; see `load_generator`.
+    """The file of a generator's name, or of a path, which may be a folder with weights under the names that
+    the Hub's libraries give them; see `load_generator`.
 
     Raises:
         CheckpointError: there is none.
@@ -100,7 +100,7 @@ def find_file(name: str | PathLike[str]) -> Path:
     file = BUNDLED / f"{name}.safetensors"
     if "/" in str(name) or "\\" in str(name) or not is_file(file):
         file = Path(name)
-    if is_file(file / biggan_deep.CONFIG):
+    if not is_file(file):
         file = next((file / each for each in biggan_deep.WEIGHTS if is_file(file / each)), file)
     if is_file(file):
         return file

@@ -6,7 +6,8 @@ import re
 from pathlib import Path, PurePosixPath
 
 from .._version import __version__
-from ..errors import CheckpointError
+from ..errors import CheckpointError, HubError
+from ..optional import the_hub
 from .biggan_deep import CONFIG, WEIGHTS
 from .container import MAX_BYTES
 
@@ -15,13 +16,24 @@ _ADDRESS = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w.-]{1,96}))?(?:/
 _SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")
 
 
-def fetch(address: str) -> Path:
+def fetch(
+    address: str,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> Path:
     """The file of a generator in a repository, from the Hub or from the cache of what was fetched before.
 
     Args:
         address: `hf://owner/name` where the repository has one such file, else `hf://owner/name/file`; a
             version goes behind the name, `hf://owner/name@version`. Private repositories take the token that
             this machine has.
+        revision: a version, instead of the address's.
+        token, cache_dir, force_download: as the client library takes them.
+        local_files_only: ask the cache alone, for a file of the names that the Hub's libraries give weights.
 
     Raises:
         CheckpointError: no such address, the client library is not installed, there is no such file or more
@@ -32,17 +44,21 @@ def fetch(address: str) -> Path:
     if match is None or ".." in address:
         raise CheckpointError(f"{address[:200]}: expected hf://owner/name or hf://owner/name/file")
     try:
-        from huggingface_hub import HfApi
+        client = the_hub().client
+    except HubError as missing:
+        raise CheckpointError(f"{address[:200]}: {missing}, or fetch the file with a browser") from missing
+    from huggingface_hub import HfApi, try_to_load_from_cache
 
-        from ..hub.client import endpoint, talking
-    except ImportError as missing:
-        raise CheckpointError(
-            f'{address[:200]}: fetching needs huggingface_hub: pip install "resefa[hub]", or fetch the '
-            "file with a browser"
-        ) from missing
     repository, version, file = match.groups()
-    api = HfApi(endpoint(), library_name="resefa", library_version=__version__)
-    with talking():
+    version = revision or version
+    if local_files_only:
+        for name in [file] if file else WEIGHTS:
+            found = try_to_load_from_cache(repository, name, cache_dir, version)
+            if isinstance(found, str):
+                return Path(found)
+        raise CheckpointError(f"{address}: not fetched yet, and only what was is to be used")
+    api = HfApi(client.endpoint(), token, library_name="resefa", library_version=__version__)
+    with client.talking():
         about = api.model_info(repository, revision=version, files_metadata=True)
     files = {each.rfilename: each.size for each in about.siblings or []}
     chosen = _chosen(address, list(files), file)
@@ -53,7 +69,12 @@ def fetch(address: str) -> Path:
         if size is None or size > MAX_BYTES:
             raise CheckpointError(f"{address}: {each} has {size} bytes: expected at most {MAX_BYTES}")
     try:
-        paths = [api.hf_hub_download(repository, each, revision=about.sha) for each in wanted]
+        paths = [
+            api.hf_hub_download(
+                repository, each, revision=about.sha, cache_dir=cache_dir, force_download=force_download
+            )
+            for each in wanted
+        ]
     except Exception as problem:  # the client library raises many kinds
         raise CheckpointError(f"{address}: can't be fetched: {str(problem)[:300]}") from problem
     return Path(paths[0])

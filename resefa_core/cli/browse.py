@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..directions.about import as_text, rows
 from ..errors import ParameterError
+from ..optional import the_hub
 from .command import Command
-from .hub import the_hub
 from .options import refuse_existing
 from .terminal import progress, shown
 

@@ -6,9 +6,9 @@ import argparse
 from dataclasses import replace
 
 from ..errors import HubError
+from ..optional import the_hub
 from .command import Command
 from .drawing import sheet
-from .hub import the_hub
 from .options import add_directions, open_both, open_directions
 from .terminal import progress
 

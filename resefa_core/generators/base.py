@@ -34,6 +34,7 @@ from ..memory import joined
 from ..precision import full_precision
 from .classes import find_name
 from .linearization import Linearization
+from .pretrained import Pretrained
 from .styles import Gate, State, Style
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ LAYER_GROUPS = ("all", "coarse", "middle", "fine")
 """Names for layers by what they do: coarse ones shape, fine ones colour and texture."""
 
 
-class Generator(nn.Module, ABC):
+class Generator(Pretrained, nn.Module, ABC):
     """A pretrained generator, seen as a chain of layers.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Direction sets on the Hugging Face Hub: find, fetch and publish them.
+"""Direction sets and generators on the Hugging Face Hub: find, fetch and publish them.
 
 Needs `huggingface_hub` (`pip install "resefa[hub]"`); the rest of the core imports it only where it's used.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..errors import HubError
 from .card import DIRECTIONS_FILE, TAG, model_card
 from .client import WAIT
+from .generators import publish_generator
 from .repositories import (
     LICENSES,
     Listing,
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "model_card",
     "publish",
+    "publish_generator",
     "search",
     "whoami",
 ]

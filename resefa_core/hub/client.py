@@ -35,6 +35,8 @@ except ImportError:  # the client library is of version 1
 WAIT = 8.0
 """Seconds that the Hub may be silent."""
 TRANSFER_SECONDS = 300.0
+REQUESTS = 100
+"""Of the client library for one thing that is asked of it."""
 MAX_ANSWER_BYTES = 16 << 20
 
 _ANSWER_SECONDS = 20.0
@@ -66,7 +68,7 @@ class _Call:
     until: float
     bytes_left: int
     wait: float
-    requests_left: int = 100
+    requests_left: int
 
     def request(self) -> None:
         self.requests_left -= 1
@@ -86,13 +88,16 @@ _INSTALLING = threading.Lock()
 
 @contextmanager
 def talking(
-    seconds: float = _ANSWER_SECONDS, max_bytes: int = MAX_ANSWER_BYTES, patience: float = 1.0
+    seconds: float = _ANSWER_SECONDS,
+    max_bytes: int = MAX_ANSWER_BYTES,
+    patience: float = 1.0,
+    requests: int = REQUESTS,
 ) -> Iterator[None]:
     """Requests of the client library in here end within bounds, are not repeated, and raise HubError only."""
     if is_offline_mode():
         raise HubError("the Hub is not used: offline mode is on (HF_HUB_OFFLINE)")
     _install()
-    mark = _CALL.set(_Call(time.monotonic() + seconds, max_bytes, patience * WAIT))
+    mark = _CALL.set(_Call(time.monotonic() + seconds, max_bytes, patience * WAIT, requests))
     try:
         yield
     except Exception as problem:  # the client library raises many kinds on odd answers

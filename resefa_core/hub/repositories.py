@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from ..files import write_bytes
 from .card import DIRECTIONS_FILE, PREVIEW_FILE, TAG, model_card, one_line
 from .client import (
     MAX_ANSWER_BYTES,
+    REQUESTS,
     TRANSFER_SECONDS,
     check_token,
     client_of,
@@ -42,6 +43,8 @@ from .client import (
     talking,
 )
 
+Content = bytes | Path
+"""Of a file: its bytes, or the file that has them."""
 LICENSES = ("cc-by-4.0", "cc0-1.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "apache-2.0", "mit", "other")
 
 _MAX_ENTRIES = 2000
@@ -49,10 +52,14 @@ _MAX_FILES = 100
 _MAX_LISTINGS = 100
 _MAX_QUERY = 100
 _PIECE = 1 << 16
+_LEAST_RATE = 1 << 18
+"""Bytes in a second that the network takes, or an upload is given up."""
+_LEAST_PART = 1 << 20
 _PREVIEW_SIDES = (2048, 4096)
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"{_PART}/{_PART}")
 _NAME = re.compile(_PART)
+_SCHEME = "hf://"
 _FOLDER = r"[A-Za-z0-9_][A-Za-z0-9 _.+=-]*/"
 _FILENAME = re.compile(rf"(?:{_FOLDER}){{0,4}}[A-Za-z0-9_][A-Za-z0-9 _.+=-]*\.safetensors")
 
@@ -82,8 +89,20 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What repositories hold: the tag that tells them, its name, and files that go where none is given."""
+
+    tag: str
+    noun: str
+    optional: tuple[str, ...] = ()
+
+
+DIRECTION_SETS = Kind(TAG, "direction set", (PREVIEW_FILE,))
+
+
+@dataclass(frozen=True)
 class Published:
-    """Where a set was published, and whether that replaced one which was there."""
+    """Where something was published, and whether that replaced what was there."""
 
     url: str
     repo_id: str
@@ -152,7 +171,7 @@ def load(repo_id: str, filename: str = "", token: str | None = None) -> Directio
     """A set of a repository.
 
     Args:
-        repo_id: `author/name`.
+        repo_id: `author/name`; or an address, `hf://author/name` or `hf://author/name/file`.
         filename: the one that `publish` writes for "", or else the first direction file there is.
         token: for a private repository.
 
@@ -160,6 +179,10 @@ def load(repo_id: str, filename: str = "", token: str | None = None) -> Directio
         HubError: it can't be fetched, or there is none.
         DirectionFileError: what was fetched is no direction file.
     """
+    if repo_id.startswith(_SCHEME):
+        author, _, rest = repo_id.removeprefix(_SCHEME).partition("/")
+        name, _, filename = rest.partition("/")
+        repo_id = f"{author}/{name}"
     if not filename:
         files = direction_files(repo_id, token)
         if not files:
@@ -209,24 +232,51 @@ def publish(
     if base_model is not None:
         _check_repo_id(base_model)
     preview = None if strips is None else _png(strips)
-    account = whoami(token)
-    repo_id = _own_repo_id(account, name)
-    filled = replace(directions, author=directions.author or account, license=directions.license or license)
-    address = f"{endpoint()}/{repo_id}"
-    picture = None if preview is None else f"{address}/resolve/main/{PREVIEW_FILE}"
-    files = {
-        "README.md": model_card(filled, repo_id, license, base_model, picture).encode(),
-        DIRECTIONS_FILE: _packed(filled),
-    }
-    if preview is not None:
-        files[PREVIEW_FILE] = preview
+
+    def files(repo_id: str) -> dict[str, Content]:
+        author = directions.author or repo_id.split("/")[0]
+        filled = replace(directions, author=author, license=directions.license or license)
+        picture = None if preview is None else f"{endpoint()}/{repo_id}/resolve/main/{PREVIEW_FILE}"
+        made: dict[str, Content] = {
+            "README.md": model_card(filled, repo_id, license, base_model, picture).encode(),
+            DIRECTIONS_FILE: _packed(filled),
+        }
+        return made if preview is None else {**made, PREVIEW_FILE: preview}
+
+    return put(name, token, DIRECTION_SETS, files, private=private)
+
+
+def put(
+    name: str,
+    token: str,
+    kind: Kind,
+    files: Callable[[str], Mapping[str, Content]],
+    *,
+    private: bool = False,
+    message: str = "",
+) -> Published:
+    """Commit files to a repository of the token's account: a new one, or one that holds what they are, or
+    nothing yet; others are left alone.
+
+    Args:
+        name: of the repository, with or without the account.
+        files: gives their contents, or where these are, for the repository's full name.
+        private: make a new repository private; one that is there must be so already.
+        message: of the commit.
+    """
+    check_token(token)
+    repo_id = _own_repo_id(whoami(token), name)
+    contents = files(repo_id)
+    size = sum(len(each) if isinstance(each, bytes) else each.stat().st_size for each in contents.values())
     with talking():
-        there = _existing(client_of(token), repo_id, private)
+        there = _existing(client_of(token), repo_id, private, kind)
         if there is None:
             _create(client_of(token), repo_id, private)
     try:
-        with talking(TRANSFER_SECONDS, patience=4.0):
-            _commit(client_of(token), repo_id, files, there)
+        with talking(
+            TRANSFER_SECONDS + size / _LEAST_RATE, patience=4.0, requests=REQUESTS + size // _LEAST_PART
+        ):
+            _commit(client_of(token), repo_id, contents, there, kind, message)
     except HubError as problem:
         if there is not None and there.updated:
             raise
@@ -234,7 +284,7 @@ def publish(
             f"{problem}. The repository {repo_id} was made and may still be empty: "
             "publishing again under the same name completes it"
         ) from None
-    return Published(address, repo_id, there is not None and there.updated)
+    return Published(f"{endpoint()}/{repo_id}", repo_id, there is not None and there.updated)
 
 
 @dataclass(frozen=True)
@@ -244,7 +294,7 @@ class _Existing:
     files: tuple[str, ...]
 
 
-def _existing(api: HfApi, repo_id: str, private: bool) -> _Existing | None:
+def _existing(api: HfApi, repo_id: str, private: bool, kind: Kind) -> _Existing | None:
     """The visitor's repository of that name, which it must be right to write to; None if there is none."""
     try:
         info = api.model_info(repo_id, expand=["private", "sha", "tags"])
@@ -257,10 +307,10 @@ def _existing(api: HfApi, repo_id: str, private: bool) -> _Existing | None:
     if private and not info.private:
         raise HubError(f"{repo_id} exists and is public: choose another name, or publish publicly")
     files = tuple(entry.path for entry in islice(api.list_repo_tree(repo_id), _MAX_ENTRIES))
-    updated = TAG in (info.tags or [])
+    updated = kind.tag in (info.tags or [])
     if not updated and set(files) - {".gitattributes"}:
         raise HubError(
-            f"{repo_id} exists and holds no direction set (it lacks the tag {TAG}): choose another name"
+            f"{repo_id} exists and holds no {kind.noun} (it lacks the tag {kind.tag}): choose another name"
         )
     return _Existing(str(info.sha), updated, files)
 
@@ -274,21 +324,36 @@ def _create(api: HfApi, repo_id: str, private: bool) -> None:
         raise
 
 
-def _commit(api: HfApi, repo_id: str, files: dict[str, bytes], there: _Existing | None) -> None:
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    files: Mapping[str, Content],
+    there: _Existing | None,
+    kind: Kind,
+    message: str,
+) -> None:
     """Upload and commit. The files are given as streams, so that they go over HTTP, and are uploaded one by
     one, so that no thread is started: the bounds hold for neither of the alternatives."""
-    additions = [CommitOperationAdd(path, io.BytesIO(data)) for path, data in files.items()]
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [*additions]
-    if there is not None and PREVIEW_FILE in there.files and PREVIEW_FILE not in files:
-        operations.append(CommitOperationDelete(PREVIEW_FILE))
-    for addition in additions:
-        api.preupload_lfs_files(repo_id, [addition], free_memory=False)
-    api.create_commit(
-        repo_id,
-        cast(Any, operations),
-        commit_message="Update the direction set" if there and there.updated else "Add a direction set",
-        parent_commit=None if there is None else there.commit,
-    )
+    with ExitStack() as opened:
+        additions = [
+            CommitOperationAdd(
+                path, io.BytesIO(data) if isinstance(data, bytes) else opened.enter_context(data.open("rb"))
+            )
+            for path, data in files.items()
+        ]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [*additions]
+        if there is not None:
+            gone = (path for path in kind.optional if path in there.files and path not in files)
+            operations += [CommitOperationDelete(path) for path in gone]
+        for addition in additions:
+            api.preupload_lfs_files(repo_id, [addition], free_memory=False)
+        done = f"Update the {kind.noun}" if there and there.updated else f"Add a {kind.noun}"
+        api.create_commit(
+            repo_id,
+            cast(Any, operations),
+            commit_message=message or done,
+            parent_commit=None if there is None else there.commit,
+        )
 
 
 def _packed(directions: Directions) -> bytes:

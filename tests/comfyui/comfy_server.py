@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,14 @@ Prompt = dict[str, dict[str, Any]]
 
 
 class ComfyUI:
-    """A server on a free port of this machine, with folders of its own."""
+    """A server on a free port of this machine, with folders of its own.
 
-    def __init__(self, base: Path) -> None:
+    Args:
+        base: for its folders; made if it is not there.
+        environment: beside that of this process.
+    """
+
+    def __init__(self, base: Path, environment: Mapping[str, str] | None = None) -> None:
         assert DIRECTORY is not None
         self.base = base
         (base / "custom_nodes").mkdir(parents=True)
@@ -43,7 +49,13 @@ class ComfyUI:
             *("--database-url", "sqlite:///:memory:"),
         ]
         self._log = (base / "log.txt").open("wb")
-        self._process = subprocess.Popen(command, cwd=DIRECTORY, stdout=self._log, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(
+            command,
+            cwd=DIRECTORY,
+            env={**os.environ, **(environment or {})},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

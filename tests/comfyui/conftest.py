@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from comfy_server import DIRECTORY, ComfyUI
+from hub_server import HubServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,8 +17,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyUI]:
-    server = ComfyUI(tmp_path_factory.mktemp("comfyui"))
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def comfyui(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterator[ComfyUI]:
+    server = ComfyUI(tmp_path_factory.mktemp("comfyui"), {"HF_ENDPOINT": hub.url})
     yield server
     server.stop()
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from comfy_server import BUNDLED, ROOT, ComfyUI, Prompt, as_prompt, graph, node, problem
+from hub_server import HubServer, Repo
 from older_gans import save_biggan
 from PIL import Image
 from safetensors import safe_open
@@ -325,6 +326,29 @@ def test_a_direction_file_of_the_node_works_on_the_command_line_and_back(
     changed = comfyui.run(graph(apply={"directions": ["file", 0], "direction": "0"}) | {"file": load["file"]})
     assert changed["file"]["text"][0].startswith("Mouth")
     assert np.abs(pixels(comfyui, changed["image"]) - first).max() > 20
+
+
+def test_directions_come_from_the_hub(comfyui: ComfyUI, hub: HubServer, tmp_path: Path) -> None:
+    session = resefa.Session(resefa.load_generator("avatars"), seed=7)
+    session.find("mouth", quick=True, count=2)
+    file = tmp_path / "directions.safetensors"
+    session.save(file, title="Mouths of Ada")
+    hub.repos["ada/mouths"] = Repo(
+        files={"directions.safetensors": file.read_bytes(), "bad.safetensors": b"x"}
+    )
+    prompt = graph(apply={"directions": ["file", 0], "direction": "0"})
+    for address in ("hf://ada/mouths", " hf://ada/mouths/directions.safetensors\n"):
+        prompt["file"] = node("LoadDirections", file="(no file)", address=address)
+        assert comfyui.run(prompt)["file"]["text"][0].startswith("Mouths of Ada")
+    assert not any(seen.authorization for seen in hub.seen)
+    for address, words in (
+        ("hf://ada/none", "not found"),
+        ("hf://ada/mouths/bad.safetensors", "ada/mouths/bad.safetensors"),
+        ("hf://ada/mouths/../x.safetensors", "is no direction file"),
+        ("http://evil.example/x.safetensors", "is no repository of the Hub"),
+    ):
+        prompt["file"] = node("LoadDirections", file="(no file)", address=address)
+        assert words in refusal(comfyui, prompt), address
 
 
 def test_a_file_of_another_model_says_both(comfyui: ComfyUI) -> None:

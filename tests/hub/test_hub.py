@@ -7,14 +7,14 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hub_server import Handler, HubServer, Repo
+from hub_server import OTHER_TOKEN, TOKEN, Handler, HubServer, Repo
 from PIL import Image
 from torch import Tensor
 
@@ -27,20 +27,8 @@ from resefa_core.directions import MAX_FILE_BYTES  # noqa: E402
 from resefa_core.hub import TAG, HubError, Published, client, repositories  # noqa: E402
 from resefa_core.hub.card import model_card, ranges  # noqa: E402
 
-TOKEN = "hf_secretOfAda0123456789"
-OTHER_TOKEN = "hf_secretOfBob0123456789"
 EVIL = '"]\n---\n<script>alert(1)</script>[x](http://evil.example)![y](http://evil.example/y.png)`|*b*'
 LINES = ["# Big", "---", "```", "<script>alert(2)</script>", "~~~", "www.evil.example"]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    with HubServer() as running:
-        running.tokens = {TOKEN: "ada", OTHER_TOKEN: "bob"}
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
-        yield running
 
 
 def make(count: int = 3, **changes: object) -> Directions:
