@@ -12,6 +12,7 @@ from .direction_files import LoadDirections, SaveDirections
 from .factorize_region import FactorizeRegion
 from .latents import LoadGANLatent, MixLatents, SampleGANLatent, SaveGANImage, SaveGANLatent
 from .load_gan import LoadGAN
+from .parts import GANParts
 from .select_region import SelectRegion
 
 
@@ -36,6 +37,7 @@ class ReSeFaExtension(ComfyExtension):
             SaveGANImage,
             FromStyleGANLatent,
             FromStyleGANDirections,
+            GANParts,
         ]
 
 

@@ -13,11 +13,10 @@ from .core import parsing, resefa
 from .latents import chosen_layers, foreign_note, layers_inputs, with_notes
 from .node import Node
 from .pictures import picture_to_comfy
-from .runtime import LoadedGAN, ProgressBar, as_output
+from .runtime import ANALYSIS_IMAGES, LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 _AUTO = "auto"
-_ANALYSIS_IMAGES = 6
 _ROW_SIDE = 256
 _FOUND = 0.9
 
@@ -131,7 +130,7 @@ class FactorizeRegion(Node):
         samples: int = 1,
         parameters: str = "",
     ) -> io.NodeOutput:
-        generator = gan.ready(images=_ANALYSIS_IMAGES)
+        generator = gan.ready(images=ANALYSIS_IMAGES)
         session = resefa.Session(generator, latent=latent, cache=gan.analyses)
         given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
         if method in regularized():

@@ -21,6 +21,8 @@ from .core import Progress, resefa
 _PARTS = 1000
 _CACHE_MB = 2048
 _BATCH = 8
+ANALYSIS_IMAGES = 6
+"""About as many images as an analysis needs room for: the states of all layers beside a few tangents."""
 
 
 def _cache_bytes() -> int:
@@ -71,10 +73,7 @@ class LoadedGAN:
         return gan
 
     def ready(self, images: int = 1) -> resefa.Generator:
-        """The generator on ComfyUI's device, with room there for that many images at once.
-
-        An analysis holds the states of all layers beside a few tangents: about six images.
-        """
+        """The generator on ComfyUI's device, with room there for that many images at once."""
         needed = 4 * self.generator.activation_floats() * images
         comfy.model_management.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
         return self.generator.to(self.patcher.load_device)

@@ -10,9 +10,9 @@ from torch import Tensor
 from .core import resefa
 from .node import Node
 from .pictures import from_comfy, picture_to_comfy
-from .runtime import as_output
-from .selection import COMBINE, NO_PRESET, REPLACE, preset_names, select
-from .sockets import GANRegion
+from .runtime import ANALYSIS_IMAGES, LoadedGAN, as_output
+from .selection import COMBINE, NO_PRESET, REPLACE, chosen_part, preset_names, select
+from .sockets import GAN, GANLatent, GANRegion
 
 _MOUTH_OF_AVATARS = {"x": 20, "y": 38, "width": 24, "height": 12}
 
@@ -25,7 +25,8 @@ class SelectRegion(Node):
             node_id="ReSeFa_SelectRegion",
             display_name="Select Region",
             category="GAN/ReSeFa",
-            description="Point at the part of the image to change: a box, a mask or a preset.",
+            description="Point at the part of the image to change: a box, a mask, a preset, or what "
+            "moves together with a point of it.",
             search_aliases=["region", "box", "bounding box", "gan mask", "mouth", "eyes"],
             has_intermediate_output=True,
             inputs=[
@@ -65,6 +66,27 @@ class SelectRegion(Node):
                 io.Boolean.Input(
                     "invert", default=False, tooltip="Everything but the region.", advanced=True
                 ),
+                GAN.Input("gan", optional=True, tooltip="From Load GAN, for a part."),
+                GANLatent.Input("latent", optional=True, tooltip="That the image is of, for a part."),
+                io.String.Input(
+                    "part",
+                    default="",
+                    placeholder="here, or mouth",
+                    optional=True,
+                    tooltip="With gan and latent connected: 'here' for what moves together with the middle "
+                    "of the box, or the name of a part that GAN Parts lists. Empty for none.",
+                ),
+                io.Float.Input(
+                    "part_size",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="How much belongs to the part.",
+                    advanced=True,
+                ),
             ],
             outputs=[
                 GANRegion.Output("region", display_name="region", tooltip="For Factorize Region."),
@@ -83,11 +105,25 @@ class SelectRegion(Node):
         feather: float,
         invert: bool,
         mask: Tensor | None = None,
+        gan: LoadedGAN | None = None,
+        latent: resefa.Latent | None = None,
+        part: str = "",
+        part_size: float = 0.5,
     ) -> io.NodeOutput:
         picture = from_comfy(image[:1])[0]
         height, width = picture.shape[1:]
         painted = None if mask is None else mask.reshape(-1, *mask.shape[-2:])[0]
-        region, note = select(box, width, height, painted, preset, combine, invert, feather)
+        chosen = None
+        if part.strip():
+            if gan is None or latent is None:
+                raise resefa.RegionError(
+                    f"part {part[:40]!r}: connect gan and latent, or leave part empty to choose without them"
+                )
+            selection = chosen_part(part.strip(), part_size, box, width, height)
+            session = resefa.Session(gan.ready(ANALYSIS_IMAGES), latent=latent[:1], cache=gan.analyses)
+            chosen = session.region(selection)
+            gan.keep_within_bound()
+        region, note = select(box, width, height, painted, preset, combine, invert, feather, chosen)
         preview = picture_to_comfy(resefa.show_region(picture, region))
         weights = region.mask(height, width)[None]
         shown = ui.PreviewImage(preview, cls=cls).as_dict()

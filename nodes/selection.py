@@ -14,6 +14,8 @@ from .core import resefa
 NO_PRESET = "none"
 REPLACE, ADD, INTERSECT, SUBTRACT = "replace", "add", "intersect", "subtract"
 COMBINE = (REPLACE, ADD, INTERSECT, SUBTRACT)
+HERE = "here"
+"""What is written in place of a part's name for what lies in the middle of the box."""
 
 
 def preset_names() -> list[str]:
@@ -41,6 +43,22 @@ def region_of_box(box: Mapping[str, Any], width: int, height: int) -> tuple[rese
     return resefa.Region.from_pixels(x, y, wide, high, width, height)
 
 
+def chosen_part(text: str, size: float, box: Mapping[str, Any], width: int, height: int) -> resefa.Selection:
+    """What a node's widgets say of a part of the image: its name, or `here` for what lies in the middle of
+    the box.
+
+    Raises:
+        RegionError: no name, or no box within the image.
+    """
+    if text != HERE:
+        return resefa.Selection(name=text, size=size)
+    region_of_box(box, width, height)
+    x = (float(box["x"]) + float(box["width"]) / 2) / width
+    y = (float(box["y"]) + float(box["height"]) / 2) / height
+    click = resefa.Click(min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0))
+    return resefa.Selection(clicks=(click,), size=size)
+
+
 def select(
     box: Mapping[str, Any],
     width: int,
@@ -50,6 +68,7 @@ def select(
     combine: str = REPLACE,
     invert: bool = False,
     feather: float = 0.0,
+    part: resefa.Region | None = None,
 ) -> tuple[resefa.Region, str]:
     """The region that a Select Region node describes, and a note where its box is not what is used.
 
@@ -57,16 +76,18 @@ def select(
         box: in pixels of the image; see `region_of_box`.
         mask: `(H, W)` or `(1, H, W)` in [0, 1], of any size.
         preset: `family/name`, or `none`.
-        combine: `replace` takes the mask if there is one, else the preset if one is chosen, else the box;
+        combine: `replace` takes the part if there is one, else the mask if there is one, else the preset if
+        one is chosen, else the box;
             `add` all that are given; `intersect` what they have in common; `subtract` the box without the
             others.
         invert: everything but that.
         feather: softens the edge; a fraction of the image's height.
+        part: of the image; see `chosen_part`.
 
     Raises:
         RegionError: nothing is left of the region, or nothing outside it.
     """
-    others = []
+    others = [] if part is None else [part]
     if mask is not None:
         others.append(resefa.Region.from_mask(mask.detach().float().cpu().clone()))
     if preset != NO_PRESET:
@@ -74,7 +95,8 @@ def select(
     note = ""
     if combine == REPLACE and others:
         region = others[0]
-        note = f"the {'preset' if mask is None else 'mask'} is used, not the box"
+        used = "part" if part is not None else "preset" if mask is None else "mask"
+        note = f"the {used} is used, not the box"
     else:
         region, note = region_of_box(box, width, height)
         joined: dict[str, Callable[[resefa.Region, resefa.Region], resefa.Region]] = {

@@ -101,6 +101,25 @@ def test_a_note_says_what_is_used_instead_of_the_box() -> None:
     assert selection.select(BOX, 64, 64, preset="avatars/eyes", combine="add")[1] == ""
 
 
+def test_a_part_counts_before_mask_and_preset() -> None:
+    part = resefa.Region.from_box(0.5, 0.5, 0.25, 0.25)
+    region, note = selection.select(BOX, 64, 64, preset="avatars/eyes", mask=box_mask(0, 0, 9, 9), part=part)
+    torch.testing.assert_close(region.mask(64, 64), part.mask(64, 64))
+    assert note == "the part is used, not the box"
+    both = selection.select(BOX, 64, 64, part=part, combine="add")[0].mask(64, 64)
+    torch.testing.assert_close(both, box_mask(8, 4, 16, 8) + part.mask(64, 64))
+
+
+def test_parts_are_meant_by_name_or_by_the_middle_of_the_box() -> None:
+    assert selection.chosen_part("hair", 0.7, BOX, 64, 64) == resefa.Selection("hair", (), 0.7)
+    click = resefa.Click(16 / 64, 8 / 64)
+    assert selection.chosen_part("here", 0.5, BOX, 64, 64) == resefa.Selection("", (click,))
+    with pytest.raises(resefa.RegionError):
+        selection.chosen_part("here", 0.5, {"x": 90, "y": 0, "width": 4, "height": 4}, 64, 64)
+    with pytest.raises(resefa.RegionError):
+        selection.chosen_part("a\nb", 0.5, BOX, 64, 64)
+
+
 def test_combinations_with_nothing_left_are_refused() -> None:
     away = box_mask(40, 40, 8, 8)
     with pytest.raises(resefa.RegionError, match="holds no pixel"):

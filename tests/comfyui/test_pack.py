@@ -255,6 +255,29 @@ def test_masks_presets_and_combinations(comfyui: ComfyUI) -> None:
     assert "covers the whole image" in refusal(comfyui, painted)
 
 
+def test_parts_are_chosen_and_listed(comfyui: ComfyUI) -> None:
+    wired = {"gan": ["load", 0], "latent": ["sample", 0]}
+    prompt = graph(region={**wired, "part": "here", "box": {"x": 0, "y": 0, "width": 8, "height": 8}})
+    prompt["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["region", 1]}}
+    prompt["image"]["inputs"]["images"] = ["mask", 0]
+    behind = pixels(comfyui, comfyui.run(prompt)["image"])[..., 0] > 127
+    assert behind[:8, :8].mean() > 0.9
+    assert not behind[24:40, 24:40].any()
+    prompt = graph()
+    prompt["parts"] = node("GANParts", **wired, count=0)
+    prompt["image"]["inputs"]["images"] = ["parts", 2]
+    shown = comfyui.run(prompt)["parts"]
+    names = shown["text"][0].split("\n")
+    assert {"mouth", "eyes", "skin", "background"} <= set(names)
+    assert len(shown["images"]) == len(names)
+    prompt["parts"]["inputs"]["count"] = 5
+    assert len(comfyui.run(prompt)["parts"]["images"]) == 5
+    assert "connect gan and latent" in refusal(comfyui, graph(region={"part": "mouth"}))
+    assert "there is no part 'wheel'" in refusal(comfyui, graph(region={**wired, "part": "wheel"})).replace(
+        "\\", ""
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
