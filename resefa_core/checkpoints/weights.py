@@ -278,6 +278,21 @@ def with_mean_code(weights: Mapping[str, Lazy], lr_multiplier: float = 0.01) -> 
         raise ValueError("it has classes and no mean code")
     z_dim, width, depth = arguments["z_dim"], arguments["w_dim"], arguments["num_mapping_layers"]
     features = arguments["mapping_features"] or width
+    return {**weights, MEAN_CODE: estimated_mean(weights, z_dim, width, depth, features, lr_multiplier)}
+
+
+def estimated_mean(
+    weights: Mapping[str, Lazy], z_dim: int, width: int, depth: int, features: int, lr_multiplier: float
+) -> Lazy:
+    """The mean code of a mapping network without classes, of 4,096 draws.
+
+    Args:
+        weights: by the names of `MappingNetwork`, under `mapping.`.
+        z_dim, width, depth, features, lr_multiplier: of that network.
+
+    Raises:
+        ValueError: its noise is too large.
+    """
     if z_dim > _MAX_MEAN_NOISE:
         raise ValueError(
             f"it has no mean code, and noise of {z_dim} numbers, more than the {_MAX_MEAN_NOISE} that one is "
@@ -297,4 +312,4 @@ def with_mean_code(weights: Mapping[str, Lazy], lr_multiplier: float = 0.01) -> 
                 total += mapping(noise, None).sum(dim=0).to(total)
         return (total / _MEAN_DRAWS).float()
 
-    return {**weights, MEAN_CODE: Lazy((width,), torch.float32, estimate)}
+    return Lazy((width,), torch.float32, estimate)

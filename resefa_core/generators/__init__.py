@@ -10,6 +10,7 @@ from .pggan import PGGAN
 from .registry import GENERATORS, PUBLISHED, register_generator
 from .stylegan1 import StyleGAN1
 from .stylegan2 import StyleGAN2
+from .stylegan2_lucidrains import LucidrainsStyleGAN2
 from .stylegan3 import StyleGAN3
 from .wrapped import WrappedGenerator
 
@@ -21,6 +22,7 @@ __all__ = [
     "BigGAN",
     "BigGANDeep",
     "Generator",
+    "LucidrainsStyleGAN2",
     "StyleGAN1",
     "StyleGAN2",
     "StyleGAN3",
