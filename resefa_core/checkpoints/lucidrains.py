@@ -1,8 +1,8 @@
 """lucidrains' stylegan2_pytorch: `model_N.pt`, with averaged networks `SE` and `GE` beside `S` and `G`.
 
 Its mapping network multiplies weights by the learning-rate multiplier alone, takes noise of unit length, and
-its leaky ReLU has no gain. Weights are brought to the form of NVIDIA's, which differs in these three. There is
-no mean code, so one is estimated, and no noise map, so one is drawn from a fixed seed, uniform as there.
+its leaky ReLU has no gain. Weights are brought to the form of NVIDIA's, which differs in these three. There
+is no mean code, so one is estimated, and no noise map, so one is drawn from a fixed seed, uniform as there.
 """
 
 from __future__ import annotations
