@@ -6,6 +6,7 @@ from .base import Generator
 from .biggan import BigGAN
 from .biggan_deep import BigGANDeep
 from .dcgan import DCGAN
+from .fastgan import FastGAN
 from .pggan import PGGAN
 from .registry import GENERATORS, PUBLISHED, register_generator
 from .stylegan1 import StyleGAN1
@@ -21,6 +22,7 @@ __all__ = [
     "PUBLISHED",
     "BigGAN",
     "BigGANDeep",
+    "FastGAN",
     "Generator",
     "LucidrainsStyleGAN2",
     "StyleGAN1",
