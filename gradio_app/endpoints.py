@@ -25,6 +25,7 @@ from gradio_app.updates import explained
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, NUM_DIRECTIONS, TRUNCATION
 from resefa_core.directions import about
 from resefa_core.errors import named
+from resefa_core.kinds import DIRECTION_SUFFIXES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.progress import Progress
 from resefa_core.session import Session
@@ -66,7 +67,7 @@ def own_file(address: str, folder: Path) -> str | None:
 
 def _file_field(folder: Path) -> gr.File:
     """A direction file, also by its address if this demo made it: agents pass on addresses."""
-    field = gr.File(label="file", type="filepath", file_types=[".safetensors"])
+    field = gr.File(label="file", type="filepath", file_types=list(DIRECTION_SUFFIXES))
     fetch_nothing(field, folder)
     return field
 
@@ -173,7 +174,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         """Edit an image along the directions of a file.
 
         Args:
-            file: a direction file (safetensors).
+            file: a direction file; of another project, one that says its space.
             strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
@@ -185,7 +186,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             The edited image.
         """
-        directions = opened(file)
+        directions = opened(file, generator)
         session = opened_face(seed, truncation, generator, class_name)
         softness = payloads.read_number(feather, *FEATHERS, "feather")
         asked = (None, None) if directions.confined else (float(confine), softness)
@@ -197,13 +198,13 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         """Tell what a direction file holds, and whether it fits a generator.
 
         Args:
-            file: a direction file (safetensors).
+            file: a direction file; of another project, one that says its space.
             generator: a generator's name; the first for nothing.
 
         Returns:
             Its title, author, licence, what it was made for, the directions' names, and whether it fits.
         """
-        directions = opened(file)
+        directions = opened(file, generator)
         fit = about.fit(directions, studio.generator(generator or studio.names[0]))
         return dict(about.rows(directions, fitting=fit))
 
@@ -216,11 +217,12 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         psi = payloads.read_number(truncation, 0.0, 1.0, "truncation")
         return studio.session(str(generator or studio.names[0]), number, psi, str(class_name or ""))
 
-    def opened(file: object) -> resefa.Directions:
+    def opened(file: object, generator: str) -> resefa.Directions:
         if not isinstance(file, str):
             raise resefa.ParameterError("a direction file was expected")
+        num_layers = studio.generator(generator or studio.names[0]).num_layers
         with named(file):
-            return resefa.Directions.load(file)
+            return resefa.Directions.load(file, num_layers=num_layers)
 
     def number(label: str, value: float) -> gr.Number:
         return gr.Number(value, label=label)

@@ -28,8 +28,10 @@ from gradio_app.visit import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps, Visit
 from gradio_app.widgets import widget
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, TRUNCATION
 from resefa_core.directions.about import method_title
+from resefa_core.kinds import DIRECTION_SUFFIXES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session.finding import OURS
+from resefa_core.spaces import SPACES
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }
@@ -365,12 +367,22 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 save = _save(parts)
             with gr.Tab("Open"):
                 parts["upload"] = gr.File(
-                    label="Direction file (.safetensors)",
-                    file_types=[".safetensors"],
+                    label="Direction file",
+                    file_types=list(DIRECTION_SUFFIXES),
                     type="filepath",
                     height=170,
                 )
                 fetch_nothing(parts["upload"])
+                with gr.Row():
+                    parts["file_space"] = gr.Dropdown(
+                        [("as the file says", ""), *SPACES],
+                        value="",
+                        label="Space",
+                        info="Of another project's file that does not say it, mostly w",
+                    )
+                    parts["file_layers"] = gr.Textbox(
+                        label="Layers", placeholder="all", info="That it moves, such as 0-7"
+                    )
             sharing = add_sharing(parts, settings.on_space)
         with gr.Group():
             parts["card"] = widget("details", elem_id="card", visible="hidden", padding=True)
@@ -518,7 +530,9 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
     taken = parts.step(parts["offer"].click, steps.take_finer)
     joint = parts.step(generalize.click, steps.generalize, "joint")
-    parts.step(parts["upload"].upload, steps.open_file, "upload")
+    read = ("upload", "file_space", "file_layers")
+    for event in (parts["upload"].upload, parts["file_space"].input, parts["file_layers"].submit):
+        parts.step(event, steps.open_file, *read)
     used = parts.step(parts["usable"].click, steps.use)
     for event in (*drawn, travelled, method, picked, undone, *confined, taken, joint, used):
         parts.step(event.then, steps.others, "others_shown", **moved)

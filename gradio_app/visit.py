@@ -599,19 +599,31 @@ class Steps:
     # Files
 
     @told
-    def open_file(self, visit: Visit, path: object) -> Updates:
-        """Look into a direction file; it is used once the visitor says so."""
+    def open_file(self, visit: Visit, path: object, space: object = "", layers: object = "") -> Updates:
+        """Look into a direction file; it is used once the visitor says so.
+
+        Args:
+            space, layers: of another project's directions, where their file does not say them; empty where it
+                does. Layers in words or as a list.
+        """
         if not isinstance(path, (str, Path)):
             visit.opened = None
             yield {"card": None, "usable": False}
             return
         try:
             with named(path):
-                yield from self.look(visit, resefa.Directions.load(path))
+                yield from self.look(visit, self._load(visit, path, space, layers))
         except resefa.ReSeFaError:
             visit.opened = None
             yield {"card": None, "usable": False}
             raise
+
+    def _load(self, visit: Visit, path: str | Path, space: object, layers: object) -> resefa.Directions:
+        generator = visit.needed.generator
+        given = space if isinstance(space, str) and space in resefa.SPACES else None
+        listed = layers[:200] if isinstance(layers, str) and layers.strip() else None
+        moved = None if listed is None else generator.choose_layers(listed)
+        return resefa.Directions.load(path, given, moved, generator.num_layers)
 
     def look(self, visit: Visit, directions: resefa.Directions, source: str = "") -> Updates:
         """Show what a direction set says of itself, and whether it fits."""

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import resefa_core as resefa
-    from resefa_core import bounds, parsing
+    from resefa_core import bounds, kinds, parsing
     from resefa_core.directions import about
-    from resefa_core.latents import samples
+    from resefa_core.latents import codes, samples
     from resefa_core.optional import the_hub
     from resefa_core.progress import Progress
 else:
     from .. import resefa_core as resefa
-    from ..resefa_core import bounds, parsing
+    from ..resefa_core import bounds, kinds, parsing
     from ..resefa_core.directions import about
-    from ..resefa_core.latents import samples
+    from ..resefa_core.latents import codes, samples
     from ..resefa_core.optional import the_hub
     from ..resefa_core.progress import Progress
 
-__all__ = ["Progress", "about", "bounds", "parsing", "resefa", "samples", "the_hub"]
+__all__ = ["Progress", "about", "bounds", "codes", "kinds", "parsing", "resefa", "samples", "the_hub"]

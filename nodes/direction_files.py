@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
-from pathlib import Path
 
 from comfy_api.latest import io, ui
 
 from . import folders
-from .core import about, resefa, the_hub
+from .core import about, parsing, resefa, the_hub
 from .node import Node
-from .sockets import GANDirections
+from .runtime import LoadedGAN
+from .sockets import GAN, GANDirections
+
+AS_THE_FILE_SAYS = "as the file says"
 
 
 class LoadDirections(Node):
@@ -28,7 +30,8 @@ class LoadDirections(Node):
                 io.Combo.Input(
                     "file",
                     options=folders.direction_names(),
-                    tooltip="Files of models/stylegan_directions: this pack's, or the paper's own .npy.",
+                    tooltip="Files of models/stylegan_directions: this pack's, the paper's own .npy, and "
+                    "those of other projects (.npy, .npz, .pt, .safetensors).",
                 ),
                 io.String.Input(
                     "address",
@@ -37,6 +40,27 @@ class LoadDirections(Node):
                     optional=True,
                     tooltip="A direction set of the Hugging Face Hub instead of a file: hf://author/name, or "
                     "hf://author/name/file. It is fetched when this runs, and checked like any file.",
+                ),
+                io.Combo.Input(
+                    "space",
+                    options=[AS_THE_FILE_SAYS, *resefa.SPACES],
+                    default=AS_THE_FILE_SAYS,
+                    optional=True,
+                    advanced=True,
+                    tooltip="The latent space, of another project's file that does not say it: mostly w.",
+                ),
+                io.String.Input(
+                    "layer_list",
+                    default="",
+                    placeholder="0-7",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The layers that move, of another project's file that does not say them.",
+                ),
+                GAN.Input(
+                    "gan",
+                    optional=True,
+                    tooltip="Another project's directions move all of its layers where none are given.",
                 ),
             ],
             outputs=[
@@ -52,13 +76,28 @@ class LoadDirections(Node):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None, address: str | None = "") -> str:
+    def fingerprint_inputs(cls, file: str | None, address: str | None = "", **others: object) -> str:
         return (address or "").strip() or folders.fingerprint(folders.directions_file, file)
 
     @classmethod
-    def run(cls, file: str, address: str = "") -> io.NodeOutput:
+    def run(
+        cls,
+        file: str,
+        address: str = "",
+        space: str = AS_THE_FILE_SAYS,
+        layer_list: str = "",
+        gan: LoadedGAN | None = None,
+    ) -> io.NodeOutput:
         address = address.strip()
-        directions = the_hub().load(address) if address else read(folders.directions_file(file))
+        if address:
+            directions = the_hub().load(address)
+        else:
+            directions = resefa.Directions.load(
+                folders.directions_file(file),
+                None if space == AS_THE_FILE_SAYS else space,
+                parsing.parse_seeds(layer_list) if layer_list.strip() else None,
+                None if gan is None else gan.generator.num_layers,
+            )
         info = describe(directions)
         return io.NodeOutput(directions, info, ui=ui.PreviewText(info))
 
@@ -122,19 +161,6 @@ class SaveDirections(Node):
         file = folders.free_file(folders.directions_folder(), filename, ".safetensors")
         directions.save(file)
         return io.NodeOutput(str(file), ui=ui.PreviewText(f"saved {file}"))
-
-
-def read(file: Path) -> resefa.Directions:
-    """A direction file of either kind."""
-    if file.suffix.lower() == ".npy":
-        try:
-            return resefa.Directions.from_npy(file)
-        except resefa.DirectionFileError as error:
-            raise resefa.DirectionFileError(
-                f"{error}. With the command line: resefa convert {file.name} {file.stem}.safetensors "
-                "--space w --layers 4-7"
-            ) from error
-    return resefa.Directions.load(file)
 
 
 def describe(directions: resefa.Directions) -> str:

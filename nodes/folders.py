@@ -10,13 +10,13 @@ from pathlib import Path
 
 import folder_paths
 
-from .core import resefa
+from .core import kinds, resefa
 
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
 _EXTENSIONS = {
     GENERATORS: {".safetensors", ".bin", ".pkl", ".pt", ".pth"},
-    DIRECTIONS: {".safetensors", ".npy"},
+    DIRECTIONS: set(kinds.DIRECTION_SUFFIXES),
 }
 _LATENTS = "gan_latents"
 _LATENT_EXTENSIONS = (".safetensors", ".png", ".npz", ".npy", ".pt", ".pth")

@@ -10,13 +10,14 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from . import folders
-from .core import resefa, samples
+from .core import codes, resefa, samples
 from .node import Node
 from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, as_output, synthesize
 from .sockets import GAN, GANLatent
 
 _LARGEST_SEED = samples.SEEDS - 1
+_ROWS: dict[str, codes.Rows | None] = {"by their number": None, "layers": "layers", "images": "images"}
 
 
 def latent_outputs() -> list[io.Output]:
@@ -204,7 +205,16 @@ class LoadGANLatent(Node):
                     "file",
                     options=folders.latent_names(),
                     tooltip="Files of the input folder, and latents saved by this pack. "
-                    "PNG, safetensors, or a projector's npz, npy or pt.",
+                    "PNG, safetensors, or a projector's or an encoder's npz, npy, pt or safetensors.",
+                ),
+                io.Combo.Input(
+                    "rows",
+                    options=list(_ROWS),
+                    default=next(iter(_ROWS)),
+                    optional=True,
+                    advanced=True,
+                    tooltip="What the N vectors of an array are: the layers of one latent, or N images in w. "
+                    "By their number: layers where the GAN has as many.",
                 ),
             ],
             outputs=latent_outputs(),
@@ -215,15 +225,13 @@ class LoadGANLatent(Node):
         return folders.validated(folders.latent_file, file)
 
     @classmethod
-    def fingerprint_inputs(cls, gan: object, file: str | None) -> str:
+    def fingerprint_inputs(cls, gan: object, file: str | None, **others: object) -> str:
         return folders.fingerprint(folders.latent_file, file)
 
     @classmethod
-    def run(cls, gan: LoadedGAN, file: str) -> io.NodeOutput:
-        path = folders.latent_file(file)
-        generator = gan.ready()
-        edited = resefa.Edited.load(path)
-        return with_image(cls, gan, edited.latent.expand(generator.num_layers), *edited.edit.words)
+    def run(cls, gan: LoadedGAN, file: str, rows: str = "by their number") -> io.NodeOutput:
+        edited, note = resefa.open_latent(folders.latent_file(file), gan.ready(), _ROWS[rows])
+        return with_image(cls, gan, edited.latent, *edited.edit.words, note)
 
 
 class SaveGANLatent(Node):

@@ -41,6 +41,7 @@ from .generators import (
 from .latents import PNG_KEY, Latent, stack
 from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .latents.edits import Edit, Edited, Move
+from .latents.opening import open_latent
 from .methods import METHODS, Method, find_directions, register_method
 from .parts import Parts, find_parts, find_parts_of, part_at, parts_of_generator
 from .regions import PRESETS, Click, Region, Selection, presets_of
@@ -107,6 +108,7 @@ __all__ = [
     "load_jacobian",
     "mix",
     "move",
+    "open_latent",
     "part_at",
     "parts_of_generator",
     "prepared",

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import JacobianError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
 from ..generators.base import Generator
+from ..kinds import ANALYSIS_KEY
 from ..latents import Latent
 from ..spaces import SPACES
 from .budget import ANALYSIS_SIDE, memory_for
@@ -50,7 +51,7 @@ def save_jacobian(jacobian: Jacobian, path: str | PathLike[str], overwrite: bool
         "generator": jacobian.described,
         "passes": jacobian.passes,
     }
-    metadata |= {"resefa.jacobian_version": _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
+    metadata |= {ANALYSIS_KEY: _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
     write_tensors(path, tensors, metadata, JacobianError, overwrite, _MAX_FILE_BYTES)
 
 
@@ -66,7 +67,7 @@ def load_jacobian(path: str | PathLike[str], generator: Generator | None = None)
         JacobianError: the file is damaged, or belongs to another generator.
     """
     tensors, metadata = read_tensors(path, JacobianError, _MAX_FILE_BYTES)
-    if metadata.get("resefa.jacobian_version") != _FILE_VERSION:
+    if metadata.get(ANALYSIS_KEY) != _FILE_VERSION:
         raise JacobianError(f"{path}: not a Jacobian file of version {_FILE_VERSION}")
     try:
         parts = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_LATENT)}

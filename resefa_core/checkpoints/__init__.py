@@ -18,6 +18,7 @@ from ..errors import CheckpointError, ParameterError
 from ..files import is_file
 from ..files.described import kind_of
 from ..generators.base import Generator
+from ..kinds import Kind, kind_of_file
 from .container import Content, Tensors, Unpickled, open_file
 from .registry import READERS, Reader, register_reader
 from .weights import Lazy, Weights, explained, positive
@@ -123,6 +124,9 @@ def read_weights(content: Content) -> Weights:
     found = find_generator(content)
     if found is not None:
         return replace(found.reader.read(found.content), place=found.content.path, others=found.others)
+    kind = kind_of_file(content.file)
+    if kind not in (Kind.UNKNOWN, Kind.WEIGHTS):
+        raise CheckpointError(f"{content.file}: no generator: it is {kind.value}")
     supported = "; ".join(reader.description for reader in READERS)
     raise CheckpointError(
         f"{content.file}: not a generator that is known here: {_summary(content)}. Supported: {supported}"

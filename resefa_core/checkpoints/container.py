@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
 from ..files import DAMAGE, open_regular, read_header
+from ..files.contents import guess, is_safetensors
 from ..files.described import Record, Storage, StoredTensor, row_strides
 from ..files.reading import reason
 from ..files.tensors import Place
 from ..files.torch_files import PICKLE_START, ZIP_START, read_torch_or_pickle
+from ..kinds import Kind, kind_of_file
 
 MAX_BYTES = 16 << 30
 
@@ -62,7 +63,7 @@ def open_file(file: Path) -> Content:
     """
     data = _mapped(file)
     start = bytes(data[:64])
-    if len(data) > 8 and start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] < len(data):
+    if is_safetensors(data):
         places, metadata = read_header(file, CheckpointError)
         return Tensors(file, {name: _placed(data, places[name]) for name in sorted(places)}, metadata)
     try:
@@ -70,22 +71,19 @@ def open_file(file: Path) -> Content:
             root, is_torch = read_torch_or_pickle(data, MAX_BYTES)
             return Unpickled(file, root, "PyTorch file" if is_torch else "pickle")
     except DAMAGE as problem:
-        raise CheckpointError(f"{file}: damaged, or not a generator's file: {reason(problem)}") from problem
-    raise CheckpointError(f"{file}: {_guess(start)}: expected safetensors, a PyTorch file or a pickle")
+        kind = kind_of_file(file)
+        found = f"damaged, or not a generator's file: {reason(problem)}"
+        found = found if kind == Kind.UNKNOWN else f"no generator: it is {kind.value}"
+        raise CheckpointError(f"{file}: {found}") from problem
+    kind = kind_of_file(file)
+    found = guess(start) if kind == Kind.UNKNOWN else f"no generator: it is {kind.value}"
+    raise CheckpointError(f"{file}: {found}: expected safetensors, a PyTorch file or a pickle")
 
 
 def _placed(data: memoryview, place: Place) -> StoredTensor:
     """A tensor of a safetensors file, its numbers in the file's bytes."""
     storage = Storage(place.dtype, math.prod(place.shape), data[place.start : place.end])
     return StoredTensor(storage, 0, place.shape, row_strides(place.shape), place.dtype)
-
-
-def _guess(start: bytes) -> str:
-    if start.startswith(b"version https://git-lfs"):
-        return "a git-lfs pointer instead of the file itself (run `git lfs pull`)"
-    if start.lstrip()[:1] == b"<":
-        return "a web page instead of the file itself (download it again)"
-    return "not a generator's file, or damaged"
 
 
 def _mapped(file: Path) -> memoryview:

@@ -57,10 +57,24 @@ def read(content: Content) -> Weights:
             check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
             arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
         else:
-            given = given or nvidia_arguments.stylegan3_by_tensors(tensors)
-            arguments = nvidia_arguments.stylegan3(given, tensors)
+            assumed = given or nvidia_arguments.stylegan3_by_tensors(tensors)
+            arguments = nvidia_arguments.stylegan3(assumed, tensors)
     about = {key: text for key, text in about_of(content).items() if key != "init_kwargs"}
-    return Weights(file, _LAYOUTS[type(content)], architecture, arguments, tensors, about)
+    weights = Weights(file, _LAYOUTS[type(content)], architecture, arguments, tensors, about)
+    if architecture == "stylegan3" and not given:
+        _check_assumed(weights)
+    return weights
+
+
+def _check_assumed(weights: Weights) -> None:
+    """Raise CheckpointError where the arguments of a StyleGAN3 are not as in NVIDIA's releases."""
+    try:
+        weights.outline()
+    except CheckpointError as problem:
+        raise CheckpointError(
+            f"{problem}. The file does not say its arguments, and those of NVIDIA's T and R do not fit: "
+            "write them, as JSON, to the metadata of a safetensors file, as init_kwargs"
+        ) from problem
 
 
 def check_hash(content: Content) -> None:

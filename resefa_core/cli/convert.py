@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoints import convert_generator, find_file
+from ..checkpoints import convert_generator, find_file, is_generator
 from ..checkpoints.biggan_deep import CONFIG
 from ..directions import Directions
 from ..errors import CheckpointError, DirectionFileError, ReSeFaError
+from ..kinds import DIRECTION_SUFFIXES, Kind, kind_of_file
 from .command import Command
-from .options import add_npy, refuse_existing
+from .options import add_imported, open_generator, refuse_existing
 from .terminal import progress
 
 _CHECKPOINTS = (".bin", ".pkl", ".pt", ".pth", ".safetensors")
@@ -22,7 +24,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="a file, or a folder")
     parser.add_argument("--origin", default="", help="of a generator: where its weights are from")
     parser.add_argument("--license", default="", help="of a generator")
-    add_npy(parser)
+    add_imported(parser)
+    parser.add_argument(
+        "-g",
+        "--generator",
+        metavar="FILE",
+        help="of another project's directions: what they are for, and the layers that they move unless given",
+    )
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
 
 
@@ -34,18 +42,34 @@ def _run(options: argparse.Namespace) -> None:
         options.input = find_file(options.input)
     refuse_existing(options, options.output)
     endings = (options.input.suffix.lower(), options.output.suffix.lower())
-    if endings == (".npy", ".safetensors"):
-        Directions.from_npy(options.input, options.space, options.layers).save(options.output, options.force)
-    elif endings == (".safetensors", ".npy"):
-        Directions.load(options.input).to_npy(options.output, options.force)
-    elif endings[1] == ".safetensors":
-        _convert_generator(options, options.input, options.output)
-    else:
+    if endings[1] == ".npy" and endings[0] in DIRECTION_SUFFIXES:
+        _directions(options).to_npy(options.output, options.force)
+    elif endings[1] != ".safetensors":
         raise DirectionFileError(
-            f"{endings[0]} to {endings[1]}: expected .npy to .safetensors, or back; or a generator's file to "
-            ".safetensors"
+            f"{endings[0]} to {endings[1]}: expected directions of .npy to .safetensors, or back; or a "
+            "generator's file to .safetensors"
         )
+    elif _has_directions(options.input):
+        _directions(options).save(options.output, options.force)
+    else:
+        _convert_generator(options, options.input, options.output)
     print(f"wrote {options.output}")
+
+
+def _has_directions(file: Path) -> bool:
+    """Whether a file holds directions, or arrays that may be some, and no generator."""
+    kind = kind_of_file(file)
+    may_be = kind == Kind.UNKNOWN and file.suffix.lower() in DIRECTION_SUFFIXES and not is_generator(file)
+    return kind in (Kind.DIRECTIONS, Kind.VECTORS) or (may_be and file.is_file())
+
+
+def _directions(options: argparse.Namespace) -> Directions:
+    if options.generator is None:
+        return Directions.load(options.input, options.space, options.layers)
+    generator = open_generator(options.generator, "cpu")
+    found = Directions.load(options.input, options.space, options.layers, generator.num_layers)
+    found.check(generator)
+    return found if found.generator else replace(found, generator=generator.describe())
 
 
 def _convert_generator(options: argparse.Namespace, source: Path, output: Path) -> None:
@@ -87,13 +111,13 @@ def _convert_folder(options: argparse.Namespace) -> None:
 
 COMMAND = Command(
     "convert",
-    "turn a generator's file, or directions in .npy, into .safetensors",
+    "turn a generator's file, or directions of another project, into .safetensors",
     (
         "resefa convert stylegan2-ffhq-config-f.pkl ffhq.safetensors",
         "resefa convert downloads/ generators/",
         "resefa convert biggan-deep-256/ biggan-deep-256.safetensors",
-        "resefa convert stylegan2_ffhq_lipstick.npy lipstick.safetensors",
-        "resefa convert mine.npy mine.safetensors --space w --layers 4-7",
+        "resefa convert directions/ffhq/stylegan2/lipstick.npy lipstick.safetensors",
+        "resefa convert age.pt age.safetensors --generator ffhq.pkl --space w",
         "resefa convert mouth.safetensors mouth.npy",
     ),
     _add_arguments,

@@ -9,7 +9,7 @@ from ..directions.about import in_range
 from ..parsing import parse_strength
 from ..sheets import save_png
 from .command import Command
-from .options import add_directions, add_output, note, open_both, open_directions, refuse_existing, typed
+from .options import add_directions, add_output, note, open_both, refuse_existing, typed
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     refuse_existing(options, options.output, options.save_latent)
-    directions = open_directions(options)
+    directions, session = open_both(options)
     strengths: dict[int | str, float] = {}
     for key, strength in options.move:
         index = directions.index(key)
         strengths[index] = strengths.get(index, 0.0) + strength
-    session = open_both(options, directions)
     note(in_range(directions, strengths))
     session.edit(directions, strengths, confine=options.confine, feather=options.feather)
     save_png(session.cut_out, options.output, options.force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from ..checkpoints import bundled_names, is_generator
 from ..checkpoints import describe as describe_generator
 from ..directions import Directions
-from ..directions.about import facts, facts_of_latent
-from ..errors import JacobianError, ReSeFaError
+from ..directions.about import facts, facts_of_arrays, facts_of_latent, reading_note
+from ..errors import DirectionFileError, JacobianError, ReSeFaError
 from ..files import read_header
+from ..kinds import Kind, kind_of_file, open_small
 from ..latents.edits import Edited
+from ..parts import Parts
 from .command import Command
 from .terminal import shown
 
@@ -38,25 +41,41 @@ def _describe(name: str) -> dict[str, Any]:
     file = Path(name)
     if name in bundled_names() and not file.exists():
         return describe_generator(name)
-    if file.suffix.lower() == ".npy":
-        return facts(Directions.from_npy(file))
-    metadata: dict[str, str] = {}
-    if file.suffix.lower() == ".safetensors":
-        metadata = read_header(file, ReSeFaError)[1]
-    if "resefa.format_version" in metadata:
-        return facts(Directions.load(file))
-    if "resefa.jacobian_version" in metadata:
-        try:
-            header = dict(json.loads(metadata["resefa.jacobian"]))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise JacobianError(f"{file}: damaged Jacobian file: {error}") from error
-        return {"kind": f"{header.pop('kind', 'unknown')} Jacobian", **header}
-    latent = file.suffix.lower() == ".npz" or (
-        file.suffix.lower() in (".pt", ".pth") and not is_generator(file)
-    )
-    if "resefa.latent_version" in metadata or latent:
+    kind = kind_of_file(file)
+    if kind == Kind.ANALYSIS:
+        return _facts_of_analysis(file)
+    if kind == Kind.PARTS:
+        parts = Parts.load(file)
+        return {
+            "kind": "parts",
+            "names": list(parts.names),
+            "space": parts.space,
+            "layers": list(parts.layers),
+        }
+    if kind == Kind.WEIGHTS or (kind == Kind.UNKNOWN and not _holds_arrays(file)):
+        return describe_generator(name)
+    if kind in (Kind.LATENT, Kind.PICTURE):
         return facts_of_latent(Edited.load(file).latent)
-    return describe_generator(name)
+    directions = None
+    with contextlib.suppress(DirectionFileError):
+        directions = Directions.load(file)
+    if directions is None or reading_note(directions):
+        return facts_of_arrays(open_small(file, ReSeFaError))
+    return facts(directions)
+
+
+def _facts_of_analysis(file: Path) -> dict[str, Any]:
+    try:
+        header = dict(json.loads(read_header(file, ReSeFaError)[1]["resefa.jacobian"]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise JacobianError(f"{file}: damaged Jacobian file: {error}") from error
+    return {"kind": f"{header.pop('kind', 'unknown')} Jacobian", **header}
+
+
+def _holds_arrays(file: Path) -> bool:
+    return (
+        file.suffix.lower() in (".npy", ".npz", ".pt", ".pth") and file.is_file() and not is_generator(file)
+    )
 
 
 COMMAND = Command(

@@ -14,10 +14,12 @@ from ..analysis import JacobianCache
 from ..checkpoints import bundled_names, load_generator
 from ..defaults import CONFINED_FEATHER, TRUNCATION
 from ..directions import CONFINED, Directions
+from ..directions.about import reading_note
 from ..errors import ParameterError, ReSeFaError
 from ..generators import Generator
 from ..latents import Latent
-from ..latents.edits import Edited
+from ..latents.codes import ROWS
+from ..latents.opening import open_latent
 from ..parsing import parse_confine, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
@@ -83,7 +85,16 @@ def add_latent(parser: argparse.ArgumentParser) -> None:
         "--latent",
         type=Path,
         metavar="FILE",
-        help="a latent's file instead of a seed; also a projector's codes",
+        help="a latent's file instead of a seed; also a projector's or an encoder's codes",
+    )
+    parser.add_argument(
+        "--latent-index", type=int, metavar="N", help="which latent of a file with several (default: 0)"
+    )
+    parser.add_argument(
+        "--rows",
+        choices=ROWS,
+        help="what the vectors of an array (N, D) of codes are: layers of one latent, or images in w "
+        "(default: by their number)",
     )
 
 
@@ -96,16 +107,22 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_npy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--space", choices=SPACES, help="of an .npy file")
-    parser.add_argument("--layers", type=SEEDS, help="of an .npy file, e.g. 4-7")
+def add_imported(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--space", choices=SPACES, help="of another project's directions, where the file does not say it"
+    )
+    parser.add_argument(
+        "--layers",
+        type=SEEDS,
+        help="that another project's directions move, e.g. 4-7 (default: as the file says, or all)",
+    )
 
 
 def add_directions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a direction file (.safetensors or .npy)")
+    parser.add_argument("file", type=Path, help="a direction file, of this program or another")
     add_generator(parser)
     add_latent(parser)
-    add_npy(parser)
+    add_imported(parser)
     parser.add_argument(
         "--confine",
         type=CONFINE,
@@ -161,9 +178,7 @@ def find_class(options: argparse.Namespace, generator: Generator) -> int | None:
 def open_session(options: argparse.Namespace, generator: Generator) -> Session:
     """The image that the options of `add_latent` say."""
     if options.latent is not None:
-        edited = Edited.load(options.latent).latent.expand(generator.num_layers)
-        generator.check_latent(edited)
-        latent: Latent = edited[:1]
+        latent = _latent_of_file(options, generator)
     else:
         latent = generator.sample(options.seed, options.truncation, find_class(options, generator))
     file: Path | None = getattr(options, "parts", None)
@@ -171,19 +186,41 @@ def open_session(options: argparse.Namespace, generator: Generator) -> Session:
     return Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES), parts=parts)
 
 
-def open_directions(options: argparse.Namespace) -> Directions:
-    """The direction file that the options of `add_directions` say."""
-    if options.file.suffix.lower() == ".npy":
-        return Directions.from_npy(options.file, options.space, options.layers)
-    return Directions.load(options.file)
+def _latent_of_file(options: argparse.Namespace, generator: Generator) -> Latent:
+    edited, words = open_latent(options.latent, generator, options.rows)
+    note(words)
+    latents, index = edited.latent, options.latent_index
+    if index is not None and not 0 <= index < len(latents):
+        raise ParameterError(
+            f"--latent-index {index}: {options.latent} has {len(latents)}, 0 to {len(latents) - 1}"
+        )
+    if index is None and len(latents) > 1:
+        note(f"note: {options.latent} has {len(latents)} latents, and the first is taken: see --latent-index")
+    return latents[index or 0]
 
 
-def open_both(options: argparse.Namespace, directions: Directions) -> Session:
-    """The image to apply directions to; a note where these are of other weights."""
+def open_directions(options: argparse.Namespace, generator: Generator | None = None) -> Directions:
+    """The direction file that the options of `add_directions` say.
+
+    Args:
+        generator: in use; another project's directions move all of its layers, unless the file or the options
+            say which.
+    """
+    num_layers = None if generator is None else generator.num_layers
+    directions = Directions.load(options.file, options.space, options.layers, num_layers)
+    note(reading_note(directions))
+    return directions
+
+
+def open_both(options: argparse.Namespace) -> tuple[Directions, Session]:
+    """The directions, and the image to apply them to; a note where they are of other weights."""
+    if not options.file.is_file():
+        open_directions(options)  # raises the reason, before the generator is read
     generator = open_generator(options.generator, options.device)
+    directions = open_directions(options, generator)
     directions.check(generator)
     note(directions.origin_note(generator))
-    return open_session(options, generator)
+    return directions, open_session(options, generator)
 
 
 def note(text: str) -> None:

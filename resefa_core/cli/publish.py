@@ -34,14 +34,17 @@ def _run(options: argparse.Namespace) -> None:
     token = get_token()
     if not token:
         raise HubError("publishing needs an account: sign in with `hf auth login`, or set HF_TOKEN")
-    directions = open_directions(options)
+    session = None
+    if options.no_picture:
+        directions = open_directions(options)
+    else:
+        directions, session = open_both(options)
     texts = {field: getattr(options, field) for field in ("title", "author", "description")}
     directions = replace(directions, **{field: text for field, text in texts.items() if text})
     own = "-".join(directions.license.lower().split())
     license = options.license or (own if own in hub.LICENSES else "other" if own else hub.LICENSES[0])
     picture = None
-    if not options.no_picture:
-        session = open_both(options, directions)
+    if session is not None:
         picture = sheet(session, directions, confine=options.confine, feather=options.feather)
     with progress("publishing"):
         published = hub.publish(

@@ -9,7 +9,7 @@ from ..parsing import parse_which
 from ..sheets import save_png
 from .command import Command
 from .drawing import sheet
-from .options import NUMBERS, add_directions, add_output, open_both, open_directions, refuse_existing
+from .options import NUMBERS, add_directions, add_output, open_both, refuse_existing
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     refuse_existing(options, options.output)
-    directions = open_directions(options)
+    directions, session = open_both(options)
     if options.directions is not None:
         directions = directions[
             [directions.index(parse_which(part)) for part in options.directions.split(",")]
         ]
-    session = open_both(options, directions)
     picture = sheet(session, directions, options.strengths, options.confine, options.feather)
     save_png(picture, options.output, options.force)
     print(f"wrote {options.output}")
@@ -44,7 +43,7 @@ COMMAND = Command(
     "show what directions do: a strip of images each",
     (
         "resefa sweep mouth.safetensors --seed 21 --strengths -6,-3,0,3,6 -o strips.png",
-        "resefa sweep lipstick.npy --generator ffhq.safetensors --space w --layers 8-11 -o strips.png",
+        "resefa sweep age.pt --generator ffhq.safetensors --space w --layers 0-7 -o strips.png",
     ),
     _add_arguments,
     _run,

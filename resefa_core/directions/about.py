@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import LatentError
+from ..files.contents import Contents
 from ..generators.base import Generator
+from ..kinds import Kind, kind_of_contents, lengths
 from ..latents import Latent
+from ..latents.codes import find_codes
 from ..methods import METHODS
+from .imported import read_vectors
 from .sets import Directions
 
 
@@ -133,6 +137,39 @@ def facts_of_latent(latent: Latent) -> dict[str, Any]:
     return told
 
 
+def facts_of_arrays(contents: Contents) -> dict[str, Any]:
+    """An array of vectors that may be directions or codes, for programs: by its shape, and by their lengths.
+
+    Raises:
+        LatentError: it is neither.
+    """
+    if kind_of_contents(contents) == Kind.DIRECTIONS:
+        found = read_vectors(contents)
+        told = {"kind": "directions", "shape": list(found.values.shape), "method": method_title(found.method)}
+        return told | {
+            "space": found.space or "not said: give --space",
+            "layers": "not said: --layers, or all",
+        }
+    codes = find_codes(contents)
+    batch, count, size = codes.values.shape
+    norms = lengths(codes.values)
+    if codes.is_table:
+        latents = f"one of {count} layers, or {count} images in w (--latent FILE --rows layers or images)"
+        directions = f"one of {count} layers (--space w+), or {count} (--space w)"
+    else:
+        latents = (
+            f"{batch}, of {count} layers (--latent FILE)" if count > 1 else f"{batch} in w (--latent FILE)"
+        )
+        directions = f"{batch}, of {count} layers (--space w+)" if count > 1 else f"{batch} (--space w)"
+    return {
+        "kind": "latents, or directions: the file does not say which",
+        "vectors": f"{batch * count} of {size} numbers",
+        "lengths": f"{float(norms.min()):.4g} to {float(norms.max()):.4g}",
+        "as latents": latents,
+        "as directions": directions,
+    }
+
+
 def generator_rows(generator: Generator) -> list[tuple[str, str]]:
     """What a generator is: labels and texts."""
     found: list[tuple[str, Any]] = [
@@ -145,6 +182,13 @@ def generator_rows(generator: Generator) -> list[tuple[str, str]]:
     if generator.num_classes:
         found.append(("classes", generator.num_classes))
     return [(label, str(value)) for label, value in found]
+
+
+def reading_note(directions: Directions) -> str:
+    """How a file of another project was read where it may mean something else; empty for others. Those that
+    are saved have a date."""
+    unsaved = directions.recipe is None and not directions.date
+    return f"note: {directions.description}" if unsaved and directions.description else ""
 
 
 def in_range(directions: Directions, strengths: Mapping[int | str, float]) -> str:

@@ -23,29 +23,40 @@ from torch import Tensor
 from .._version import __version__
 from ..bounds import CHANGE, CODE, STEP, STRENGTH, TRUNCATION, check_values, number, whole
 from ..errors import DirectionFileError, LatentError, ParameterError, RegionError
-from ..files import (
-    DAMAGE,
-    pack_tensors,
-    parse_npy,
-    parse_tensors,
-    read_bytes,
-    read_tensors,
-    write_bytes,
-    write_tensors,
+from ..files import DAMAGE, pack_tensors, parse_tensors, write_bytes, write_tensors
+from ..files.contents import Contents
+from ..files.reading import reason
+from ..generators import Generator
+from ..kinds import (
+    COMPONENT_ORDER,
+    DIRECTIONS_KEY,
+    MAX_BYTES,
+    OURS,
+    Kind,
+    kind_of_metadata,
+    lengths,
+    open_small,
 )
-from ..generators import PUBLISHED, Generator
 from ..regions import Region
-from ..spaces import SPACES, channel_sizes, space_named, vector_shape
+from ..spaces import channel_sizes, space_named, vector_shape
+from .imported import read_vectors, settle
 from .recipes import Recipe
 
 FORMAT_VERSION = "1"
-MAX_FILE_BYTES = 64 << 20
+MAX_FILE_BYTES = MAX_BYTES
 MAX_DIRECTIONS = 512
 MAX_NAME = 200
 MAX_TEXT = 4096
 THUMBNAIL_SIDE = 256
 CONFINED = "resefa-confined"
 """The method whose directions are for edits that are confined to the region."""
+
+_ROUNDING = 1e-5
+"""How far from 1 the length of a unit vector may be, which is left as it is."""
+_UNIT_RANGE = (-10.0, 10.0)
+"""Strengths for vectors of unit length, as the paper's code applies its own."""
+_OWN_RANGE = (-3.0, 3.0)
+"""Strengths for vectors whose length says how far to move, as GANSpace applies its standard deviations."""
 
 _MAX_LAYERS = 1000
 _MAX_CHANNELS = 1 << 22
@@ -60,7 +71,6 @@ _GENERATOR_TYPES = {
     "width": int,
 }
 METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_VERSION_KEY = "resefa.format_version"
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
 
 
@@ -280,13 +290,31 @@ class Directions:
         return _read(file, *parse_tensors(file, data, DirectionFileError))
 
     @staticmethod
-    def load(path: str | PathLike[str]) -> Directions:
-        """Read a direction file, which may come from a stranger.
+    def load(
+        path: str | PathLike[str],
+        space: str | None = None,
+        layers: Sequence[int] | None = None,
+        num_layers: int | None = None,
+    ) -> Directions:
+        """Read a direction file, which may come from a stranger: the package's own, or another project's, as
+        `from_npy` says.
+
+        Args:
+            space, layers: where another project's directions live and what they move; for None, as the file
+                says it.
+            num_layers: of the generator in use: directions of one vector move all of its layers, where
+            neither
+                the file nor `layers` says it.
 
         Raises:
-            DirectionFileError: the file is missing, over 64 MB, damaged, inconsistent, or no direction file.
+            DirectionFileError: the file is missing, over 64 MB, damaged, inconsistent, or no direction file;
+            or
+                what can't be known from it was not given.
         """
-        return _read(Path(path), *read_tensors(path, DirectionFileError, MAX_FILE_BYTES))
+        contents = open_small(Path(path), DirectionFileError)
+        if any(key.startswith(OURS) for key in contents.metadata):
+            return _read(contents.file, contents.root, contents.metadata)
+        return _imported(contents, space, layers, num_layers)
 
     @staticmethod
     def from_npy(
@@ -296,34 +324,24 @@ class Directions:
         generator: Generator | Mapping[str, Any] | None = None,
         region: Region | None = None,
     ) -> Directions:
-        """Directions as published with the paper's code: an array `(k, D)` or `(D,)`, or `(k, L, D)`.
+        """Directions of another project: an array `(k, D)`, `(D,)`, `(k, 1, D)`, `(L, D)` or `(k, L, D)` as
+        `.npy` or as a tensor in a `.pt` file; arrays by name; GANSpace's components, rosinality's
+        factorization, a file of a ComfyUI-StyleGan pack. Nothing in a file is run.
 
-        Space, layers and generator are taken from the file's name where it is one of `PUBLISHED`.
-        Vectors are brought to unit length; steps are 1, since nothing is known of their effect.
+        The directions that were published with the paper are known by their numbers, whatever their files are
+        called; those of `PUBLISHED` by their files' names, too. Where all rows of `(L, D)` are the same, they
+        are one direction. Vectors are brought to unit length, and their length becomes the step: strength 1
+        adds a vector as it was in the file; of GANSpace's, one standard deviation.
+
+        Args:
+            space, layers: as in `load`.
+            generator: what they are for, in place of what the file says.
 
         Raises:
             DirectionFileError: the file can't be read, or what can't be known from it was not given.
         """
-        file = Path(path)
-        array = _read_npy(file)
-        known = PUBLISHED.get(file.stem)
-        if known is not None:
-            space = "w" if space is None else space
-            layers = known[2] if layers is None else layers
-            if generator is None:
-                generator = {"architecture": known[0], "resolution": known[1], "name": file.stem}
-        if space not in SPACES or layers is None:
-            raise DirectionFileError(
-                f"{file}: an .npy file does not say its space and layers, and its name is not a "
-                f"published one: give a space ({', '.join(SPACES)}) and the layers it applies to"
-            )
-        vectors = torch.from_numpy(array).float()
-        stem = _plain(file.stem, MAX_NAME - 4) or "direction"
-        try:
-            found = Directions.from_vectors(vectors, space, generator or {}, layers, region, stem)
-        except ParameterError as error:
-            raise DirectionFileError(f"{file}: {error}") from error
-        return found if known is None else replace(found, method="published")
+        contents = open_small(Path(path), DirectionFileError)
+        return _imported(contents, space, layers, None, generator, region)
 
     @staticmethod
     def from_vectors(
@@ -334,8 +352,8 @@ class Directions:
         region: Region | None = None,
         title: str = "direction",
     ) -> Directions:
-        """Directions that another method found. They are brought to unit length; steps are 1, since
-        nothing is known of their effect.
+        """Directions that another method found. They are brought to unit length, and their length becomes the
+        step: strength 1 adds a vector as it was given.
 
         Args:
             vectors: `(k, D)`, or `(D,)` for one; in w+, z+ `(k, L, D)` or `(L, D)`.
@@ -353,23 +371,25 @@ class Directions:
         vectors = vectors.detach().float().cpu()
         if vectors.ndim == 1 or (space_named(space).layered and vectors.ndim == 2):
             vectors = vectors[None]
-        norms = vectors.flatten(1).norm(dim=1) if vectors.ndim > 1 else vectors
+        norms = lengths(vectors.flatten(1)) if vectors.ndim > 1 else vectors
         if vectors.numel() == 0 or not bool(norms.isfinite().all()) or float(norms.min()) <= 0:
             raise ParameterError("there are directions that are empty, zero or not finite")
+        norms = torch.where((norms - 1.0).abs() < _ROUNDING, 1.0, norms)
         count = vectors.shape[0]
+        steps = norms.float()
         return Directions(
-            vectors=vectors / norms.reshape(-1, *[1] * (vectors.ndim - 1)),
+            vectors=(vectors / norms.reshape(-1, *[1] * (vectors.ndim - 1))).float(),
             eigenvalues=torch.zeros(count),
             inside=torch.zeros(count),
             outside=torch.zeros(count),
-            steps=torch.ones(count),
+            steps=steps,
             space=space,
             layers=tuple(sorted(set(layers))),
             layer_sizes=channel_sizes(generator, space) if isinstance(generator, Generator) else (),
             names=(title,) if count == 1 else tuple(f"{title} {i}" for i in range(count)),
             region=region,
             generator=generator.describe() if isinstance(generator, Generator) else dict(generator),
-            strength_range=(-10.0, 10.0),
+            strength_range=_UNIT_RANGE if bool((steps == 1.0).all()) else _OWN_RANGE,
             title=title,
             method="imported",
         )
@@ -385,8 +405,43 @@ class Directions:
         write_bytes(path, buffer.getvalue(), DirectionFileError, overwrite)
 
 
-def _read(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directions:
-    version = metadata.get(_VERSION_KEY)
+def _imported(
+    contents: Contents,
+    space: str | None,
+    layers: Sequence[int] | None,
+    num_layers: int | None = None,
+    generator: Generator | Mapping[str, Any] | None = None,
+    region: Region | None = None,
+) -> Directions:
+    """Another project's directions; see `Directions.load` and `Directions.from_npy`."""
+    file = contents.file
+    try:
+        vectors = read_vectors(contents)
+        settled = settle(vectors, space, layers, num_layers)
+        title = _plain(vectors.title or file.stem, MAX_NAME - 4) or "direction"
+        whose = vectors.generator if generator is None else generator
+        found = Directions.from_vectors(settled.values, settled.space, whose, settled.layers, region, title)
+        steps = found.steps if vectors.scales is None else found.steps * vectors.scales
+        names = tuple(_plain(name, MAX_NAME) or "direction" for name in vectors.names) or found.names
+        if len(found) == 1 and vectors.method == "published":
+            names = (_plain(file.stem, MAX_NAME) or title,)
+        return replace(
+            found,
+            steps=steps,
+            names=names,
+            strength_range=_UNIT_RANGE if bool((steps == 1.0).all()) else _OWN_RANGE,
+            description=settled.note,
+            method=vectors.method,
+        )
+    except (*DAMAGE, ParameterError) as problem:
+        raise DirectionFileError(f"{file}: no directions can be read: {reason(problem)}") from problem
+
+
+def _read(file: Path, root: object, metadata: dict[str, str]) -> Directions:
+    tensors = dict(root) if isinstance(root, Mapping) else {}
+    version, kind = metadata.get(DIRECTIONS_KEY), kind_of_metadata(metadata)
+    if version is None and kind not in (Kind.DIRECTIONS, Kind.UNKNOWN):
+        raise DirectionFileError(f"{file}: no direction file: it is {kind.value}")
     if version != FORMAT_VERSION:
         found = "no version" if version is None else f"version {version[:20]!r}"
         raise DirectionFileError(
@@ -537,7 +592,7 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
         "method": "resefa",
         "num_components": str(len(d)),
         "w_dim": str(d.vectors.shape[-1]),
-        "component_order": json.dumps(_components(len(d))),
+        COMPONENT_ORDER: json.dumps(_components(len(d))),
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": f"{architecture}/local-direction",
         "modelspec.implementation": _IMPLEMENTATION,
@@ -549,7 +604,7 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
         "modelspec.tags": ", ".join(d.tags),
         "resefa.version": __version__,
         "resefa.method": d.method,
-        _VERSION_KEY: FORMAT_VERSION,
+        DIRECTIONS_KEY: FORMAT_VERSION,
         "resefa.generator": json.dumps(dict(d.generator)),
         "resefa.space": d.space,
         "resefa.layers": json.dumps(d.layers),
@@ -576,7 +631,7 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
 
 
 def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directions:
-    order = _json(metadata, "component_order", list)
+    order = _json(metadata, COMPONENT_ORDER, list)
     if order != _components(len(order)) or not 1 <= len(order) <= MAX_DIRECTIONS:
         raise ValueError(f"its component_order is {str(order)[:80]}")
     if metadata["num_components"] != str(len(order)):
@@ -694,16 +749,3 @@ def encode_thumbnail(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _read_npy(file: Path) -> np.ndarray[Any, Any]:
-    data = read_bytes(file, DirectionFileError, MAX_FILE_BYTES)
-    try:
-        array = parse_npy(data)
-    except Exception as error:  # numpy raises many kinds on damaged files
-        raise DirectionFileError(f"{file}: not readable as .npy: {type(error).__name__}: {error}") from error
-    if array.ndim not in (1, 2, 3):
-        raise DirectionFileError(
-            f"{file}: an array of shape {array.shape}: expected (D,), (k, D) or (k, L, D)"
-        )
-    return array

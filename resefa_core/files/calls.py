@@ -175,6 +175,7 @@ def _fill_array(array: StoredArray, data: object, kind: object, shape: object, b
     array.data = memoryview(data) if isinstance(data, (bytes, memoryview)) else None
     if array.data is None:
         array.kind = StoredType("objects")
+        array.objects = data if type(data) is list else []
 
 
 def _scalar(_: Budget, kind: object, data: object = b"") -> object:

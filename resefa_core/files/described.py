@@ -115,12 +115,14 @@ class StoredType:
 
 @dataclass(eq=False)
 class StoredArray:
-    """A numpy array's description, checked by `tensor`."""
+    """A numpy array's description, checked by `tensor`; an array of Python objects has these instead of
+    numbers."""
 
     shape: tuple[int, ...] = ()
     kind: StoredType | None = None
     by_columns: bool = False
     data: memoryview | None = None
+    objects: list[object] = field(default_factory=list)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .described import StoredArray, kind_of
+from .unpickling import read_pickle
+
+NPY_START = b"\x93NUMPY"
+
 
 def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
     """The floating-point array in the bytes of an .npy file, as float32.
@@ -23,6 +28,11 @@ def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
         shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
     else:
         raise ValueError(f"version {version} of the format")
+    if dtype.hasobject:
+        raise ValueError(
+            f"it holds {_pickled(data, stream.tell())} that numpy pickled, and not an array of numbers: save "
+            "the array in it alone, with np.save"
+        )
     if dtype.kind != "f":
         raise ValueError(f"it holds {dtype}, expected floating-point numbers")
     start = stream.tell()
@@ -31,3 +41,19 @@ def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
     array = np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if by_columns else "C")
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
+
+
+def _pickled(data: bytes, start: int) -> str:
+    """What an array of objects holds, in words; nothing in it is run."""
+    try:
+        found, _ = read_pickle(memoryview(data), start)
+    except Exception:  # it is refused anyhow
+        return "Python objects"
+    objects = found.objects if isinstance(found, StoredArray) else []
+    if len(objects) != 1:
+        return f"{len(objects)} Python objects" if objects else "Python objects"
+    held = objects[0]
+    if not isinstance(held, dict) or not held:
+        return kind_of(held)
+    keys = ", ".join(kind_of(key) if not isinstance(key, str) else repr(key[:40]) for key in list(held)[:3])
+    return f"a dictionary with {keys}" + (f" and {len(held) - 3} more" if len(held) > 3 else "")

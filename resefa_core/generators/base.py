@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,22 @@ LAYER_GROUPS = ("all", "coarse", "middle", "fine")
 """Names for layers by what they do: coarse ones shape, fine ones colour and texture."""
 
 
+class Published(NamedTuple):
+    """Directions that were published as `.npy`, and what they are for.
+
+    Attributes:
+        architecture, resolution: of the generator.
+        layers: what they move, in w.
+        sha256: of the numbers, as little-endian float32, by which a file of another name is recognised; empty
+            where it goes by the name alone.
+    """
+
+    architecture: str
+    resolution: int
+    layers: tuple[int, ...]
+    sha256: str = ""
+
+
 class Generator(Pretrained, nn.Module, ABC):
     """A pretrained generator, seen as a chain of layers.
 
@@ -64,8 +80,7 @@ class Generator(Pretrained, nn.Module, ABC):
         preset_family: the named regions that fit its images whatever they show, a key of `PRESETS`; empty
             where that depends on the weights.
         arguments: what the class was built with, by name; files state them.
-        published_directions: architecture, resolution and layers of directions that were published for it as
-            `.npy`, by file stem.
+        published_directions: directions that were published for it as `.npy`, by file stem.
         implementation: the address of the code whose tensor names its files have; empty for none.
     """
 
@@ -82,7 +97,7 @@ class Generator(Pretrained, nn.Module, ABC):
     has_mapping: bool = False
     can_confine: bool = False
     preset_family: str = ""
-    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {}
+    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]] | Published]] = {}
     implementation: str = ""
 
     arguments: Mapping[str, Any]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ..errors import ParameterError
-from .base import Generator
+from .base import Generator, Published
 
 G = TypeVar("G", bound=Generator)
 
 GENERATORS: dict[str, type[Generator]] = {}
 """The classes that files can hold, by `Generator.architecture`."""
 
-PUBLISHED: dict[str, tuple[str, int, tuple[int, ...]]] = {}
-"""Architecture, resolution and layers of directions that were published as `.npy`, by file stem: the
-`published_directions` of all architectures."""
+PUBLISHED: dict[str, Published] = {}
+"""Directions that were published, by file stem: the `published_directions` of all architectures."""
 
 
 def register_generator(cls: type[G]) -> type[G]:
@@ -33,5 +32,5 @@ def register_generator(cls: type[G]) -> type[G]:
     known = GENERATORS.setdefault(cls.architecture, cls)
     if known is not cls:
         raise ParameterError(f"architecture {cls.architecture[:40]!r} is there already: {known.__name__}")
-    PUBLISHED.update(cls.published_directions)
+    PUBLISHED.update({stem: Published(*each) for stem, each in cls.published_directions.items()})
     return cls

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .base import Published
 from .colours import as_rgb, check_channels
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
@@ -196,13 +197,43 @@ class StyleGAN2(MappedGenerator):
 
     architecture = "stylegan2"
     nests_synthesis = True
-    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {
-        "stylegan2_ffhq_eyebrows": ("stylegan2", 1024, (8, 9, 10, 11)),
-        "stylegan2_ffhq_eyesize": ("stylegan2", 1024, (4, 5, 6, 7)),
-        "stylegan2_ffhq_gaze_direction": ("stylegan2", 1024, (4, 5, 6, 7)),
-        "stylegan2_ffhq_lipstick": ("stylegan2", 1024, (8, 9, 10, 11)),
-        "stylegan2_ffhq_mouth": ("stylegan2", 1024, (4, 5, 6, 7)),
-        "stylegan2_ffhq_nose_length": ("stylegan2", 1024, (4, 5, 6, 7)),
+    published_directions: ClassVar[Mapping[str, Published]] = {
+        "stylegan2_ffhq_eyebrows": Published(
+            "stylegan2",
+            1024,
+            (8, 9, 10, 11),
+            "387a46e64e3acc64bd9a0370d921b3e3999e39524c351f4a4fda17ff7e15947d",
+        ),
+        "stylegan2_ffhq_eyesize": Published(
+            "stylegan2",
+            1024,
+            (4, 5, 6, 7),
+            "81e6197d7a3c5720283a3451cd959656c456c9d25a051fbdb796591bc9365848",
+        ),
+        "stylegan2_ffhq_gaze_direction": Published(
+            "stylegan2",
+            1024,
+            (4, 5, 6, 7),
+            "8504eb066746440d84d3b86ad9b90c9ef142e0d899f34db5ef662f5f5178b306",
+        ),
+        "stylegan2_ffhq_lipstick": Published(
+            "stylegan2",
+            1024,
+            (8, 9, 10, 11),
+            "3252123ed0416a953d2af2c17532b0ef491debd6c22101f6de843a99cba7ffe0",
+        ),
+        "stylegan2_ffhq_mouth": Published(
+            "stylegan2",
+            1024,
+            (4, 5, 6, 7),
+            "bef224deafc2f086e5503ba266b8da645e62ed3f6db0249bb02dfcc41fc2f9d2",
+        ),
+        "stylegan2_ffhq_nose_length": Published(
+            "stylegan2",
+            1024,
+            (4, 5, 6, 7),
+            "197a069d18d73b1d5e92a5e3587dada8a046e786a966a5fda64db5c11ee904e8",
+        ),
     }
 
     @classmethod

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import jvp, vmap
 
 from ..errors import ParameterError
+from .base import Published
 from .colours import as_rgb, check_channels
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
@@ -454,9 +455,19 @@ class StyleGAN3(MappedGenerator):
     """
 
     architecture = "stylegan3"
-    published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]]]] = {
-        "stylegan3_ffhq_eyes-r": ("stylegan3-r", 1024, (4, 5, 6, 7)),
-        "stylegan3_afhq_eyes-r": ("stylegan3-r", 512, (4, 5, 6, 7)),
+    published_directions: ClassVar[Mapping[str, Published]] = {
+        "stylegan3_ffhq_eyes-r": Published(
+            "stylegan3-r",
+            1024,
+            (4, 5, 6, 7),
+            "07bb142f14513006f28c00f135d50126f525090a8e48a35302d84deb7eb66448",
+        ),
+        "stylegan3_afhq_eyes-r": Published(
+            "stylegan3-r",
+            512,
+            (4, 5, 6, 7),
+            "7b76a6cea0ee7a026177166dd2ec4410d40fa36df9c273348514aaac3945467d",
+        ),
     }
 
     def __init__(

@@ -1,82 +1,122 @@
-"""Codes that projectors write: .npz, .npy, and what `torch.save` makes of a tensor."""
+"""Codes that projectors and encoders write: .npz, .npy, safetensors, and what `torch.save` makes of
+tensors."""
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..bounds import CODE, check_values
 from ..errors import LatentError
-from ..files import parse_npy, read_bytes
-from ..files.described import StoredArray, StoredTensor, kind_of
-from ..files.torch_files import read_torch_or_pickle
-from ..files.zipped import read_directory
+from ..files import DAMAGE
+from ..files.contents import NPZ, Contents, numbers_of
+from ..files.described import kind_of
+from ..files.reading import reason
+from ..kinds import CODE_NAMES, MAX_BYTES, Kind, are_unit, is_nested, kind_of_contents
 
-CODE_SUFFIXES = (".npz", ".npy", ".pt", ".pth")
-_KEYS = ("w", "latent", "codes")
+Rows = Literal["layers", "images"]
+"""What the N vectors of an array `(N, D)` are: of one latent, a vector for each layer, or of N images in
+w."""
+ROWS: tuple[Rows, ...] = ("layers", "images")
 
 
-def read_codes(file: Path, max_bytes: int) -> Tensor:
-    """The codes in a file whose suffix is one of `CODE_SUFFIXES`, `(B, L, D)`, float32, finite.
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Codes of a file.
 
-    Nothing in the file is run: a `.pt` file's pickle is read as data, in either format of `torch.save`.
+    Attributes:
+        values: `(B, L, D)`, float32, finite; L is 1 where a code is for all layers.
+        is_table: whether the file has `(N, D)`, here `(1, N, D)`, which may be N codes in w as well.
+    """
 
-    Args:
-        file: `.npz` with an array `w`; `.npy`; `.pt` or `.pth` with a tensor, or a dictionary with `w`,
-            `latent` or `codes`. Each may hold `(D,)`, `(L, D)` or `(B, L, D)`; `(D,)` and `(1, D)` are one
-            code for all layers, `(1, 1, D)`.
-        max_bytes: of the file, of what it unpacks to, and of the codes.
+    values: Tensor
+    is_table: bool = False
+
+    def read_as(self, rows: Rows | None, num_layers: int) -> tuple[Tensor, str]:
+        """The codes for a generator of so many layers, and a note where the file may mean something else.
+
+        Args:
+            rows: what the rows of a table are; for None, layers where there are as many of them, else images.
+        """
+        count = self.values.shape[1]
+        if not self.is_table:
+            return self.values, ""
+        if rows == "layers" or (rows is None and count == num_layers):
+            values, meant = self.values, f"one latent, a vector for each of {count} layers"
+            alike = torch.equal(values, values[:, :1].expand_as(values))
+            other = "" if alike else f"{count} images in w"
+        else:
+            values, meant = self.values[0][:, None], f"{count} images in w"
+            other = f"one latent of {count} layers, which is for another generator"
+        if rows is not None or not other:
+            return values, ""
+        return values, f"note: the file's {count} vectors were read as {meant}; they might be {other}"
+
+
+def find_codes(contents: Contents) -> Codes:
+    """The codes in another program's file: an array `(D,)`, `(N, D)` or `(B, L, D)`; a list of those; or a
+    dictionary that has one under a name of `CODE_NAMES`, or such a dictionary for each picture. `(D,)` and
+    `(1, D)` are one code for all layers.
 
     Raises:
-        LatentError: the file is missing, damaged, or holds something else.
+        LatentError: the file holds something else.
     """
-    data = read_bytes(file, LatentError, max_bytes)
+    file, kind = contents.file, kind_of_contents(contents)
+    if kind not in (Kind.LATENT, Kind.VECTORS, Kind.UNKNOWN):
+        raise LatentError(f"{file}: no latent: it is {kind.value}")
     try:
-        if file.suffix.lower() == ".npz":
-            codes = torch.from_numpy(parse_npy(_unpack_npz(data, max_bytes)))
-        elif file.suffix.lower() == ".npy":
-            codes = torch.from_numpy(parse_npy(data))
-        else:
-            codes = _read_pt(memoryview(bytearray(data)), max_bytes)
-    except Exception as error:  # numpy raises many kinds on damaged files
-        raise LatentError(f"{file}: not readable as codes: {error or type(error).__name__}") from error
-    if codes.numel() * 4 > max_bytes:
-        raise LatentError(f"{file}: codes of shape {tuple(codes.shape)} are over {max_bytes >> 20} MB")
-    if codes.ndim == 1:
-        codes = codes[None, None]
-    elif codes.ndim == 2:
-        codes = codes[:, None] if codes.shape[0] == 1 else codes[None]
-    if codes.ndim != 3 or codes.numel() == 0:
+        found = _find(contents.root, contents.form)
+    except DAMAGE as error:
+        raise LatentError(f"{file}: not readable as codes: {reason(error)}") from error
+    if are_unit(found.values):
         raise LatentError(
-            f"{file}: codes have shape {tuple(codes.shape)}: expected (D,), (L, D) or (B, L, D)"
+            f"{file}: no latent, as its vectors are all of length 1: it is {Kind.DIRECTIONS.value}"
         )
-    codes = codes.float().contiguous()
-    check_values(codes, f"{file}: the codes", CODE, LatentError)
-    return codes
+    if found.values.numel() * 4 > MAX_BYTES:
+        raise LatentError(f"{file}: codes of shape {tuple(found.values.shape)} are over {MAX_BYTES >> 20} MB")
+    check_values(found.values, f"{file}: the codes", CODE, LatentError)
+    return found
 
 
-def _unpack_npz(data: bytes, max_bytes: int) -> bytes:
-    entries = read_directory(memoryview(data), max_bytes)
-    if "w.npy" not in entries:
-        raise ValueError(f"expected an array named 'w', found {str(list(entries))[:200]}")
-    return entries["w.npy"].unpacked()
-
-
-def _read_pt(data: memoryview, max_bytes: int) -> Tensor:
-    found, _ = read_torch_or_pickle(data, max_bytes)
-    if isinstance(found, dict):
-        named = [found[key] for key in _KEYS if key in found]
+def _find(root: object, form: str = "") -> Codes:
+    if isinstance(root, Mapping):
+        named = [root[name] for name in CODE_NAMES if name in root]
+        if not named and is_nested(root):
+            return _joined([_find(part) for part in root.values()])
         if not named:
-            keys = ", ".join(kind_of(key) for key in list(found)[:8])
-            raise ValueError(f"expected 'w', 'latent' or 'codes', found {keys or 'an empty dictionary'}")
-        found = named[0]
-    if not isinstance(found, (StoredTensor, StoredArray)):
-        raise ValueError(f"expected a dense tensor, found {kind_of(found)}")
-    if not found.dtype.is_floating_point:
-        raise ValueError(f"expected floating-point numbers, found {found.dtype}")
-    if math.prod(found.shape) * 4 > max_bytes:
-        raise ValueError(f"codes of shape {found.shape} are over {max_bytes >> 20} MB")
-    return found.tensor()
+            names = ", ".join(repr(name) for name in CODE_NAMES[1:])
+            if form == NPZ:
+                listed = str([f"{name}.npy" for name in root])[:200]
+                raise ValueError(f"expected {names} or an array named 'w', found {listed}")
+            keys = ", ".join(kind_of(key) for key in list(root)[:8]) or "an empty dictionary"
+            raise ValueError(f"expected 'w', {names}, found {keys}")
+        return _find(named[0])
+    if isinstance(root, (list, tuple)):
+        if not root:
+            raise ValueError("expected codes, found an empty list")
+        return _joined([_of(numbers_of(part, MAX_BYTES)) for part in root])
+    return _of(numbers_of(root, MAX_BYTES))
+
+
+def _of(array: Tensor) -> Codes:
+    if array.ndim not in (1, 2, 3) or array.numel() == 0:
+        raise ValueError(f"codes have shape {tuple(array.shape)}: expected (D,), (L, D) or (B, L, D)")
+    if array.ndim == 1:
+        return Codes(array[None, None].contiguous())
+    if array.ndim == 3:
+        return Codes(array.contiguous())
+    return Codes(array[None].contiguous(), is_table=array.shape[0] > 1)
+
+
+def _joined(parts: list[Codes]) -> Codes:
+    """The codes of several pictures, each an array of its own, as a batch."""
+    shapes = {tuple(part.values.shape[1:]) for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"codes of shapes {', '.join(map(str, sorted(shapes)))[:200]}: expected all alike")
+    if sum(part.values.numel() for part in parts) * 4 > MAX_BYTES:
+        raise ValueError(f"{len(parts)} codes are over {MAX_BYTES >> 20} MB together")
+    return Codes(torch.cat([part.values for part in parts]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from ..bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
 from ..directions import MAX_FILE_BYTES, Directions
@@ -21,6 +22,7 @@ from ..errors import DirectionFileError, LatentError, ParameterError, RegionErro
 from ..files import DAMAGE
 from ..generators.base import Generator
 from ..regions import Region
+from .codes import Codes
 from .editing import Strengths, confinement, move, prepared
 from .points import Latent, content_of_text, read_content
 
@@ -458,9 +460,14 @@ class Edited:
             LatentError: the file is no latent, or its edit is damaged.
         """
         file = Path(path)
-        if file.suffix.lower() in (".npz", ".npy", ".pt", ".pth"):
-            return Edited(Latent.load(file))
-        tensors, metadata = read_content(file)
+        content = read_content(file)
+        if isinstance(content, Codes):
+            return Edited(Latent(codes=content.values))
+        return Edited.of_content(file, *content)
+
+    @staticmethod
+    def of_content(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Edited:
+        """A latent and its edit in what `read_content` gave; `file` is for the errors."""
         text = metadata.get(EDIT_KEY)
         latent = Latent.from_file_content(file, tensors, metadata)
         if text is None:

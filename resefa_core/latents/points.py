@@ -21,23 +21,16 @@ from torch import Tensor
 
 from ..bounds import CODE, CONFINE, TRUNCATION, check_values, number, shown, whole
 from ..errors import LatentError, RegionError
-from ..files import (
-    DAMAGE,
-    hash_tensors,
-    pack_tensors,
-    parse_tensors,
-    read_bytes,
-    read_tensors,
-    write_tensors,
-)
+from ..files import DAMAGE, hash_tensors, pack_tensors, parse_tensors, read_bytes, write_tensors
+from ..files.contents import PNG
+from ..kinds import LATENT_KEY, MAX_BYTES, OURS, Kind, kind_of_metadata, open_small
 from ..regions import Region
-from .codes import CODE_SUFFIXES, read_codes
+from .codes import Codes, find_codes
 
 if TYPE_CHECKING:
     from .edits import Edited
 
 _FORMAT = "1"
-_MAX_BYTES = 64 << 20
 _MAX_CONFINED = 64
 _MAX_LAYERS = 1000
 _MAX_TEXT = 1 << 20
@@ -183,7 +176,7 @@ class Latent:
             RegionError: a confined move's painted region is too small for the mask that is stored.
         """
         tensors, metadata = self.file_content()
-        write_tensors(path, tensors, metadata, LatentError, overwrite, _MAX_BYTES)
+        write_tensors(path, tensors, metadata, LatentError, overwrite, MAX_BYTES)
 
     def file_content(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The tensors and the metadata that stand for the latent in a file."""
@@ -197,7 +190,7 @@ class Latent:
             if "mask" in move.region.to_json():
                 tensors[f"confined_{index:02d}_mask"] = move.region.stored_mask()
         metadata = {
-            "resefa.latent_version": _FORMAT,
+            LATENT_KEY: _FORMAT,
             "resefa.seeds": json.dumps(None if self.seed is None else [int(seed) for seed in self.seed]),
             "resefa.truncation": json.dumps(self.truncation),
             "resefa.truncation_layers": json.dumps(self.truncation_layers),
@@ -248,19 +241,22 @@ class Latent:
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Latent:
-        """Read a latent: a file of `save`, a PNG that carries one, or codes from a projector.
+        """Read a latent: a file of `save`, a PNG that carries one, or codes from a projector or an encoder.
 
-        `.npz` with key `w`, `.npy` and `.pt`/`.pth` (a tensor, or a dict with `w`, `latent` or `codes`; read
-        as data, nothing in it is run) may hold `(D,)`, `(L, D)` or `(B, L, D)`; one code alone, `(D,)` or
-        `(B, 1, D)`, is for all layers: give the generator's layers through `expand`.
+        Codes are `.npz`, `.npy`, `.safetensors`, `.pt` or `.pth` (read as data, nothing in it is run) with an
+        array `(D,)`, `(L, D)` or `(B, L, D)`, a list of those, a dictionary with `w`, `dlatents`, `latent` or
+        the like, or such a dictionary for each picture, as rosinality's projector writes. One code alone,
+        `(D,)` or `(B, 1, D)`, is for all layers: give the generator's layers through `expand`. An array
+        `(L, D)` is taken to be one latent of L layers: `resefa.open_latent` knows how many a generator has.
 
         Raises:
-            LatentError: the file is missing, damaged, or holds something else.
+            LatentError: the file is missing, damaged, or holds something else, and what it is.
         """
         file = Path(path)
-        if file.suffix.lower() in CODE_SUFFIXES:
-            return Latent(codes=read_codes(file, _MAX_BYTES))
-        return Latent.from_file_content(file, *read_content(file))
+        content = read_content(file)
+        if isinstance(content, Codes):
+            return Latent(codes=content.values)
+        return Latent.from_file_content(file, *content)
 
     @staticmethod
     def from_file_content(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
@@ -269,10 +265,11 @@ class Latent:
         Raises:
             LatentError: the content is damaged, or something else.
         """
-        if metadata.get("resefa.latent_version") != _FORMAT:
+        version = metadata.get(LATENT_KEY)
+        if version != _FORMAT:
             raise LatentError(
-                f"{file}: not a latent file of version {_FORMAT}: its metadata has "
-                f"resefa.latent_version = {str(metadata.get('resefa.latent_version'))[:40]}"
+                f"{file}: not a latent file of version {_FORMAT}: its metadata has {LATENT_KEY} = "
+                f"{str(version)[:40]}"
             )
         try:
             return _from_file(tensors, metadata)
@@ -363,16 +360,29 @@ def _check_seeds(seeds: Sequence[int]) -> None:
             raise LatentError(f"seed {shown(seed)} is not a whole number in [0, 2**32 - 1]")
 
 
-def read_content(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of a latent's own file, or of a PNG that carries one."""
+def read_content(file: Path) -> tuple[dict[str, Tensor], dict[str, str]] | Codes:
+    """The tensors and metadata of a latent's own file, or of a PNG that carries one; or another program's
+    codes.
+
+    Raises:
+        LatentError: the file can't be read, or holds something else.
+    """
     if file.suffix.lower() == ".png":
         return _from_png(file)
-    return read_tensors(file, LatentError, _MAX_BYTES)
+    contents = open_small(file, LatentError)
+    if contents.form == PNG:
+        return _from_png(file)
+    if any(key.startswith(OURS) for key in contents.metadata) and isinstance(contents.root, dict):
+        kind = kind_of_metadata(contents.metadata)
+        if kind not in (Kind.LATENT, Kind.UNKNOWN):
+            raise LatentError(f"{file}: no latent: it is {kind.value}")
+        return contents.root, contents.metadata
+    return find_codes(contents)
 
 
 def _from_png(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and metadata of the latent that a PNG carries; its pixels are not decoded."""
-    data = read_bytes(file, LatentError, _MAX_BYTES)
+    data = read_bytes(file, LatentError, MAX_BYTES)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             text = picture.info.get(PNG_KEY)

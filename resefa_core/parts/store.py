@@ -14,6 +14,7 @@ import torch
 from ..bounds import Bounds, check_values, shown, whole
 from ..errors import ParameterError, PartsFileError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
+from ..kinds import PARTS_KEY
 from ..regions import Selection
 from ..spaces import SPACES
 from .found import MOST, Parts
@@ -21,7 +22,7 @@ from .found import MOST, Parts
 MAX_FILE_BYTES = 16 << 20
 
 _VERSION = "1"
-_VERSION_KEY, _KEY = "resefa.parts_version", "resefa.parts"
+_KEY = "resefa.parts"
 _VALUES = Bounds(-1e6, 1e6)
 _MAX_DIMENSION = 1 << 16
 _MAX_RANK = 256
@@ -41,14 +42,14 @@ def save_parts(parts: Parts, path: str | PathLike[str], overwrite: bool) -> None
         "origin": parts.origin,
     }
     tensors = {"axes": parts.axes, "centres": parts.centres}
-    metadata = {_VERSION_KEY: _VERSION, _KEY: json.dumps(header)}
+    metadata = {PARTS_KEY: _VERSION, _KEY: json.dumps(header)}
     write_tensors(path, tensors, metadata, PartsFileError, overwrite, MAX_FILE_BYTES)
 
 
 def load_parts(path: str | PathLike[str]) -> Parts:
     """What `Parts.load` does."""
     tensors, metadata = read_tensors(path, PartsFileError, MAX_FILE_BYTES)
-    if metadata.get(_VERSION_KEY) != _VERSION:
+    if metadata.get(PARTS_KEY) != _VERSION:
         raise PartsFileError(f"{path}: not a file of parts of version {_VERSION}")
     try:
         header = json.loads(metadata[_KEY])

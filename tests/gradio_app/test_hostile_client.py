@@ -276,7 +276,7 @@ def test_files_that_nobody_uploaded(server: Server, page: Page, stranger: Strang
             str(server.files),
             "file:///etc/passwd",
         ]
-        events = [page.event("Direction file (.safetensors)", "upload")]
+        events = [page.event("Direction file", "upload")]
         events += [
             event for event in page.events if event["api_name"] in ("apply_directions", "describe_directions")
         ]
@@ -346,7 +346,7 @@ def test_direction_files_of_any_kind(
         path = stranger.send("POST", f"{API}/upload", files={"files": (f"{name}.safetensors", data)}).json()[
             0
         ]
-        opened = page.event("Direction file (.safetensors)", "upload")
+        opened = page.event("Direction file", "upload")
         bodies.append({"fn_index": opened["id"], "data": [None, file_data(path)]})
         for endpoint in ("apply_directions", "describe_directions"):
             event = next(each for each in page.events if each["api_name"] == endpoint)

@@ -738,6 +738,28 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     assert last(used, "usable") is False
 
 
+def test_a_file_of_another_project_is_asked_for_its_space(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    generator = visit.needed.generator
+    file = tmp_path / "age.pt"
+    torch.save(2.5 * torch.eye(1, generator.latent_dim), file)
+    asked = list(steps.open_file(visit, str(file)))
+    assert "give a space" in problem_of(asked)
+    assert visit.opened is None
+    for layers, expected in (("", range(generator.num_layers)), ("0-2", range(3))):
+        opened = list(steps.open_file(visit, str(file), "w", layers))
+        assert last(opened, "usable") is True
+        assert visit.opened is not None
+        assert (visit.opened.space, visit.opened.layers) == ("w", tuple(expected))
+        assert visit.opened.steps.tolist() == [2.5]
+    assert "layers" in problem_of(list(steps.open_file(visit, str(file), "w", "99")))
+    assert "give a space" in problem_of(list(steps.open_file(visit, str(file), ["w"], 7)))
+    list(steps.open_file(visit, str(file), "w", ""))
+    list(steps.use(visit))
+    before = np.asarray(steps.picture(visit)).astype(int)
+    list(steps.slide(visit, {"version": visit.version, "strengths": [3.0]}))
+    assert np.abs(np.asarray(steps.picture(visit)) - before).max() > 5
+
+
 @pytest.mark.parametrize(
     "title", ["../../x", "<script>alert(1)</script>", "\0\n\r", "\ud800", "x" * 10_000, None, [1], ""]
 )
