@@ -47,9 +47,8 @@ class Kind(Enum):
     PARTS = "named parts of a generator: give them as such (--parts FILE)"
     WEIGHTS = "a network's weights: open them as a generator (--generator FILE, Load GAN)"
     VECTORS = (
-        "an array of vectors: a latent is given as one (--latent FILE, Load GAN Latent), directions are "
-        "opened with the space that they are in (resefa edit FILE --space w, Load Directions, the demo's "
-        "Open)"
+        "an array or a tensor of vectors: a latent is given as one (--latent FILE, Load GAN Latent), "
+        "directions are opened with a space (resefa edit FILE --space w, Load Directions, the demo's Open)"
     )
     PICTURE = "a picture: one that carries a latent is given as that (--latent FILE, Load GAN Latent)"
     UNKNOWN = ""
