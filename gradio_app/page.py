@@ -207,7 +207,8 @@ class Parts(dict[str, Any]):
         ordered: bool = True,
     ) -> AsyncIterator[dict[str, Any]]:
         """The updates of a step, each worked out in a thread; none for a page that does not listen, or that
-        asks for very many things at once."""
+        asks for very many things at once. For a page that listened a moment ago the work begins before its
+        stream is open."""
         page = str(request.session_hash)
         visit.address = address_from(request)
         if self._under_way[page] >= _STEPS_AT_ONCE:
@@ -215,12 +216,14 @@ class Parts(dict[str, Any]):
         self._under_way[page] += 1
         updates = step(visit, *values)
         try:
-            if not await self._presence.comes(page):
+            if not self._presence.was_here(page) and not await self._presence.comes(page):
                 return
             self._threads = self._threads or anyio.CapacityLimiter(_THREADS)
             order = self._orders.setdefault(visit, asyncio.Lock()) if ordered else nullcontext()
             async with order:
                 update = await run_sync(next, updates, _END, limiter=self._threads)
+            if not await self._presence.comes(page):
+                return
             while update is not _END:
                 yield update
                 update = await run_sync(next, updates, _END, limiter=self._threads)
@@ -256,19 +259,19 @@ class Parts(dict[str, Any]):
             **self.inputs("visit", *inputs),
             outputs=self._of("visit", *changes),
             queue=False,
-            trigger_mode="always_last",
-            show_progress="hidden",
-            api_visibility="private",
+            **{**self.options(), "trigger_mode": "always_last"},
         )
 
     def _of(self, *names: str) -> list[Any]:
         return [self[name] for name in names]
 
-    @staticmethod
-    def options() -> dict[str, Any]:
-        """How the page's events run: each at once."""
+    def options(self) -> dict[str, Any]:
+        """How the events run: each at once. Gradio keeps a status of each part that shows progress, and
+        copies all that these parts hold whenever an event begins, goes on or ends: so one small part is
+        named for all."""
         return {
             "show_progress": "hidden",
+            "show_progress_on": [self["status"]],
             "api_visibility": "private",
             "concurrency_id": "page",
             "concurrency_limit": None,

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections import Counter
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 _PATIENCE = 8.0
-_PAUSE = 0.02
+_TRUSTED_SECONDS = 60.0
+_MOST_TRUSTED = 4096
 
 
 class Presence:
@@ -19,31 +22,46 @@ class Presence:
 
     def __init__(self) -> None:
         self._streams: Counter[str] = Counter()
+        self._arrivals: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._left: OrderedDict[str, float] = OrderedDict()
 
     @contextmanager
     def listening(self, page: str) -> Iterator[None]:
         """While a page's stream is open."""
         self._streams[page] += 1
+        arrival = self._arrivals.pop(page, None)
+        if arrival is not None:
+            arrival.set()
         try:
             yield
         finally:
             self._streams[page] -= 1
             if not self._streams[page]:
                 del self._streams[page]
+            self._left[page] = time.monotonic()
+            self._left.move_to_end(page)
+            if len(self._left) > _MOST_TRUSTED:
+                self._left.popitem(last=False)
 
     def is_here(self, page: str) -> bool:
         """Whether a page listens now."""
         return page in self._streams
 
+    def was_here(self, page: str) -> bool:
+        """Whether a page listens now, or did a moment ago: pages open a stream anew for each thing they ask
+        for, and work for one that is known need not wait for that."""
+        left = self._left.get(page)
+        return self.is_here(page) or (left is not None and time.monotonic() - left < _TRUSTED_SECONDS)
+
     async def comes(self, page: str, patience: float = _PATIENCE) -> bool:
-        """Whether a page listens, now or within so many seconds."""
-        pause, left = _PAUSE, patience
-        while not self.is_here(page):
-            if left <= 0.0:
-                return False
-            await asyncio.sleep(pause)
-            left -= pause
-            pause = min(1.5 * pause, 0.5)
+        """Whether a page listens now, or begins to within so many seconds."""
+        if self.is_here(page):
+            return True
+        arrival = self._arrivals.setdefault(page, asyncio.Event())
+        try:
+            await asyncio.wait_for(arrival.wait(), patience)
+        except asyncio.TimeoutError:
+            return False
         return True
 
 

@@ -344,7 +344,6 @@ class Steps:
             raise
         visit.turn = turn
         visit.settle()
-        yield {"undo": _undo_text(visit)}
         yield from self._find(visit, wanted)
 
     @told

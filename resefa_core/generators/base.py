@@ -20,6 +20,7 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -182,11 +183,14 @@ class Generator(Pretrained, nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self._tensors().values())).device
+        return self._any_tensor().device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(iter(self._tensors().values())).dtype
+        return self._any_tensor().dtype
+
+    def _any_tensor(self) -> Tensor:
+        return next(chain(self.parameters(), self.buffers()))
 
     def _tensors(self) -> dict[str, Tensor]:
         return {**dict(self.named_parameters()), **dict(self.named_buffers())}

@@ -114,3 +114,31 @@ def test_pages_listen_while_their_stream_is_open(tmp_path: Path) -> None:
 )
 def test_text_that_can_not_be_sent_back_is_refused(tmp_path: Path, body: bytes, status: int) -> None:
     assert ask(guarded(reading(), tmp_path), "/queue/join", body)[0] == status
+
+
+def test_a_page_is_awaited_and_known_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    presence = Presence()
+
+    async def arrive() -> bool:
+        waiting = asyncio.create_task(presence.comes("abc", 30.0))
+        await asyncio.sleep(0.0)
+        assert not presence.was_here("abc")
+        with presence.listening("abc"):
+            assert presence.was_here("abc")
+        return await waiting
+
+    assert asyncio.run(arrive())
+    assert presence.was_here("abc")
+    assert not presence.was_here("other")
+    assert not presence.is_here("abc")
+    monkeypatch.setattr("gradio_app.presence._TRUSTED_SECONDS", 0.0)
+    assert not presence.was_here("abc")
+
+
+def test_few_of_the_pages_that_left_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradio_app.presence._MOST_TRUSTED", 2)
+    presence = Presence()
+    for page in ("first", "second", "third"):
+        with presence.listening(page):
+            pass
+    assert [presence.was_here(page) for page in ("first", "second", "third")] == [False, True, True]
