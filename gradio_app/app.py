@@ -31,8 +31,8 @@ from gradio_app.guard import Guard, keep_log_short  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
+from gradio_app.steps import FIRST_SEED  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
-from gradio_app.visit import FIRST_SEED  # noqa: E402
 from resefa_core.defaults import TRUNCATION  # noqa: E402
 
 QUEUE_SIZE = 2000

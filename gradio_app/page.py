@@ -22,9 +22,10 @@ from gradio_app.methods import about_method
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import KEPT_SECONDS, Quota
 from gradio_app.sharing import add_sharing
+from gradio_app.steps import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps
 from gradio_app.studio import Studio
 from gradio_app.updates import problem, said
-from gradio_app.visit import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps, Visit
+from gradio_app.visit import Visit
 from gradio_app.widgets import widget
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, TRUNCATION
 from resefa_core.directions.about import method_title

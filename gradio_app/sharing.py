@@ -14,8 +14,9 @@ from huggingface_hub import get_token
 
 import resefa_core as resefa
 from gradio_app import jobs
+from gradio_app.steps import Steps
 from gradio_app.updates import progress, said, told
-from gradio_app.visit import Steps, Visit
+from gradio_app.visit import Visit
 from resefa_core import hub
 
 if TYPE_CHECKING:

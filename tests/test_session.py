@@ -8,6 +8,7 @@ import json
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,45 @@ def test_strips_show_the_image_without_the_sliders(session: Session, avatars: re
     assert second.picture(40).width == 5 * 40
     with pytest.raises(ZeroDivisionError):
         list(session.strips(found, progress=lambda done, total: 1 // 0))
+
+
+def test_a_preview_is_what_adjusting_leads_to(session: Session) -> None:
+    mouth, eyes = (session.find(name, quick=True) for name in ("mouth", "eyes"))
+    session.edit(eyes, {0: 2.0})
+    session.adjust(mouth, {0: 1.0})
+    before = session.latent.digest
+    for confine in (0.0, 1.0):
+        shown = session.preview(mouth, {0: 3.0, 1: -1.0}, confine=confine)
+        assert session.latent.digest == before
+        session.adjust(mouth, {0: 3.0, 1: -1.0}, confine=confine)
+        assert torch.equal(shown, session.image)
+        session.undo()
+    assert session.moves_below(mouth) == session.moves[:1]
+    assert session.moves_below(eyes) == session.moves_below(None) == session.moves
+    session.adjust(mouth, {})
+    assert torch.equal(session.preview(mouth, {}), session.image)
+
+
+def test_what_is_known_of_a_set_says_whether_there_may_be_better_ones(session: Session) -> None:
+    quick, thorough = session.find("mouth", quick=True), session.find("mouth", layers=(2, 3))
+    compared = session.find("mouth", method="sefa")
+    joint = session.find("mouth", quick=True, samples=2)
+    assert [session.is_quick(each) for each in (quick, thorough, compared)] == [True, False, False]
+    found = [session.found_alone(each) for each in (quick, thorough, compared, joint)]
+    assert found == [True, True, False, False]
+    assert session.found_alone(quick, session.region("mouth"))
+    assert not session.found_alone(quick, session.region("eyes"))
+    assert not session.found_alone(replace(quick, recipe=None))
+
+
+def test_edits_are_confined_where_they_can_be(session: Session) -> None:
+    found = session.find("mouth", quick=True)
+    assert session.confinement(found, 1.0, 0.02) == (1.0, 0.02)
+    assert session.confinement(found, 0.0, 0.02) == (0.0, 0.0)
+    assert session.confinement(None, 1.0, 0.02) == (0.0, 0.0)
+    assert session.confinement(replace(found, region=None), 1.0, 0.02) == (0.0, 0.0)
+    confined = session.find("mouth", confine=1.0, quick=True)
+    assert session.confinement(confined, 0.0, 0.02) == (1.0, 0.0)
 
 
 def test_edits_are_stacked_adjusted_removed_and_taken_back(session: Session) -> None:

@@ -37,8 +37,8 @@ from ..parts import PartFinder, Parts
 from ..progress import Progress, counted, stage
 from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
 from ..sheets import save_png, to_pil
-from ..spaces import quick_space
-from .finding import find_again, follow, method_for
+from ..spaces import SPACES, quick_space
+from .finding import OURS, find_again, follow, method_for
 from .saved import State, pack, read_state, unpack, write_state
 from .strips import Strip
 
@@ -447,6 +447,20 @@ class Session:
         self.directions = found
         return found
 
+    def found_alone(self, directions: Directions, region: Region | None = None) -> bool:
+        """Whether directions were found by our own method for one image alone, and of this region, if one is
+        given."""
+        recipe = directions.recipe
+        if recipe is None or recipe.samples > 1 or directions.method not in (OURS, CONFINED):
+            return False
+        return region is None or recipe.region.to_json(embed=True) == region.to_json(embed=True)
+
+    def is_quick(self, directions: Directions) -> bool:
+        """Whether `find` has better ones than these: they are ours, from a space that is analysed in a
+        moment."""
+        quick = SPACES[directions.space].shared and directions.method == OURS and not directions.confined
+        return quick and directions.space != self.generator.spaces[0]
+
     def find_again(self, recipe: Recipe, progress: Progress | None = None) -> Directions:
         """Directions as they were found before.
 
@@ -681,6 +695,39 @@ class Session:
         if not self._is_on_top(directions):
             return self.latent
         return state.edit.remove(-1).apply(state.original)
+
+    def moves_below(self, directions: Directions | None) -> tuple[Move, ...]:
+        """The moves of the edit, but for one along these directions on top."""
+        on_top = directions is not None and self._is_on_top(directions)
+        return self.moves[:-1] if on_top else self.moves
+
+    def preview(
+        self,
+        directions: Directions,
+        strengths: Strengths,
+        *,
+        confine: float | None = None,
+        feather: float = 0.0,
+    ) -> Tensor:
+        """The image as `adjust` would have it, `(3, H, W)` in about [-1, 1], with nothing changed."""
+        latent = self.below(directions)[:1]
+        if strengths:
+            fitting = self.prepared(directions, confine, feather)
+            latent = move(latent, fitting, strengths, confine, feather)
+        return self.generator.synthesize(latent)[0]
+
+    def confinement(
+        self, directions: Directions | None, confine: float, feather: float
+    ) -> tuple[float, float]:
+        """How far edits along directions are confined, and how softly, where that is wanted this much:
+        those that were found for confined edits always are, as softly as the region that they were found
+        for, and some can't be."""
+        if directions is None:
+            return 0.0, 0.0
+        if directions.confined:
+            return 1.0, 0.0
+        can = self.generator.can_confine and directions.region is not None
+        return (confine, feather) if confine and can else (0.0, 0.0)
 
     def strengths(self, directions: Directions) -> dict[int, float]:
         """How far the move on top goes along these directions, by index: where their sliders are."""

@@ -20,7 +20,7 @@ import resefa_core as resefa
 from gradio_app import quota as quotas
 from gradio_app.files import without_paths
 from gradio_app.quota import FULL, NoRoomError, Quota, is_full
-from gradio_app.visit import told
+from gradio_app.updates import told
 
 httpx = pytest.importorskip("httpx")
 CAN_MOUNT = (

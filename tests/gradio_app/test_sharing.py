@@ -25,8 +25,9 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 gr = pytest.importorskip("gradio")
 
 from gradio_app import sharing  # noqa: E402
+from gradio_app.steps import Steps  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
-from gradio_app.visit import Steps, Visit  # noqa: E402
+from gradio_app.visit import Visit  # noqa: E402
 from resefa_core import hub  # noqa: E402
 
 TOKEN = "hf_secretOfAda0123456789"

@@ -23,9 +23,11 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads, studio
+from gradio_app.steps import FIRST_SEED, NUM_OTHERS, Steps
+from gradio_app.steps.direction_files import file_stem
 from gradio_app.studio import Studio
 from gradio_app.updates import told
-from gradio_app.visit import FIRST_SEED, NUM_OTHERS, Steps, Visit, file_stem
+from gradio_app.visit import Visit
 from resefa_core.latents.edits import MAX_MOVES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session

@@ -1,0 +1,167 @@
+"""Direction files of others, and files to take away."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from PIL import Image
+
+import resefa_core as resefa
+from gradio_app import payloads
+from gradio_app.files import fresh_folder
+from gradio_app.quota import Quota
+from gradio_app.steps.finding import Finding
+from gradio_app.steps.showing import SHOWN_DIRECTIONS, undo_text
+from gradio_app.updates import Update, Updates, problem, said, told
+from gradio_app.visit import Visit
+from resefa_core.directions import about
+from resefa_core.errors import named
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+class DirectionFiles(Finding):
+    """Steps that read and write files."""
+
+    _quota: Quota | None
+
+    @told
+    def open_file(self, visit: Visit, path: object, space: object = "", layers: object = "") -> Updates:
+        """Look into a direction file; it is used once the visitor says so.
+
+        Args:
+            space, layers: of another project's directions, where their file does not say them; empty where it
+                does. Layers in words or as a list.
+        """
+        if not isinstance(path, (str, Path)):
+            visit.opened = None
+            yield {"card": None, "usable": False}
+            return
+        try:
+            with named(path):
+                yield from self.look(visit, self._load(visit, path, space, layers))
+        except resefa.ReSeFaError:
+            visit.opened = None
+            yield {"card": None, "usable": False}
+            raise
+
+    def _load(self, visit: Visit, path: str | Path, space: object, layers: object) -> resefa.Directions:
+        generator = visit.needed.generator
+        given = space if isinstance(space, str) and space in resefa.SPACES else None
+        listed = layers[:200] if isinstance(layers, str) and layers.strip() else None
+        moved = None if listed is None else generator.choose_layers(listed)
+        return resefa.Directions.load(path, given, moved, generator.num_layers)
+
+    def look(self, visit: Visit, directions: resefa.Directions, source: str = "") -> Updates:
+        """Show what a direction set says of itself, and whether it fits."""
+        generator = visit.needed.generator
+        visit.opened = None
+        fit = about.fit(directions, generator)
+        if not fit.fits:
+            fit = about.Fit(False, f"It does not fit: {fit.note}")
+        yield {"card": describe(directions, fit, source), "usable": fit.fits}
+        if fit.fits:
+            visit.opened = directions
+            yield {"status": said("The file fits this generator. Press “Use these directions”.")}
+        else:
+            yield {"status": problem(fit.note)}
+
+    @told
+    def use(self, visit: Visit) -> Updates:
+        """Take the set that was opened."""
+        directions = visit.opened
+        if directions is None:
+            raise resefa.ParameterError("open a direction file first")
+        session = visit.needed
+        directions.check(session.generator)
+        self.check_room(visit)
+        visit.begin()
+        visit.settle()
+        if directions.region is not None:
+            session.selected = directions.region
+        visit.opened = None
+        yield {"card": None, "usable": False, "undo": undo_text(visit)}
+        yield from self.show(visit, directions)
+        yield {"status": said(f"These are the {len(directions)} directions of the file.")}
+
+    @told
+    def save(
+        self, visit: Visit, payload: object, title: object, author: object, license: object, *, folder: Path
+    ) -> Updates:
+        """Write the direction file and the picture as it is."""
+        picture = self.picture(visit)
+        chosen = self.chosen(visit, payload, picture, title, author, license)
+        if self._quota is not None:
+            self._quota.charge(visit.address, chosen.vectors.nbytes + 8 * picture.width * picture.height)
+        path = fresh_folder(folder) / file_stem(chosen.title)
+        files = [
+            path.with_suffix(".safetensors"),
+            path.with_suffix(".png"),
+            path.with_name(f"{path.name}-before-after.png"),
+        ]
+        visit.settle()
+        chosen.save(files[0])
+        visit.needed.save_picture(files[1])
+        payloads.side_by_side([resefa.to_pil(visit.needed.before), picture]).save(files[2])
+        yield {
+            "files": [str(file) for file in files],
+            "status": said(f"The {len(chosen)} directions and the picture are ready to download."),
+        }
+
+    def chosen(
+        self,
+        visit: Visit,
+        payload: object,
+        picture: Image.Image,
+        title: object,
+        author: object,
+        license: object,
+        text: object = "",
+    ) -> resefa.Directions:
+        """The directions that the visitor keeps, named and titled, with a picture as their thumbnail."""
+        chosen = payloads.read_choice(payload, visit.version, visit.needed_directions)
+        return replace(
+            chosen,
+            title=_line(title) or chosen.title or "directions",
+            author=_line(author) or chosen.author,
+            license=_line(license) or chosen.license,
+            description=str(text or "")[:4000] or chosen.description,
+            date=date.today().isoformat(),
+            thumbnail=resefa.encode_thumbnail(picture),
+        )
+
+    def preview(self, visit: Visit, directions: resefa.Directions) -> Image.Image:
+        """Strips of the face, one below the other."""
+        strips = [strip.picture() for strip in visit.needed.strips(directions, most=SHOWN_DIRECTIONS)]
+        width, height = strips[0].size
+        sheet = Image.new("RGB", (width, height * len(strips)))
+        for index, strip in enumerate(strips):
+            sheet.paste(strip, (0, index * height))
+        return sheet
+
+
+def describe(directions: resefa.Directions, fit: about.Fit, source: str = "") -> Update:
+    """A direction set for people to look at before they use it; plain text and pixels alone."""
+    return {
+        "rows": [list(row) for row in about.rows(directions, source, fit)],
+        "thumbnail": _thumbnail(directions.thumbnail),
+    }
+
+
+def file_stem(title: str) -> str:
+    """A file's name for a title: letters, digits, `-` and `_`."""
+    return _UNSAFE.sub("-", title).strip("-")[:60] or "directions"
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text or "")[:200].split())
+
+
+def _thumbnail(data: bytes | None) -> str | None:
+    if data is None:
+        return None
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

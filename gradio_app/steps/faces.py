@@ -1,0 +1,217 @@
+"""Coming, and another face."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import resefa_core as resefa
+from gradio_app import jobs, links, payloads
+from gradio_app.steps.finding import Finding
+from gradio_app.updates import Update, Updates, progress, told
+from gradio_app.visit import Visit
+from resefa_core.defaults import TRUNCATION
+from resefa_core.errors import named
+from resefa_core.latents.samples import SEEDS, like
+from resefa_core.progress import Progress
+from resefa_core.session import Session
+from resefa_core.session.finding import OURS
+
+FIRST_SEED = 29
+FIRST_FACES = (29, 5, 34, 35, 50, 17, 12, 25, 40, 53, 36, 48)
+
+_QUICK_SIDE = 128
+
+
+class Faces(Finding):
+    """Steps that show a face."""
+
+    @told
+    def arrive(self, visit: Visit, query: Mapping[str, str], stored: object = None) -> Updates:
+        """Show what the browser remembers, or what a link asks for, or the first face, with directions of a
+        region."""
+        asked, notes = links.read(query)
+        try:
+            yield from self._restored(visit, asked, stored)
+            return
+        except _NothingStored:
+            pass
+        except resefa.ReSeFaError as error:
+            notes.append(f"what was edited can't be brought back: {error}")
+        visit.note = " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
+        name = asked.get("generator", self.studio.names[0])
+        if name not in self.studio.names:
+            visit.note += f" The link's generator {payloads.shown(name)} isn't here."
+            name = self.studio.names[0]
+        seed, truncation = asked.get("seed", FIRST_SEED), asked.get("truncation", TRUNCATION)
+        class_name = asked.get("class", "")
+        try:
+            session = self.studio.session(name, seed, truncation, class_name)
+        except resefa.LatentError as error:
+            visit.note += f" The link's class can't be shown: {error}."
+            class_name = ""
+            session = self.studio.session(name, seed, truncation)
+        wanted = self.enter(visit, session, name, class_name)
+        method = asked.get("method", OURS)
+        if method in self.studio.methods(session.generator):
+            visit.method = method
+        else:
+            visit.note += f" The link's method {payloads.shown(method)} can't be used here."
+        visit.confine = bool(asked.get("confine")) and session.generator.can_confine
+        visit.feather = asked.get("confine", visit.feather)
+        try:
+            self.choose(visit, asked.get("region"))
+        except resefa.RegionError as error:
+            visit.note += f" The link's region can't be used: {error}."
+            self.choose(visit, None)
+        visit.note = visit.note.strip()
+        yield self.everything(visit)
+        yield from self.find(visit, wanted)
+        yield self.gallery(visit, FIRST_FACES)
+
+    def _restored(self, visit: Visit, asked: Mapping[str, Any], stored: object) -> Updates:
+        """Bring back what was done; raises `_NothingStored` where there is nothing."""
+        saved = links.read_stored(stored)
+        if saved is None and "edit" not in asked:
+            raise _NothingStored
+        if saved is None:
+            saved = {"session": asked["edit"], **asked}
+            saved["method"] = asked.get("method", OURS)
+        described = saved["session"].get("generator")
+        fingerprint = described.get("fingerprint") if isinstance(described, Mapping) else ""
+        name = self.studio.name_of(str(fingerprint))
+        if name is None:
+            raise resefa.ParameterError("its generator isn't here")
+        generator = self.studio.generator(name)
+        wanted = visit.begin()
+
+        def bring(report: Progress) -> Session:
+            with self.studio.urgent():
+                return Session.from_json(
+                    saved["session"],
+                    lambda: self.studio.generator(name),
+                    cache=self.studio.analyses,
+                    progress=report,
+                )
+
+        work = jobs.run_in_turn(self.studio.lines.faces, visit.address, bring, wanted)
+        session = yield from progress(work, "Bringing your work back")
+        self.enter(visit, session, name, saved.get("class", ""))
+        if saved.get("method") in self.studio.methods(generator):
+            visit.method = saved["method"]
+        visit.confine = saved.get("confine", 0.0) > 0.0 and generator.can_confine
+        visit.feather = saved.get("feather", visit.feather)
+        if session.selected is None:
+            self.choose(visit, None)
+        yield self.everything(visit)
+        if session.directions is None:
+            yield from self.find(visit)
+        else:
+            yield from self.show(visit, session.directions)
+        yield self.gallery(visit, FIRST_FACES)
+
+    @told
+    def draw(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show another face, with directions of the region that is chosen."""
+        seed = int(payloads.read_number(seed, 0, SEEDS - 1, "seed"))
+        truncation = payloads.read_number(truncation, 0.0, 1.0, "truncation")
+        name, class_name = str(name), str(class_name or "")
+        before = visit.session
+        known = before is not None and visit.name == name
+        if (
+            before is not None
+            and known
+            and (seed, truncation, class_name) == (before.seed, before.original.truncation, visit.class_name)
+        ):
+            return
+        try:
+            if before is not None and known:
+                visit.settle()
+                before.set_image(seed, truncation=truncation, label=class_name[:100])
+                session = before
+            else:
+                session = self.studio.session(name, seed, truncation, class_name)
+        except resefa.ParameterError:
+            if visit.name:
+                yield {"generator": visit.name}
+            raise
+        wanted = self.enter(visit, session, name, class_name)
+        visit.note = ""
+        if not known:
+            self.choose(visit, None)
+            if visit.method not in self.studio.methods(session.generator):
+                visit.method = OURS
+        update = self.everything(visit)
+        if known:
+            update = {part: update[part] for part in ("picker", "offer", "undo", "seed", "history")}
+        yield update
+        yield from self.find(visit, wanted)
+        if not known:
+            yield self.gallery(visit, FIRST_FACES)
+
+    def leave_seed(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show the face whose seed was typed, if it was changed."""
+        if seed is not None:
+            yield from self.draw(visit, name, seed, truncation, class_name)
+
+    def draw_random(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show a face of a seed that nobody chose."""
+        seed = random.randrange(1_000_000)
+        yield {"seed": seed}
+        yield from self.draw(visit, name, seed, truncation, class_name)
+
+    @told
+    def choose_face(
+        self, visit: Visit, payload: object, name: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show the face that was chosen from the gallery, or other faces to choose from."""
+        sent = payload if isinstance(payload, Mapping) else {}
+        if sent.get("more") is True:
+            visit.needed  # noqa: B018
+            yield self.gallery(visit, random.sample(range(1_000_000), len(FIRST_FACES)))
+            return
+        yield from self.draw(visit, name, sent.get("seed"), truncation, class_name)
+
+    @told
+    def open_checkpoint(self, visit: Visit, path: object) -> Updates:
+        """Load a visitor's generator and show its first face."""
+        if not isinstance(path, (str, Path)):
+            return
+        file = Path(path)
+        with named(file):
+            name = yield from progress(
+                jobs.run(lambda _: self.studio.add_uploaded(file)), "Loading the generator"
+            )
+        yield {
+            "generator": {"choices": [*self.studio.names, name], "value": name},
+            "seed": FIRST_SEED,
+            "truncation": TRUNCATION,
+        }
+        yield from self.draw(visit, name, FIRST_SEED, TRUNCATION)
+
+    def gallery(self, visit: Visit, seeds: Sequence[int]) -> Update:
+        """Faces to choose from; none where drawing them takes long."""
+        session = visit.needed
+        generator = session.generator
+        shown = seeds if generator.resolution <= _QUICK_SIDE else []
+        latents = [like(generator, session.original, seed) for seed in shown]
+        faces = []
+        for seed, image in zip(
+            shown,
+            self.studio.in_turns(generator.synthesize(latent)[0] for latent in latents),
+            strict=True,
+        ):
+            faces.append({"seed": seed, "image": payloads.data_url(resefa.to_pil(image))})
+        return {"faces": {"faces": faces}}
+
+
+class _NothingStored(Exception):  # noqa: N818
+    """There is nothing to bring back."""

@@ -1,0 +1,283 @@
+"""Regions, and the directions that are found for them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import resefa_core as resefa
+from gradio_app import jobs, payloads
+from gradio_app.line import CrowdedError
+from gradio_app.methods import about_method
+from gradio_app.steps.showing import Showing
+from gradio_app.updates import Update, Updates, progress, said, told
+from gradio_app.visit import Visit, Wanted
+from resefa_core.defaults import FEATHERS
+from resefa_core.directions import about
+from resefa_core.latents.edits import MAX_MOVES
+from resefa_core.methods import check_method
+from resefa_core.progress import Progress
+from resefa_core.regions import preset_family
+from resefa_core.session import Session
+from resefa_core.session.finding import OURS
+
+LARGEST_JOINT = 8
+
+_SOLVING = "Finding what changes the region"
+_READY = "Directions that stay closer in place are ready."
+
+
+class Finding(Showing):
+    """Steps that find directions."""
+
+    @told
+    def pick(self, visit: Visit, payload: object) -> Updates:
+        """Find directions of the region that was drawn."""
+        sent = payload.get("region") if isinstance(payload, Mapping) else None
+        visit.needed  # noqa: B018
+        turn = payloads.read_turn(payload, visit.turn)
+        if turn < visit.turn:  # it was overtaken by a later one
+            return
+        wanted = visit.begin()
+        visit.stale, visit.note = True, ""
+        try:
+            self.check_room(visit)
+            self.choose(visit, sent if isinstance(sent, Mapping) else {})
+        except resefa.ReSeFaError:
+            yield {"directions": {"stale": True}}
+            raise
+        visit.turn = turn
+        visit.settle()
+        yield from self.find(visit, wanted)
+
+    @told
+    def analyse(self, visit: Visit) -> Updates:
+        """Find out about every layer of the face; the directions that follow replace those of the quick
+        analysis, or are offered where sliders were moved."""
+        session = visit.session
+        if session is None:
+            return
+        if visit.method != OURS or visit.confine:
+            yield {"background": said("")}
+            return
+        visit.behind += 1
+        behind, original = visit.behind, session.original
+
+        def wanted() -> bool:
+            return visit.session is session and session.original is original and visit.behind == behind
+
+        if not session.is_analysed():
+
+            def work(report: Progress) -> resefa.Jacobian:
+                return session.analyse(prepared=True, progress=self.studio.giving_way(report))
+
+            try:
+                going = jobs.run_in_turn(self.studio.lines.layers, visit.address, work, wanted)
+                yield from progress(
+                    going, "Analysing every layer, for edits that stay in place", "background"
+                )
+            except CrowdedError:
+                yield {"background": said("Too many people are here to analyse every layer now.")}
+                return
+        if not wanted():
+            return
+        directions, region, job = visit.directions, session.selected, visit.job
+        if (
+            region is None
+            or directions is None
+            or visit.stale
+            or (directions.space, directions.method) == (session.generator.spaces[0], OURS)
+        ):
+            yield {"background": said("")}
+            return
+        if directions.confined or not session.found_alone(directions, region):
+            yield {
+                "background": said("Every layer is analysed: the next region's edits stay closer in place.")
+            }
+            return
+        solve = jobs.run(
+            lambda report: session.find(region, progress=report),
+            lambda: wanted() and visit.job == job,
+        )
+        try:
+            finer = yield from progress(solve, _SOLVING, "background")
+        except jobs.Stopped:
+            yield {"background": said("")}
+            return
+        if not wanted() or visit.directions is not directions:
+            yield {"background": said("")}
+            return
+        if visit.touched:
+            visit.finer = finer
+            yield {"background": said(_READY), "offer": True}
+            return
+        yield {"background": said("Every layer is analysed: edits stay closer in place now.")}
+        yield from self.show(visit, finer)
+
+    @told
+    def stop(self, visit: Visit) -> Updates:
+        """Stop what the visitor waits for."""
+        visit.begin()
+        yield {"status": said("Stopped."), "directions": {"stale": visit.stale}}
+
+    @told
+    def stop_behind(self, visit: Visit) -> Updates:
+        """Stop what goes on unasked."""
+        visit.behind += 1
+        yield {"background": said("")}
+
+    @told
+    def take_finer(self, visit: Visit) -> Updates:
+        """Use the directions that were offered."""
+        finer, visit.finer = visit.finer, None
+        yield {"offer": False, "background": said("")}
+        if finer is not None:
+            visit.begin()
+            visit.settle()
+            yield from self.show(visit, finer)
+
+    @told
+    def choose_method(self, visit: Visit, key: object) -> Updates:
+        """Find directions in another way."""
+        session = visit.needed
+        check_method(str(key), session.generator)
+        if key == resefa.CONFINED:
+            raise resefa.ParameterError("for these directions, confine the edits to the region")
+        if visit.method == key and visit.stale:  # it is being looked for: browsers tell a choice twice
+            return
+        visit.method = str(key)
+        wanted = visit.begin()
+        yield {"about_method": about_method(visit.method)}
+        if session.selected is not None and wanted():
+            visit.settle()
+            yield from self.find(visit, wanted)
+
+    @told
+    def confine(self, visit: Visit, confine: object, feather: object) -> Updates:
+        """Keep edits inside the region, or not; the strips show the difference."""
+        visit.feather = payloads.read_number(feather, *FEATHERS, "feather")
+        visit.confine = confine is True
+        session, directions = visit.session, visit.directions
+        if session is None or directions is None:
+            return
+        visit.begin()
+        can = session.generator.can_confine
+        if visit.method != OURS or not session.found_alone(directions):
+            visit.settle()
+            yield from self.show(visit, directions)
+        elif directions.confined and visit.confine:
+            yield from self.find(visit, keep=True)
+        elif visit.strengths and not directions.confined:
+            visit.settle()
+            yield from self.show(visit, directions)
+            if visit.confine and can:
+                visit.finer = yield from self._solved(visit, visit.begin())
+                yield {"background": said(_READY), "offer": True}
+        else:
+            yield from self.find(visit)
+
+    @told
+    def generalize(self, visit: Visit, count: object) -> Updates:
+        """Find the region's directions jointly over several faces, and tell how well they carry over."""
+        session, alone = visit.needed, visit.needed_directions
+        count = int(payloads.read_number(count, 2, LARGEST_JOINT, "number of faces"))
+        wanted = visit.begin()
+        visit.settle()
+
+        def solve(report: Progress) -> Any:
+            return session.generalize(alone, count, progress=self.studio.giving_way(report))
+
+        going = jobs.run_in_turn(self.studio.lines.joint, visit.address, solve, wanted)
+        joint = yield from progress(going, f"Solving over {count} faces together")
+        if not wanted():
+            return
+        yield from self.show(visit, joint.directions)
+        yield {
+            "status": said(
+                f"Solved over {count} faces together. On {joint.unseen} faces it has not seen, the first "
+                f"direction changes the region {_times(joint.after.ratio)} as much as the rest; "
+                f"the one before: {_times(joint.before.ratio)}."
+            )
+        }
+
+    def enter(self, visit: Visit, session: Session, name: str, class_name: str) -> Wanted:
+        wanted = visit.begin()
+        visit.session, visit.name, visit.class_name = session, name, class_name
+        visit.directions = visit.finer = None
+        visit.strengths, visit.touched, visit.stale = {}, False, True
+        return wanted
+
+    def choose(self, visit: Visit, drawn: Mapping[str, Any] | None) -> None:
+        """Take a region as it was drawn; the first preset, or the middle, for None."""
+        session = visit.needed
+        if drawn is None:
+            presets = session.presets
+            session.select(next(iter(presets.values())) if presets else [0.35, 0.35, 0.3, 0.3])
+        else:
+            session.select(payloads.read_region(drawn, preset_family(session.generator)))
+
+    def check_room(self, visit: Visit) -> None:
+        kept = len(visit.kept) + 1
+        if visit.strengths and kept >= MAX_MOVES:
+            raise resefa.ParameterError(f"{kept} edits are kept already: take back some first")
+
+    def find(self, visit: Visit, wanted: Wanted | None = None, keep: bool = False) -> Updates:
+        """Show directions of the chosen region, if they are still `wanted`; `keep` keeps the sliders."""
+        wanted = wanted or visit.begin()
+        if not wanted():
+            return
+        visit.stale = True
+        found = yield from self._solved(visit, wanted)
+        if wanted():
+            if keep and visit.strengths:
+                strengths = dict(visit.strengths)
+                visit.strengths = {}
+                visit.settle()
+                visit.directions, visit.strengths = found, strengths
+                visit.settle()
+            yield from self.show(visit, found)
+
+    def _solved(self, visit: Visit, wanted: Wanted) -> Generator[Update, None, resefa.Directions]:
+        """Directions of the chosen region: thorough if the face is analysed, else quick; for confined edits
+        where they are to be confined."""
+        session, method = visit.needed, visit.method
+        region, lines = session.selected, self.studio.lines
+        if method != OURS:
+
+            def compare(report: Progress) -> resefa.Directions:
+                return session.find(region, method=method, progress=self.studio.giving_way(report))
+
+            trying = jobs.run_in_turn(lines.methods, visit.address, compare, wanted)
+            return (yield from progress(trying, f"Trying {about.method_title(method)}"))
+        confined = visit.confine and session.generator.can_confine
+        quick = not session.is_analysed()
+        waits = confined or (quick and not session.is_analysed(session.quick_space))
+        if waits and not confined:
+
+            def look(report: Progress) -> None:
+                with self.studio.urgent():
+                    session.analyse(session.quick_space, progress=report)
+
+            going = jobs.run_in_turn(lines.faces, visit.address, look, wanted)
+            yield from progress(going, "Looking at the picture")
+
+        def solve(report: Progress) -> resefa.Directions:
+            with self.studio.urgent() if confined else nullcontext():
+                feather = visit.feather if confined else None
+                return session.find(
+                    region,
+                    quick=quick or confined,
+                    confine=float(confined),
+                    feather=feather,
+                    progress=report,
+                )
+
+        if confined:
+            solving = jobs.run_in_turn(lines.faces, visit.address, solve, wanted)
+            return (yield from progress(solving, _SOLVING))
+        return (yield from progress(jobs.run(solve, wanted), _SOLVING))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"

@@ -1,0 +1,189 @@
+"""What the page is told: the face, the strips of its directions, and what the browser keeps of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+import resefa_core as resefa
+from gradio_app import links, payloads
+from gradio_app.studio import Studio
+from gradio_app.updates import Update, Updates, said, working
+from gradio_app.visit import Visit
+from resefa_core.defaults import STRENGTHS
+from resefa_core.directions import about
+from resefa_core.session.finding import OURS
+
+SHOWN_DIRECTIONS = 12
+SHOWN_EVERY = 0.5
+
+
+class Showing:
+    """What all steps have in common, on one studio."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def picture(self, visit: Visit) -> Image.Image:
+        """The face as the sliders have it."""
+        session, directions = visit.needed, visit.directions
+        if directions is None:
+            return session.picture
+        confine, feather = visit.confinement
+        return resefa.to_pil(session.preview(directions, visit.strengths, confine=confine, feather=feather))
+
+    def show(self, visit: Visit, directions: resefa.Directions) -> Updates:
+        """Show directions as strips, the first ones as soon as there is one, with the sliders where the edit
+        has them."""
+        session = visit.needed
+        if visit.directions is not directions:
+            offered = visit.finer is not None
+            visit.directions, visit.finer = directions, None
+            visit.strengths = dict[int | str, float](session.strengths(directions).items())
+            visit.touched = bool(visit.strengths)
+            if offered:
+                yield {"background": said(""), "offer": False}
+        else:
+            visit.strengths = dict[int | str, float](session.strengths(directions).items())
+        session.directions, visit.stale = directions, False
+        visit.version += 1
+        version, job = visit.version, visit.job
+        confine, feather = visit.confinement
+        if confine and directions.steps_confined is None:
+            yield {"status": working("Measuring edits that stay inside the region")}
+        rows = {
+            "version": version,
+            "range": list(directions.strength_range),
+            "strengths": list(STRENGTHS),
+            "stale": False,
+        }
+        items: list[dict[str, Any]] = []
+        last_shown = time.monotonic()
+        strips = session.strips(directions, confine=confine, feather=feather, most=SHOWN_DIRECTIONS)
+        for strip in self.studio.in_turns(strips):
+            if (visit.version, visit.job) != (version, job):
+                return
+            effect = strip.effect
+            items.append(
+                {
+                    "strip": payloads.data_url(strip.picture()),
+                    "words": effect.words,
+                    "detail": f"change inside {effect.inside:.3f}, outside {effect.outside:.3f}",
+                    "spills": effect.spills,
+                    "name": strip.name,
+                    "strength": visit.strengths.get(strip.index, 0.0),
+                }
+            )
+            slow = time.monotonic() - last_shown > SHOWN_EVERY
+            if (slow or strip.index in (0, 2)) and len(directions) > strip.index + 1:
+                yield {"directions": {**rows, "items": items[:], "more": True}}
+                last_shown = time.monotonic()
+        history = self.history(visit)
+        yield {
+            "directions": {**rows, "items": items, "more": False},
+            "picker": {
+                "image": self.edited(visit),
+                "of": version,
+                "region": payloads.show_region(session.selected),
+                "turn": visit.turn,
+                "link": history["link"],
+            },
+            "undo": undo_text(visit),
+            "history": history,
+            "status": said(self._result(visit, items)),
+        }
+        visit.troubled = False
+
+    def _result(self, visit: Visit, items: Sequence[Mapping[str, Any]]) -> str:
+        """What was found, in a line."""
+        session, directions = visit.needed, visit.needed_directions
+        many, better = len(directions), session.is_quick(directions)
+        line = f"{many} {'quick ' if better else ''}way{'s' if many > 1 else ''} to change "
+        line += "this part" if session.selected is None else session.selected.words
+        if directions.confined:
+            line += " alone"
+        elif directions.method not in (OURS, "imported"):
+            line += f", by {about.method_title(directions.method)}"
+        if directions.num_samples > 1:
+            line += f", found on {directions.num_samples} faces together"
+        note = f" {visit.note}" if visit.note else ""
+        if better and directions.num_samples == 1:
+            return f"{line}; better ones follow.{note}"
+        spilling = sum(item["spills"] for item in items)
+        if 2 * spilling > len(items) and not directions.confined:
+            return f"{line}. Most change much elsewhere too: draw a larger part, or confine the edits to it."
+        return f"{line}. Move a slider.{note}"
+
+    def edited(self, visit: Visit) -> str:
+        return payloads.data_url(self.picture(visit))
+
+    def everything(self, visit: Visit) -> Update:
+        """The parts that tell which face is shown."""
+        session = visit.needed
+        generator = session.generator
+        hint = f"one of {generator.num_classes}: a name or a number" if generator.num_classes else ""
+        keys = self.studio.methods(generator)
+        history = self.history(visit)
+        return {
+            "seed": session.seed,
+            "truncation": session.original.truncation,
+            "generator": visit.name,
+            "class": {"visible": bool(generator.num_classes), "hint": hint},
+            "method": {"choices": [(about.method_title(key), key) for key in keys], "value": visit.method},
+            "confine": {"visible": generator.can_confine} | ({"value": True} if visit.confine else {}),
+            "feather": visit.feather,
+            "picker": {**self._picture(visit), "link": history["link"]},
+            "offer": False,
+            "undo": undo_text(visit),
+            "history": history,
+        }
+
+    def _picture(self, visit: Visit) -> Update:
+        session = visit.needed
+        before = payloads.data_url(resefa.to_pil(session.before))
+        return {
+            "before": before,
+            "image": payloads.data_url(session.picture) if session.moves else before,
+            "region": payloads.show_region(session.selected),
+            "turn": visit.turn,
+            "presets": {name: payloads.show_region(region) for name, region in session.presets.items()},
+            "seed": session.seed,
+            "alt": f"A face that {visit.name} drew from seed {session.seed}",
+            "of": visit.version,
+        }
+
+    def _link(self, visit: Visit) -> tuple[str, str]:
+        """A link to what is shown, and what it leaves out."""
+        session = visit.needed
+        others = {"class": visit.class_name} if session.generator.num_classes else {}
+        if visit.name != self.studio.names[0]:
+            others["generator"] = visit.name
+        if visit.method != OURS:
+            others["method"] = visit.method
+        if visit.confine:
+            others["confine"] = f"{visit.feather:g}"
+        return links.write(session, visit.name in self.studio.names, **others)
+
+    def history(self, visit: Visit) -> Update:
+        """What the browser keeps, so that nothing is lost where the page starts over."""
+        session = visit.needed
+        link, left_out = self._link(visit)
+        return {
+            "undo": session.can_undo,
+            "redo": session.can_redo,
+            "link": link,
+            "left_out": left_out,
+            "stored": links.stored(session, visit.class_name, visit.method, visit.confine, visit.feather),
+        }
+
+
+def undo_text(visit: Visit) -> str:
+    """What the undo button says; nothing where there is nothing to take back."""
+    kept = visit.kept
+    if not kept:
+        return ""
+    region = kept[-1].directions.region
+    return f"Take back the edit of {'this part' if region is None else region.words}"
