@@ -40,22 +40,20 @@ def read(content: Content) -> Weights:
         CheckpointError: damaged, or a variant that is not supported.
     """
     file, about = content.file, about_of(content)
-    with explained(file, f"no BigGAN of {_LAYOUT}"):
+    deep = has_names(content.root, "blocks.0.0.conv4.weight")
+    with explained(file, f"no {'own BigGAN-deep' if deep else 'BigGAN'} of {_LAYOUT}"):
         found = named_tensors(content)
         given = json.loads(about.pop("init_kwargs", "{}"))
         _refuse_variants(found)
         trained = any(name.endswith(".sv0") for name in found) or not any(n.endswith(".u0") for n in found)
         tensors = _with_statistics(without_biggan_norms(found))
-        arguments = _arguments(tensors)
+        arguments = _deep_arguments(tensors, given) if deep else _arguments(tensors)
         arguments["eps"] = positive("eps", given.get("eps", _EPS if trained else _HUB_EPS))
-    return Weights(file, _LAYOUT, "biggan", arguments, tensors, about)
+    architecture = "biggan-bottleneck" if deep else "biggan"
+    return Weights(file, _LAYOUT, architecture, arguments, tensors, about)
 
 
 def _refuse_variants(tensors: Mapping[str, Lazy]) -> None:
-    if "blocks.0.0.conv4.weight" in tensors:
-        raise ValueError(
-            "it is that project's own BigGAN-deep: of BigGAN-deep, Hugging Face's files are read"
-        )
     if "blocks.0.0.bn1.bn.running_mean" in tensors:
         raise ValueError(
             "its batch norms were trained across replicas (cross_replica): outside of training that project "
@@ -88,6 +86,40 @@ def _averaged(sums: Lazy, counter: Lazy) -> Lazy:
         return sums.read() / count if count > 0.0 else sums.read()
 
     return Lazy(sums.shape, sums.dtype, read, sums.stored)
+
+
+def _deep_arguments(tensors: Mapping[str, Lazy], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the deep variant's class. How many blocks a resolution has shows in no shape: two,
+    that project's default, unless the metadata say otherwise.
+
+    Raises:
+        ValueError, KeyError: they do not fit together.
+    """
+    indices = {int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d{1,3})\.", name))}
+    count = len(indices)
+    if sorted(indices) != list(range(count)) or not 0 < count <= 4 * _MAX_BLOCKS:
+        raise ValueError(f"its blocks are {str(sorted(indices))[:80]}")
+    depth = given.get("depth", 2)
+    inputs = tensors["blocks.0.0.conv1.weight"].shape[1]
+    outputs = [tensors[f"blocks.{index}.0.conv4.weight"].shape[0] for index in range(count)]
+    rows, condition = tensors["linear.weight"].shape
+    num_classes, shared_dim = tensors["shared.weight"].shape
+    side = math.isqrt(rows // max(inputs, 1))
+    if type(depth) is not int or not 0 < depth <= count or inputs * side**2 != rows or not 1 <= side <= 64:
+        raise ValueError(
+            f"its linear layer gives {rows} numbers for {inputs} channels, or its depth is no number"
+        )
+    if not num_classes or condition <= shared_dim or side << (count // depth) > 4096:
+        raise ValueError(f"it has {num_classes} classes and a condition of {condition} numbers")
+    return {
+        "z_dim": condition - shared_dim,
+        "num_classes": num_classes,
+        "shared_dim": shared_dim,
+        "channels": [inputs, *outputs],
+        "attention": [index for index in range(count) if f"blocks.{index}.1.gamma" in tensors],
+        "bottom_width": side,
+        "depth": depth,
+    }
 
 
 def _arguments(tensors: Mapping[str, Lazy]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Generator
 from .biggan import BigGAN
+from .biggan_bottleneck import BottleneckBigGAN
 from .biggan_deep import BigGANDeep
 from .dcgan import DCGAN
 from .fastgan import FastGAN
@@ -22,6 +23,7 @@ __all__ = [
     "PUBLISHED",
     "BigGAN",
     "BigGANDeep",
+    "BottleneckBigGAN",
     "FastGAN",
     "Generator",
     "LucidrainsStyleGAN2",

@@ -20,7 +20,7 @@ from .conditional import Convolution, Linear, SelfAttention, doubled, normalize,
 from .registry import register_generator
 from .styles import State, Style
 
-_OUTPUT_EPS = 1e-5
+OUTPUT_EPS = 1e-5
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -166,7 +166,7 @@ class BigGAN(Generator):
                 parts.append(SelfAttention(outputs))
             self.blocks.append(nn.ModuleList(parts))
         last = channels[-1]
-        self.output_layer = nn.ModuleList([BatchNorm(last, _OUTPUT_EPS), nn.ReLU(), Convolution(last, 3, 3)])
+        self.output_layer = nn.ModuleList([BatchNorm(last, OUTPUT_EPS), nn.ReLU(), Convolution(last, 3, 3)])
         self.requires_grad_(False)
 
     @property
