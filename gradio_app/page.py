@@ -44,11 +44,11 @@ CSS = """
 }
 @keyframes resefa-under-way { from { background-position: 100% 0; } to { background-position: -100% 0; } }
 body:has(.afloat) footer { padding-bottom: 72px; }
-.tabs { contain: inline-size; }
+.tabs, #faces { contain: inline-size; }
 #title h1 { margin-bottom: 0; }
 #title p { margin: 2px 0 0; }
 #picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
-#history .html-container, #others .html-container { padding: 0; }
+#history .html-container, #others .html-container, #faces .html-container { padding: 0; }
 #status, #background { min-height: 0; }
 #background { margin-top: calc(4px - var(--layout-gap)); }
 #background:has([data-empty="true"]) { display: none; }
@@ -69,7 +69,17 @@ footer .divider { display: none !important; }
   #work { flex-direction: column; }
   #left, #right { display: contents; }
   #generalize { flex-grow: 1 !important; }
-  #left > :not(#picker, #face) { order: 1; }
+  #left > :not(#picker, #face, #faces) { order: 1; }
+}
+@media (min-width: 641px) and (max-height: 800px) {
+  .gradio-container main { padding-top: 8px !important; }
+  #title { display: flex; }
+  #title .prose { display: flex; align-items: baseline; gap: 16px; }
+  #title h1 { font-size: 24px; margin: 0; }
+  #work, #left, #right { gap: 8px !important; }
+}
+@media (min-width: 1100px) and (max-height: 800px) {
+  #history { width: max-content; margin-bottom: -48px; padding: 4px 0; z-index: 1; }
 }
 """
 
@@ -334,6 +344,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
         with gr.Row(elem_id="work"):
             with gr.Column(scale=9, min_width=320, elem_id="left"):
                 parts["picker"] = widget("picker", elem_id="picker")
+                parts["faces"] = widget("faces", elem_id="faces")
                 _face_controls(parts, studio, settings)
                 _confine_controls(parts)
                 _advanced(parts, studio)
@@ -411,7 +422,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
     with gr.Row(elem_id="face"):
         parts["seed"] = gr.Number(
             FIRST_SEED,
-            label="Seed",
+            label="Number of the face",
             precision=0,
             minimum=0,
             maximum=SEEDS - 1,
@@ -419,7 +430,6 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
             elem_id="seed",
         )
         parts["random"] = gr.Button("Random face", min_width=120, elem_id="random")
-    parts["faces"] = widget("faces", elem_id="faces")
     parts["generator"] = _choice(
         studio.names,
         value=studio.names[0],

@@ -40,6 +40,9 @@ function showValue(slider) {
   const value = Number(slider.value), row = slider.closest(".row");
   row.querySelector("output").textContent = (value > 0 ? "+" : "") + value.toFixed(1);
   row.classList.toggle("changed", value !== 0);
+  const along = [0, value].map((strength) => (strength - range[0]) / (range[1] - range[0])).sort((a, b) => a - b);
+  slider.style.setProperty("--from", along[0]);
+  slider.style.setProperty("--to", along[1]);
   const far = (strength) => Math.abs(strength - value);
   const nearest = shown.reduce((a, b) => (far(b) < far(a) ? b : a));
   for (const cell of row.querySelectorAll(".cell")) {

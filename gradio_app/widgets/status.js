@@ -37,6 +37,7 @@ function update() {
   const words = value.text || "", working = value.kind === "working";
   line.dataset.kind = value.kind;
   line.dataset.empty = String(!words);
+  text.dataset.sentence = String(/^[a-z']+ /.test(words)); // not a file's name
   bar.hidden = !working;
   wait.textContent = working && value.wait ? value.wait : "";
   stop.hidden = !working;
