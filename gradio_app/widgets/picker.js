@@ -13,7 +13,7 @@ function fitShape() {
   if (!longest) return;
   [wide, high] = [naturalWidth / longest, naturalHeight / longest];
   stage.style.aspectRatio = `${naturalWidth} / ${naturalHeight}`;
-  reach.style.maxWidth = `${Math.round(SIDE * wide)}px`;
+  reach.style.setProperty("--widest", `${Math.round(SIDE * wide)}px`);
 }
 find(".after").addEventListener("load", fitShape);
 

@@ -1025,8 +1025,9 @@ def test_regions_that_were_overtaken_are_left(steps: Steps, visit: Visit) -> Non
     assert visit.needed.selected.name == "eyes"
 
 
-def test_what_is_asked_for_stops_what_was_asked_before(steps: Steps) -> None:
+def test_what_is_asked_for_stops_what_was_asked_before(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     visit = arrived(steps, 918)
+    monkeypatch.setattr(jobs, "_PAUSE", 0.001)  # the first thing told is that it goes on
     going = steps.pick(visit, {"region": {"preset": "nose"}})
     next(going)
     list(steps.pick(visit, {"region": {"preset": "eyes"}}))
