@@ -83,7 +83,7 @@ class Visit:
     @property
     def confinement(self) -> tuple[float, float]:
         """How far edits along the directions shown are confined, and how softly."""
-        return self.needed.confinement(self.directions, float(self.confine), self.feather)
+        return self.needed.possible_confinement(self.directions, float(self.confine), self.feather)
 
     @property
     def kept(self) -> tuple[Move, ...]:

@@ -199,12 +199,12 @@ def test_what_is_known_of_a_set_says_whether_there_may_be_better_ones(session: S
 
 def test_edits_are_confined_where_they_can_be(session: Session) -> None:
     found = session.find("mouth", quick=True)
-    assert session.confinement(found, 1.0, 0.02) == (1.0, 0.02)
-    assert session.confinement(found, 0.0, 0.02) == (0.0, 0.0)
-    assert session.confinement(None, 1.0, 0.02) == (0.0, 0.0)
-    assert session.confinement(replace(found, region=None), 1.0, 0.02) == (0.0, 0.0)
+    assert session.possible_confinement(found, 1.0, 0.02) == (1.0, 0.02)
+    assert session.possible_confinement(found, 0.0, 0.02) == (0.0, 0.0)
+    assert session.possible_confinement(None, 1.0, 0.02) == (0.0, 0.0)
+    assert session.possible_confinement(replace(found, region=None), 1.0, 0.02) == (0.0, 0.0)
     confined = session.find("mouth", confine=1.0, quick=True)
-    assert session.confinement(confined, 0.0, 0.02) == (1.0, 0.0)
+    assert session.possible_confinement(confined, 0.0, 0.02) == (1.0, 0.0)
 
 
 def test_edits_are_stacked_adjusted_removed_and_taken_back(session: Session) -> None:

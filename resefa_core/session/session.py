@@ -707,7 +707,7 @@ class Session:
         strengths: Strengths,
         *,
         confine: float | None = None,
-        feather: float = 0.0,
+        feather: float | None = None,
     ) -> Tensor:
         """The image as `adjust` would have it, `(3, H, W)` in about [-1, 1], with nothing changed."""
         latent = self.below(directions)[:1]
@@ -716,7 +716,7 @@ class Session:
             latent = move(latent, fitting, strengths, confine, feather)
         return self.generator.synthesize(latent)[0]
 
-    def confinement(
+    def possible_confinement(
         self, directions: Directions | None, confine: float, feather: float
     ) -> tuple[float, float]:
         """How far edits along directions are confined, and how softly, where that is wanted this much:
