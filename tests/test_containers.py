@@ -162,6 +162,24 @@ def test_what_no_generator_is_in_stays_refused(tmp_path: Path) -> None:
         resefa.load_generator(tmp_path / "n.pt")
 
 
+CLOSED = {
+    "lightweight-gan": {"GAN": {"GE.layers.0.0.1.weight": torch.zeros(1), "D.x": torch.zeros(1)}},
+    "style-based-gan-pytorch": {"g_running": {"generator.progression.0.conv1.0.weight": torch.zeros(1)}},
+    "lernapparat": {"g_synthesis.blocks.4x4.const": torch.zeros(1)},
+    "FastGAN": {"g": {"module.feat_8.1.weight_orig": torch.zeros(1)}},
+    "SWAGAN": {"g_ema": {**STATE, "to_rgbs.0.iwt.ll": torch.zeros(2, 2)}},
+    "EG3D": {"backbone.synthesis.b4.const": torch.zeros(1)},
+    "diffusion": {"state_dict": {"model.diffusion_model.out.weight": torch.zeros(1)}},
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_what_is_known_and_not_read_is_named(name: str, tmp_path: Path) -> None:
+    torch.save(CLOSED[name], tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=name):
+        resefa.load_generator(tmp_path / "c.pt")
+
+
 def test_arguments_that_change_nothing_are_let_pass(tmp_path: Path) -> None:
     frozen = {"num_layers": 2, "freeze_layers": 1, "freeze_embed": True}
     layouts.nvidia_pickle(tmp_path / "f.pkl", layouts.tiny(), mapping_kwargs=frozen)

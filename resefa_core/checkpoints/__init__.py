@@ -33,7 +33,7 @@ from .conversion import arguments_of, convert_generator
 from .downloads import catalogue
 from .remote import SCHEME, fetch
 from .state_dict import about_of, has_names, named_tensors
-from .unwrapping import find_generator
+from .unwrapping import find_generator, name_closed
 
 __all__ = [
     "READERS",
@@ -128,6 +128,11 @@ def read_weights(content: Content) -> Weights:
     if kind not in (Kind.UNKNOWN, Kind.WEIGHTS):
         raise CheckpointError(f"{content.file}: no generator: it is {kind.value}")
     supported = "; ".join(reader.description for reader in READERS)
+    closed = name_closed(content)
+    if closed is not None:
+        raise CheckpointError(
+            f"{content.file}: it holds {closed}: known, and not read. Supported: {supported}"
+        )
     raise CheckpointError(
         f"{content.file}: not a generator that is known here: {_summary(content)}. Supported: {supported}"
     )

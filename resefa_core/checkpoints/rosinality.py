@@ -54,6 +54,8 @@ def read(content: Content) -> Weights:
     with explained(file, f"no generator of {_LAYOUT}"):
         found = named_tensors(content)
         found.pop(_MEAN, None)
+        if any(name.startswith("to_rgbs.0.iwt.") for name in found):
+            raise ValueError("it is a SWAGAN, which draws wavelets: StyleGAN2 is supported")
         check_filters(lazy for name, lazy in found.items() if re.fullmatch(_FILTER, name))
         tensors = renamed({n: lazy for n, lazy in found.items() if not re.fullmatch(_FILTER, n)}, _rule)
         arguments = stylegan2_arguments(tensors)

@@ -9,11 +9,12 @@ least; of a tuple the last, as projects put the averaged generator there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..files.described import Record, StoredArray, StoredTensor
+from .closed import closed_architecture
 from .container import Content, Unpickled
 from .registry import READERS, Reader
 
@@ -50,22 +51,39 @@ def find_generator(content: Content) -> Found | None:
     return replace(found[0], others=tuple(" / ".join(other.content.path) for other in found[1:]))
 
 
+def name_closed(content: Content) -> str | None:
+    """What a file holds that is known and not read, however it is wrapped; None where nothing is known."""
+    return next((words for part in _parts(content) if (words := closed_architecture(part.root))), None)
+
+
 def _rank(found: Found) -> tuple[bool, int]:
     path = found.content.path
     return not any(_AVERAGED.search(key.lower()) for key in path), len(path)
 
 
 def _detected(content: Content) -> Iterator[Found]:
-    """The parts that readers detect, those that are wrapped least first; not what is inside of them."""
-    waiting, seen = [content], 0
-    while waiting and seen < _MAX_PARTS:
-        part = waiting.pop(0)
-        seen += 1
-        part = _plain(part)
+    """The parts that readers detect; not what is inside of them."""
+    found: list[Found] = []
+
+    def is_whole(part: Content) -> bool:
         reader = next((each for each in READERS if each.detect(part)), None)
         if reader is not None:
-            yield Found(reader, part)
-        elif len(part.path) < _MAX_DEPTH:
+            found.append(Found(reader, part))
+        return reader is not None
+
+    for _ in _parts(content, is_whole):
+        pass
+    return iter(found)
+
+
+def _parts(content: Content, is_whole: Callable[[Content], bool] = lambda part: False) -> Iterator[Content]:
+    """The parts of a file, those that are wrapped least first; not what is inside of those that are whole."""
+    waiting, seen = [content], 0
+    while waiting and seen < _MAX_PARTS:
+        part = _plain(waiting.pop(0))
+        seen += 1
+        yield part
+        if not is_whole(part) and len(part.path) < _MAX_DEPTH:
             around = (part.root, *part.around)
             waiting += [
                 replace(part, root=root, path=(*part.path, key), around=around)
