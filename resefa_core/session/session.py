@@ -711,6 +711,7 @@ class Session:
     ) -> Tensor:
         """The image as `adjust` would have it, `(3, H, W)` in about [-1, 1], with nothing changed."""
         latent = self.below(directions)[:1]
+        confine, feather = confinement(directions, confine, feather)
         if strengths:
             fitting = self.prepared(directions, confine, feather)
             latent = move(latent, fitting, strengths, confine, feather)
