@@ -38,7 +38,8 @@ class Line:
 
     Args:
         places: how many may work at once.
-        seconds: how long a piece of work takes, as a first estimate; what is measured takes its place.
+        seconds: how long a piece of work takes, as a first estimate; what is measured takes its place, and
+            work that goes on for longer counts at once.
         longest: how many seconds of waiting are accepted.
     """
 
@@ -82,7 +83,9 @@ class Line:
     def _place(self, ticket: Ticket) -> Place:
         ahead = self._order().index(ticket)
         before = max(0, ahead + 1 + len(self._inside) - self._places)
-        return Place(ahead, before * self._seconds / self._places)
+        now = time.monotonic()
+        going = (now - each._since for each in self._inside if each._since is not None)
+        return Place(ahead, before * max([self._seconds, *going]) / self._places)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,20 @@ def test_a_line_that_is_too_long_is_refused_in_words() -> None:
     line.join("now")
 
 
+def test_work_that_takes_longer_than_ever_counts_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(places=1, seconds=2.0, longest=60.0)
+    inside, second = line.join("a"), line.join("b")
+    assert inside.wait(0.0) is None
+    assert second.wait(0.0) == Place(0, 2.0)
+    began = time.monotonic()
+    monkeypatch.setattr("gradio_app.line.time.monotonic", lambda: began + 40.0)
+    place = line._place(second)
+    assert place.seconds == pytest.approx(40.0, abs=1.0)
+    with pytest.raises(CrowdedError, match="about 80 s"):
+        line.join("c")
+    inside.leave()
+
+
 def test_who_asks_for_much_waits_behind_who_asks_first() -> None:
     line = Line(places=1, seconds=10.0, longest=300.0)
     inside = line.join("greedy")
