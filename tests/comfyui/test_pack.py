@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 import resefa_core as resefa
 from resefa_core import cli
+from resefa_core.generators import PUBLISHED
 
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 SCHEMAS = json.loads((Path(__file__).parent / "schemas.json").read_text())
@@ -379,7 +380,7 @@ def test_a_file_of_another_model_says_both(comfyui: ComfyUI) -> None:
     folder = comfyui.base / "models" / "stylegan_directions"
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "stylegan2_ffhq_mouth.npy", vectors)
-    known = next(iter(sorted(resefa.directions.PUBLISHED)))
+    known = next(iter(sorted(PUBLISHED)))
     np.save(folder / f"{known}.npy", vectors)
     prompt = graph(apply={"directions": ["file", 0]})
     prompt["file"] = node("LoadDirections", file=f"{known}.npy")
