@@ -69,8 +69,8 @@ class FactorizeRegion(Node):
                     max=1.0,
                     step=1e-6,
                     round=1e-6,
-                    tooltip="Higher: larger changes inside, and more outside. The paper's value is 0.001. "
-                    f"For the methods {' and '.join(regularized())}.",
+                    tooltip="Higher: larger changes inside, and more outside; lower: more local, and further "
+                    f"to go. For the methods {' and '.join(regularized())}.",
                     advanced=True,
                 ),
                 io.Combo.Input(

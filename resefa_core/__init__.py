@@ -14,6 +14,7 @@ from .checkpoints import convert_generator as convert
 from .checkpoints.downloads import download
 from .directions import CONFINED, Directions, encode_thumbnail
 from .directions.effects import Effect
+from .directions.objective import PAPER, SHAPE, SHAPE_ALONE, Objective
 from .directions.recipes import Recipe
 from .errors import (
     CheckpointError,
@@ -54,9 +55,12 @@ __all__ = [
     "CONFINED",
     "DCGAN",
     "METHODS",
+    "PAPER",
     "PGGAN",
     "PNG_KEY",
     "PRESETS",
+    "SHAPE",
+    "SHAPE_ALONE",
     "SPACES",
     "BigGAN",
     "BigGANDeep",
@@ -77,6 +81,7 @@ __all__ = [
     "LatentError",
     "Method",
     "Move",
+    "Objective",
     "ParameterError",
     "Parts",
     "PartsFileError",

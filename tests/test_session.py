@@ -20,6 +20,7 @@ from older_gans import tiny_biggan
 from PIL import Image
 
 import resefa_core as resefa
+from resefa_core import PAPER, SHAPE
 from resefa_core.defaults import CONFINED_FEATHER, NUM_DIRECTIONS, STRENGTHS
 from resefa_core.latents.edits import Edited
 from resefa_core.session import Session
@@ -40,7 +41,10 @@ def test_find_is_the_librarys_own_recipe(session: Session, avatars: resefa.Gener
     found = session.find("mouth", quick=True)
     latent = avatars.sample(7, 0.7)
     expected = resefa.factorize(
-        resefa.compute_jacobian(avatars, latent, "w"), resefa.Region.preset("mouth"), NUM_DIRECTIONS
+        resefa.compute_jacobian(avatars, latent, "w"),
+        resefa.Region.preset("mouth"),
+        NUM_DIRECTIONS,
+        objective=SHAPE,
     )
     assert torch.equal(found.vectors, expected.vectors)
     assert torch.equal(found.steps, expected.steps)
@@ -73,6 +77,41 @@ def test_a_recipe_says_what_was_chosen(session: Session, avatars: resefa.Generat
         assert torch.equal(session.find_again(recipe.take([1])).vectors, found.vectors[1:])
     with pytest.raises(resefa.JacobianError, match="no analysis"):
         session.find("mouth", method="sefa", analysis="dense")
+
+
+def test_a_recipe_says_every_parameter_and_an_earlier_one_means_what_it_meant(
+    session: Session, avatars: resefa.Generator
+) -> None:
+    jacobian = resefa.compute_jacobian(avatars, session.original, "w")
+    mouth = resefa.Region.preset("mouth")
+    found = session.find("mouth", space="w", count=2)
+    assert found.recipe is not None
+    told = found.recipe.to_json()
+    assert told["parameters"] == {"regularization": 1e-3, "colour": 0.0, "edge": 0.0}
+    for given, regularization in ({}, 1e-4), ({"regularization": 0.01}, 0.01):
+        earlier = {key: value for key, value in told.items() if key != "version"} | {"parameters": given}
+        again = session.find_again(resefa.Recipe.from_json(earlier))
+        expected = resefa.factorize(jacobian, mouth, 2, regularization, objective=PAPER)
+        torch.testing.assert_close(again.vectors, expected.vectors, atol=1e-5, rtol=1e-4)
+        assert again.objective == PAPER
+    with pytest.raises(resefa.ParameterError, match="version of a recipe"):
+        resefa.Recipe.from_json(told | {"version": 3})
+    paper = session.find("mouth", method="paper", count=2)
+    assert paper.recipe is not None
+    assert (paper.objective, dict(paper.recipe.parameters)) == (PAPER, {"regularization": 1e-3})
+
+
+def test_colour_counts_where_it_is_asked_for(session: Session) -> None:
+    for confine in (0.0, 1.0):
+        found = [
+            session.find("eyes", space="w", count=2, confine=confine, colour=c) for c in (None, False, True)
+        ]
+        assert [each.objective.colour for each in found] == [False, False, True]
+        assert [each.objective.edge for each in found] == 3 * [bool(confine)]
+        assert torch.equal(found[0].vectors, found[1].vectors)
+        assert not torch.allclose(found[1].vectors, found[2].vectors, atol=1e-2)
+    with pytest.raises(resefa.ParameterError, match="no parameter 'colour'"):
+        session.find("eyes", method="sefa", colour=True)
 
 
 def test_samples_count_all_images(session: Session, avatars: resefa.Generator) -> None:

@@ -20,6 +20,7 @@ _MAX_COUNT = 512
 _MAX_LAYERS = 1000
 _MAX_PARAMETERS = 32
 _MAX_NAME = 100
+_VERSION = 2
 _KINDS = ("auto", "dense", "matrix-free")
 
 
@@ -110,9 +111,11 @@ class Recipe:
         space, layers: where they live, and the layers that they move.
         count: how many were asked for.
         samples: how many images were solved together, in all; see `joint_samples`.
-        parameters: of the method, those that were given.
+        parameters: of the method: all of them, so that later defaults change nothing; those that were given
+            where `complete` is false.
         kind: of the analyses: formed, only applied, or by sizes.
         chosen: which of the directions found these are; all for None.
+        complete: whether it says every parameter; recipes of earlier versions don't.
     """
 
     generator: str
@@ -126,6 +129,7 @@ class Recipe:
     parameters: Mapping[str, float] = field(default_factory=dict)
     kind: KindChoice = "auto"
     chosen: tuple[int, ...] | None = None
+    complete: bool = True
 
     def take(self, indices: Sequence[int]) -> Recipe:
         """The recipe of some of the directions."""
@@ -146,6 +150,8 @@ class Recipe:
             "samples": self.samples,
             "parameters": dict(self.parameters),
         }
+        if self.complete:
+            data["version"] = _VERSION
         if self.kind != "auto":
             data["kind"] = self.kind
         return data if self.chosen is None else data | {"chosen": list(self.chosen)}
@@ -167,6 +173,7 @@ class Recipe:
         samples = check_samples(given.get("samples", 1))
         if not 1 <= len(points) <= samples:
             raise ParameterError(f"{len(points)} points for {samples} samples: expected 1 to {samples}")
+        version = whole(given.get("version", 1), "version of a recipe", 1, _VERSION)
         kind = given.get("kind", "auto")
         if kind not in _KINDS:
             raise ParameterError(f"kind {shown(kind)}: expected one of {', '.join(_KINDS)}")
@@ -187,6 +194,7 @@ class Recipe:
             chosen=None
             if chosen is None
             else tuple(whole(index, "chosen", 0, count - 1) for index in listed(chosen, "chosen", count)),
+            complete=version > 1,
         )
 
 

@@ -40,6 +40,7 @@ from ..kinds import (
 from ..regions import Region
 from ..spaces import channel_sizes, space_named, vector_shape
 from .imported import read_vectors, settle
+from .objective import PAPER, Objective
 from .recipes import Recipe
 
 FORMAT_VERSION = "1"
@@ -92,6 +93,7 @@ class Directions:
         region: the region they were found for, or None.
         generator: what is known of the generator: `architecture`, `resolution`, `fingerprint`, `name`.
         regularization, damping: λ, and the number `a` that it came to (Eq. 10).
+        objective: what of a change counted when they were found; the paper's in files that don't say.
         truncation, seeds, num_samples: of the images they were found on.
         base_codes: `(L, D)`, the codes of that image if it was one.
         strength_range: the strengths worth offering.
@@ -115,6 +117,7 @@ class Directions:
     generator: Mapping[str, Any] = field(default_factory=dict)
     regularization: float = 0.0
     damping: float = 0.0
+    objective: Objective = PAPER
     truncation: float = 1.0
     seeds: tuple[int, ...] | None = None
     num_samples: int = 1
@@ -618,6 +621,8 @@ def _to_metadata(directions: Directions) -> dict[str, str]:
         "resefa.seeds": json.dumps(d.seeds),
         "resefa.num_samples": json.dumps(d.num_samples),
     }
+    if d.objective != PAPER:
+        metadata["resefa.objective"] = json.dumps(d.objective.name)
     sides = image_sides(d.generator)
     if sides is not None:
         metadata["modelspec.resolution"] = f"{sides[0]}x{sides[1]}"
@@ -668,6 +673,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directio
         generator=_json(metadata, "resefa.generator", dict),
         regularization=_finite(metadata, "resefa.regularization"),
         damping=_finite(metadata, "resefa.damping"),
+        objective=Objective.from_name(json.loads(metadata.get("resefa.objective", json.dumps(PAPER.name)))),
         truncation=_finite(metadata, "resefa.truncation"),
         seeds=None if seeds is None else _whole_numbers(seeds),
         num_samples=_whole_numbers([json.loads(metadata.get("resefa.num_samples", "1"))])[0],

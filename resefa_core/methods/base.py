@@ -47,6 +47,8 @@ class Parameter:
         help: what it does, in a sentence.
         published: the default of the authors' code or paper, in words where it is no number.
         whole: whether it is a whole number.
+        earlier: what it was in recipes that don't say it, where another default came since, or where there
+            was no such parameter; None for the default.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Parameter:
     help: str
     published: str
     whole: bool = False
+    earlier: float | None = None
 
     def check(self, value: object) -> float:
         """The value as a number.
@@ -202,7 +205,7 @@ class Method:
         Raises:
             ParameterError: a name that it doesn't have, or a value out of range.
         """
-        values = {parameter.name: parameter.default for parameter in self.parameters}
+        values = {parameter.name: float(parameter.default) for parameter in self.parameters}
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in (given or {}).items():
             if name not in known:
@@ -210,6 +213,11 @@ class Method:
                 raise ParameterError(f"{self.key} has no parameter {str(name)[:40]!r}: expected {expected}")
             values[name] = known[name].check(value)
         return values
+
+    def earlier_parameters(self, given: Mapping[str, float]) -> dict[str, float]:
+        """What parameters stood for when recipes kept only those that were given."""
+        earlier = {each.name: each.earlier for each in self.parameters if each.earlier is not None}
+        return self.check_parameters({**earlier, **given})
 
 
 METHODS: dict[str, Method] = {}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..analysis import analysis_size
 from ..directions import CONFINED, Directions
+from ..directions.objective import PAPER, Objective
 from ..generators import Generator
 from ..progress import stage
 from ..solve import REGULARIZATION, factorize, steps_of
@@ -21,6 +22,28 @@ _REGULARIZATION = Parameter(
     help="what is added to B, in traces of B: higher values favour larger changes inside at the price of "
     "more outside",
     published="1e-3 in the paper",
+    earlier=1e-4,
+)
+_COLOUR = Parameter(
+    name="colour",
+    default=0,
+    minimum=0,
+    maximum=1,
+    help="1: a change of the region's mean colour counts as a change inside, for lipstick or dyed hair; 0: "
+    "only what goes beyond it, for shapes",
+    published="it counts (1)",
+    whole=True,
+    earlier=1,
+)
+_EDGE = Parameter(
+    name="edge",
+    default=0,
+    minimum=0,
+    maximum=1,
+    help="1: jumps of the change across the region's edge count as changes outside",
+    published="they don't count (0)",
+    whole=True,
+    earlier=0,
 )
 
 
@@ -37,10 +60,16 @@ def _refuses_to_confine(generator: Generator) -> str:
     spaces=LAYERED_FIRST,
     uses_region=True,
     uses_analyses=True,
-    parameters=(_REGULARIZATION,),
+    parameters=(_REGULARIZATION, _COLOUR, _EDGE),
 )
 def find(request: Request) -> Directions:
-    """Maximise nᵀA n / nᵀ(B + aI) n, over all latents together (Eq. 7, 10, 11)."""
+    """Maximise nᵀA n / nᵀ(B + aI) n, over all latents together (Eq. 7, 10, 11), A without the region's mean
+    colour unless that is to count."""
+    asked = request.parameters
+    return _solved(request, Objective(colour=bool(asked["colour"]), edge=bool(asked["edge"])))
+
+
+def _solved(request: Request, objective: Objective) -> Directions:
     jacobians = list(request.analyses(stage(request.progress, 0, 2)))
     solving = stage(request.progress, 1, 2)
     directions = factorize(
@@ -48,6 +77,7 @@ def find(request: Request) -> Directions:
         request.region,
         request.num_directions,
         request.parameters["regularization"],
+        objective=objective,
         progress=solving,
     )
     if solving is not None:
@@ -64,12 +94,13 @@ def find(request: Request) -> Directions:
     spaces=ONE_VECTOR_FIRST,
     uses_region=True,
     refuses=_refuses_to_confine,
-    parameters=(_REGULARIZATION,),
+    parameters=(_REGULARIZATION, _COLOUR, replace(_EDGE, default=1)),
 )
 def find_confined(request: Request) -> Directions:
     """The same for edits that are confined to the region: J is the derivative with respect to a code that
     moves inside the region only, softly where the region is soft. Its directions cancel what such edits leak,
-    and nothing else. The steps of unconfined edits are measured besides."""
+    and nothing else; they end at the region's edge without a jump. The steps of unconfined edits are measured
+    besides."""
     found = find(replace(request, confine_to=request.region, progress=stage(request.progress, 0, 2)))
     inside, _ = energies(request, found.vectors.flatten(1), stage(request.progress, 1, 2))
     mask = request.region.mask(*analysis_size(request.generator))
@@ -86,8 +117,8 @@ def find_confined(request: Request) -> Directions:
     one_space=True,
     uses_region=True,
     uses_analyses=True,
-    parameters=(replace(_REGULARIZATION, default=1e-3),),
+    parameters=(replace(_REGULARIZATION, default=1e-3, earlier=1e-3),),
 )
 def find_as_in_paper(request: Request) -> Directions:
-    """The same, in the one space that the paper has."""
-    return find(request)
+    """The quotient of Eq. 7 and 10, in the one space that the paper has."""
+    return _solved(request, PAPER)

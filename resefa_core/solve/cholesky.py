@@ -16,10 +16,10 @@ def solve_cholesky(pencil: DensePencil, damping: float, count: int) -> Tensor:
     """Eq. 9, on A against T + aI instead of B + aI.
 
     `A n = θ (B + aI) n` is `A n = μ (T + aI) n` with `μ = θ / (1 + θ)`: the same vectors in the same order,
-    and T needs no product per region. With `T + aI = L Lᵀ`: the eigenvectors of `L⁻¹ A L⁻ᵀ`, taken back
-    by `L⁻ᵀ`.
+    and JᵀJ, most of T, needs no product per region. With `T + aI = L Lᵀ`: the eigenvectors of `L⁻¹ A L⁻ᵀ`,
+    taken back by `L⁻ᵀ`.
     """
-    damped = pencil.total.clone()
+    damped = pencil.both()
     damped.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(damped)
     diagonal = factor.diagonal()
@@ -39,13 +39,24 @@ def solve_cholesky(pencil: DensePencil, damping: float, count: int) -> Tensor:
 
 def solve_in_spectrum(pencil: DensePencil, damping: float, count: int) -> Tensor:
     """As `solve_cholesky`, in coordinates where T is diagonal: `(T + aI)^(-1/2)` only scales the rows of J,
-    each by itself, so that what float32 keeps of them does."""
+    each by itself, so that what float32 keeps of them does. Edges don't count here; the region's mean colour
+    is taken from T by a matrix of three columns, `I - U Uᵀ` once T is scaled, whose inverse root is known."""
+    assert pencil.edge is None
     squares = pencil.total.diagonal()[:, None]
     scale = (squares + damping).rsqrt()
     own = pencil.products[0].scaled(scale * math.sqrt(pencil.weights[0]))
     share = squares * scale.square()
+    colour = scale * pencil.colour
+    basis, sizes, _ = torch.linalg.svd(colour, full_matrices=False)
+    growth = (1.0 - sizes.square()).clamp_min(1e-12).rsqrt() - 1.0
+
+    def restored(block: Tensor) -> Tensor:
+        """`(I - U Uᵀ)^(-1/2)` times a block."""
+        return block + basis @ (growth[:, None] * (basis.T @ block))
 
     def whitened(block: Tensor) -> Tensor:
-        return share * block - own(block) if pencil.complement else own(block)
+        block = restored(block)
+        counted = share * block - own(block) if pencil.complement else own(block)
+        return restored(counted - colour @ (colour.T @ block))
 
-    return scale * top_eigenvectors(whitened, pencil.total, count)[1]
+    return scale * restored(top_eigenvectors(whitened, pencil.total, count)[1])

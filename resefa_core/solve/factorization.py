@@ -16,6 +16,7 @@ from ..analysis import DenseJacobian, Jacobian
 from ..bounds import CHANGE, number, whole
 from ..defaults import NUM_DIRECTIONS
 from ..directions import CONFINED, Directions
+from ..directions.objective import PAPER, Objective
 from ..errors import JacobianError, ParameterError
 from ..memory import if_it_fits
 from ..precision import analysis_mode
@@ -23,15 +24,16 @@ from ..progress import Progress
 from ..regions import Region
 from .cholesky import solve_cholesky, solve_in_spectrum
 from .iterative import AppliedPencil
-from .pencil import DensePencil, check_split
+from .pencil import DensePencil
 from .solution import Solution, signs, steps_of
+from .terms import Terms
 from .woodbury import solve_woodbury
 
 Solver = Literal["auto", "cholesky", "woodbury"]
 
-REGULARIZATION = 1e-4
-"""λ, a fraction of tr(B). Where each layer or style channel moves by itself, edits are two to three times
-more local than at the paper's 0.001, and go further for the same change (docs/evaluation.md)."""
+REGULARIZATION = 1e-3
+"""λ, a fraction of tr(B), as in the paper. With less, edits are more local, and move several times as
+far for the same change, where images stop being such images (docs/evaluation.md)."""
 
 _SURELY_REGULAR = 1e-6
 _LEAST_LIMIT = 640
@@ -44,6 +46,7 @@ def factorize(
     num_directions: int = NUM_DIRECTIONS,
     regularization: float = REGULARIZATION,
     *,
+    objective: Objective = PAPER,
     solver: Solver = "auto",
     accuracy: float = 0.99,
     max_passes: int | None = None,
@@ -58,6 +61,8 @@ def factorize(
         num_directions: k, in [1, 512]; fewer are returned where d is smaller, or where only fewer
             change the region at all.
         regularization: λ >= 0, a fraction of tr(B).
+        objective: what of a change counts: for `PAPER` all of it; `SHAPE` and `SHAPE_ALONE` are what methods
+            take for edits that act everywhere and for confined ones.
         solver: `cholesky` (Eq. 9, 11) or `woodbury` (Eq. 12), or for `auto` the former, unless there is one
             Jacobian that was prepared: then in its spectrum, in less time. They agree. Matrix-free Jacobians
             are solved by block Davidson instead.
@@ -70,7 +75,8 @@ def factorize(
 
     Returns:
         Unit vectors with their quotients, mean squared change inside and outside the region per
-        squared unit of distance, and steps; the entry of largest magnitude of each is positive. Of Jacobians
+        squared unit of distance, all of it, whatever the objective counts, and steps; the entry of largest
+        magnitude of each is positive. Of Jacobians
         of confined edits, all of that is of confined edits, and the directions are `confined`.
 
     Raises:
@@ -88,24 +94,30 @@ def factorize(
     if first.confined_to is not None and not _same(first, region):
         raise JacobianError("the analysis is of edits that are confined to another region")
     count = min(num_directions, first.dimension)
+    terms = Terms(objective, mask)
     with analysis_mode():
         if first.kind == "dense":
             formed = [each.formed() for each in jacobians]
-            found = if_it_fits(lambda: solve_dense(formed, mask, count, regularization, solver))
+            found = if_it_fits(lambda: solve_dense(formed, mask, terms, count, regularization, solver))
             if found is None:
                 formed = [each.to("cpu") for each in formed]
-                found = solve_dense(formed, mask, count, regularization, solver)
+                found = solve_dense(formed, mask, terms, count, regularization, solver)
             solution = found
         else:
-            free = AppliedPencil(jacobians, mask, regularization, progress)
+            free = AppliedPencil(jacobians, mask, terms, regularization, progress)
             limit = max(first.dimension, _LEAST_LIMIT) if max_passes is None else max_passes
             solution = free.solve(count, accuracy, limit)
-    return _directions(jacobians, region, mask, solution.responding(), regularization)
+    return _directions(jacobians, region, mask, solution.responding(), regularization, objective)
 
 
 @analysis_mode()
 def _directions(
-    jacobians: list[Jacobian], region: Region, mask: Tensor, solution: Solution, regularization: float
+    jacobians: list[Jacobian],
+    region: Region,
+    mask: Tensor,
+    solution: Solution,
+    regularization: float,
+    objective: Objective,
 ) -> Directions:
     """A solution in the terms that users see: change per pixel, steps, and where it comes from."""
     first = jacobians[0]
@@ -130,6 +142,7 @@ def _directions(
         generator=first.described,
         regularization=regularization,
         damping=solution.damping,
+        objective=objective,
         truncation=first.latent.truncation,
         seeds=None if None in seeds else tuple(s for seed in seeds for s in seed or ()),
         num_samples=len(jacobians),
@@ -181,12 +194,16 @@ def _same(jacobian: Jacobian, region: Region | None) -> bool:
 
 
 def solve_dense(
-    jacobians: list[DenseJacobian], mask: Tensor, count: int, regularization: float, solver: Solver
+    jacobians: list[DenseJacobian],
+    mask: Tensor,
+    terms: Terms,
+    count: int,
+    regularization: float,
+    solver: Solver,
 ) -> Solution:
     alone = solver == "auto" and regularization >= _SURELY_REGULAR and len(jacobians) == 1
-    spectrum = jacobians[0].spectrum if alone else None
-    pencil = DensePencil(jacobians if spectrum is None else [spectrum.rotated], mask)
-    check_split(pencil.trace_inside, pencil.trace_outside, float(len(jacobians)))
+    spectrum = jacobians[0].spectrum if alone and len(terms.first) == 0 else None
+    pencil = DensePencil(jacobians if spectrum is None else [spectrum.rotated], mask, terms)
     damping = regularization * pencil.trace_outside
     if spectrum is not None:
         vectors = solve_in_spectrum(pencil, damping, count)
@@ -196,11 +213,11 @@ def solve_dense(
         vectors = solve_cholesky(pencil, damping, count)
     vectors = vectors / vectors.norm(dim=0)
     inside, outside = pencil.energies(vectors)
+    quotients = pencil.quotients(vectors, inside, outside, damping)
     if spectrum is not None:
         vectors = spectrum.basis @ vectors
     vectors = vectors * signs(vectors)
     weights = torch.tensor(pencil.weights, dtype=inside.dtype, device=inside.device)
-    quotients = (weights @ inside) / (weights @ outside + damping)
     order = quotients.argsort(descending=True)
     return Solution(
         vectors.T[order],

@@ -14,6 +14,7 @@ from ..progress import Progress
 from .eigen import BLOCK_EXTRA, symmetric
 from .pencil import check_split
 from .solution import Solution, signs
+from .terms import Terms
 
 TYPICAL_BLOCKS = 8
 """How many blocks a search mostly takes; for its progress alone."""
@@ -28,13 +29,20 @@ class AppliedPencil:
     The space is spanned by orthonormal vectors `(n, d)`, kept with their images under every Jacobian,
     `(n, 3hw)` in float32, divided by the root of its tr(JᵀJ), so that sums over images are sums over rows.
     Both Gram matrices of the images, `(images, n, n)`, are summed in float64 and only extended, so that no
-    product is taken twice.
+    product is taken twice. So are the images' mean colours in the region and their jumps at its edge, where
+    the objective asks for them, `(n, 3)` and `(n, 3e)` of each image.
     """
 
     def __init__(
-        self, jacobians: list[Jacobian], mask: Tensor, regularization: float, progress: Progress | None
+        self,
+        jacobians: list[Jacobian],
+        mask: Tensor,
+        terms: Terms,
+        regularization: float,
+        progress: Progress | None,
     ) -> None:
         self.jacobians = jacobians
+        self.terms = terms
         self.progress = progress
         self.device = jacobians[0].device
         self.work_device = solver_device(self.device)
@@ -51,6 +59,9 @@ class AppliedPencil:
         ]  # float32: as products give them
         self.inside = torch.zeros(len(jacobians), 0, 0, dtype=torch.float64, device=self.work_device)
         self.outside = self.inside
+        blank = torch.zeros(0, 3, *mask.shape, dtype=torch.float64, device=self.work_device)
+        self.colours = [terms.colours(blank) for _ in jacobians]
+        self.jumps = [terms.jumps(blank) for _ in jacobians]
         if len(jacobians) == 1:
             self._extend(sketches[0].basis, [self._scaled(0, sketches[0].basis_images)])
         else:
@@ -60,12 +71,13 @@ class AppliedPencil:
 
     def _damping(self, probes: list[Tensor], regularization: float) -> float:
         """a, from what the sketch says of tr(B)."""
-        energies = [
-            wide(self._scaled(index, images)).square().mean(dim=0) for index, images in enumerate(probes)
-        ]
+        scaled = [wide(self._scaled(index, images)) for index, images in enumerate(probes)]
+        energies = [each.square().mean(dim=0) for each in scaled]
         inside = sum(float(energy @ self.mask) for energy in energies)
         outside = sum(float(energy @ (1.0 - self.mask)) for energy in energies)
-        check_split(inside, outside, inside + outside)
+        tint = sum(float(self.terms.colours(each).square().sum()) / len(each) for each in scaled)
+        check_split(inside, inside - tint, outside, inside + outside)
+        outside += sum(float(self.terms.jumps(each).square().sum()) / len(each) for each in scaled)
         if not regularization * outside > 0:
             raise RegionError(
                 "a regularization of 0 needs a dense Jacobian: use method='dense' or a value such as 1e-4"
@@ -144,6 +156,9 @@ class AppliedPencil:
         known, count = self.vectors.shape[0], vectors.shape[0]
         self.vectors = torch.cat([self.vectors, wide(vectors)])
         self.images = [torch.cat(pair) for pair in zip(self.images, images, strict=True)]
+        for index, new in enumerate(images):
+            self.colours[index] = torch.cat([self.colours[index], self.terms.colours(wide(new))])
+            self.jumps[index] = torch.cat([self.jumps[index], self.terms.jumps(wide(new))])
         grams = []
         for weights, old in ((self.mask, self.inside), (1.0 - self.mask, self.outside)):
             gram = old.new_zeros(old.shape[0], known + count, known + count)
@@ -156,12 +171,20 @@ class AppliedPencil:
             grams.append(gram)
         self.inside, self.outside = grams
 
+    def _counted(self) -> tuple[Tensor, Tensor]:
+        """A and B on the space, `(n, n)` each, as the objective counts changes."""
+        inside, outside = self.inside.sum(dim=0), self.outside.sum(dim=0)
+        for colours, jumps in zip(self.colours, self.jumps, strict=True):
+            inside = inside - colours @ colours.T
+            outside = outside + jumps @ jumps.T
+        return inside, outside
+
     def _ritz(self, width: int) -> tuple[Tensor, Tensor]:
         """The largest quotients of the space `(n,)`, and their unit vectors' coordinates `(n, size)`."""
-        outside = symmetric(self.outside.sum(dim=0))
+        inside, outside = (symmetric(gram) for gram in self._counted())
         outside.diagonal().add_(self.damping)
         factor = torch.linalg.cholesky(outside)
-        half = torch.linalg.solve_triangular(factor, symmetric(self.inside.sum(dim=0)), upper=False)
+        half = torch.linalg.solve_triangular(factor, inside, upper=False)
         whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
         quotients, coordinates = torch.linalg.eigh(symmetric(whitened))
         width = min(width, len(quotients))
@@ -169,11 +192,16 @@ class AppliedPencil:
         return quotients[-width:].flip(0), top / top.norm(dim=1, keepdim=True)
 
     def _residuals(self, quotients: Tensor, coordinates: Tensor) -> Tensor:
-        """`rᵢ = Jᵀ[(m - θᵢ(1 - m)) ⊙ J xᵢ] - θᵢ a xᵢ`, `(n, d)`."""
+        """`rᵢ = Jᵀ[(m - θᵢ(1 - m)) ⊙ J xᵢ] - θᵢ a xᵢ`, `(n, d)`; in brackets also what the objective takes
+        from A, and θᵢ times what it adds to B."""
         weights = self.mask - quotients[:, None] * (1.0 - self.mask)
         changed = coordinates.to(self.device, torch.float32)
         weights = weights.to(self.device, torch.float32)
-        images = [weights * (changed @ image) for image in self.images]
+        images = []
+        for known in self.images:
+            image = changed @ known
+            taken, added = self.terms.without_colour(image), self.terms.across(image)
+            images.append(weights * image - taken - quotients[:, None].to(image) * added)
         return self._pulled(images) - quotients[:, None] * self.damping * (coordinates @ self.vectors)
 
     def _new(self, vectors: Tensor) -> Tensor:
@@ -192,7 +220,8 @@ class AppliedPencil:
             torch.einsum("ki,pij,kj->pk", coordinates, gram, coordinates)
             for gram in (self.inside, self.outside)
         )
-        quotients = inside.sum(0) / (outside.sum(0) + self.damping)
+        counted = [((coordinates @ gram) * coordinates).sum(dim=1) for gram in self._counted()]
+        quotients = counted[0].clamp_min(0.0) / (counted[1] + self.damping)
         scale = torch.tensor(self.traces, dtype=torch.float64, device=self.work_device)[:, None]
         mean_weight = sum(1.0 / trace for trace in self.traces) / len(self.traces)
         return Solution(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from ..errors import RegionError
 from ..memory import if_it_fits
 from ..precision import wide
 from .solution import NEGLIGIBLE
+from .terms import Terms
 
 _ROW_BYTES = 256 << 20
 SINGULAR = (
@@ -20,9 +22,21 @@ SINGULAR = (
 )
 
 
-def check_split(inside: float, outside: float, total: float) -> None:
+def check_split(inside: float, shape: float, outside: float, total: float) -> None:
+    """Raise RegionError where nothing is to be found.
+
+    Args:
+        inside: tr(A), all of it.
+        shape: what of it an objective counts.
+        outside: tr(B).
+        total: tr(JᵀJ).
+    """
     if not inside > NEGLIGIBLE * total:
         raise RegionError("the image does not respond here: no direction changes this region")
+    if not shape > NEGLIGIBLE * total:
+        raise RegionError(
+            "nothing but the mean colour of this region changes: let it count (the parameter colour=1)"
+        )
     if not outside > NEGLIGIBLE * total:
         raise RegionError("nothing is left outside: all that changes lies in the region")
 
@@ -30,11 +44,16 @@ def check_split(inside: float, outside: float, total: float) -> None:
 class DensePencil:
     """A and T = A + B of Jacobians that were formed, summed over images, each over its tr(JᵀJ).
 
-    T is the same for every region. A is applied through the rows of J on the smaller side of the
-    region's edge, `A = R Rᵀ` or `A = T - R Rᵀ`, and only formed where these rows are very many.
+    JᵀJ is the same for every region. A is applied through the rows of J on the smaller side of the
+    region's edge, `A = R Rᵀ` or `A = T - R Rᵀ`, and only formed where these rows are very many. Of an
+    objective's terms A and T lose `colour colourᵀ`, and T gains `edge`.
+
+    Attributes:
+        colour: `(d, 3 * images)`, of no columns where colour counts.
+        edge: `(d, d)`, None where edges don't count.
     """
 
-    def __init__(self, jacobians: list[DenseJacobian], mask: Tensor) -> None:
+    def __init__(self, jacobians: list[DenseJacobian], mask: Tensor, terms: Terms) -> None:
         self.totals = [each.gram() for each in jacobians]
         traces = [each.trace for each in jacobians]
         self.weights = [1.0 / trace for trace in traces]
@@ -46,15 +65,42 @@ class DensePencil:
         self.products = [RowProduct(each, side) for each in jacobians]
         own = sum(w * p.trace for w, p in zip(self.weights, self.products, strict=True))
         both = sum(w * t for w, t in zip(self.weights, traces, strict=True))
-        self.trace_inside = both - own if self.complement else own
-        self.trace_outside = own if self.complement else both - own
+        inside, outside = (both - own, own) if self.complement else (own, both - own)
+        self.colour, self.edge = self._terms(jacobians, terms)
+        shape = inside - float(self.colour.square().sum())
+        check_split(inside, shape, outside, float(len(jacobians)))
+        self.trace_outside = outside + (0.0 if self.edge is None else float(self.edge.trace()))
+
+    def _terms(self, jacobians: list[DenseJacobian], terms: Terms) -> tuple[Tensor, Tensor | None]:
+        colours, edge = [], None
+        for jacobian, weight in zip(jacobians, self.weights, strict=True):
+            colours.append(math.sqrt(weight) * terms.colour_rows(jacobian))
+            own = terms.edge_gram(jacobian)
+            if own is not None:
+                edge = weight * own if edge is None else edge + weight * own
+        return torch.cat(colours, dim=1), edge
+
+    def both(self) -> Tensor:
+        """T = A + B, `(d, d)`, as the objective counts changes."""
+        both = self.total - self.colour @ self.colour.T
+        return both if self.edge is None else both + self.edge
 
     def inside(self, block: Tensor) -> Tensor:
-        """A times a block `(d, n)`."""
+        """A times a block `(d, n)`, as the objective counts changes."""
         product = torch.zeros_like(block)
         for weight, rows in zip(self.weights, self.products, strict=True):
             product.add_(rows.apply(block), alpha=weight)
-        return self.total @ block - product if self.complement else product
+        counted = self.total @ block - product if self.complement else product
+        return counted - self.colour @ (self.colour.T @ block)
+
+    def quotients(self, vectors: Tensor, inside: Tensor, outside: Tensor, damping: float) -> Tensor:
+        """nᵀA n / nᵀ(B + aI) n of each unit column, as the objective counts changes, from `energies`."""
+        weights = torch.tensor(self.weights, dtype=inside.dtype, device=inside.device)
+        counted = weights @ inside - (self.colour.T @ vectors).square().sum(dim=0)
+        against = weights @ outside + damping
+        if self.edge is not None:
+            against = against + (vectors * (self.edge @ vectors)).sum(dim=0)
+        return counted.clamp_min(0.0) / against
 
     def energies(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Each image's nᵀA n and nᵀB n of each column, `(images, n)`."""

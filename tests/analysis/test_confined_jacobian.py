@@ -175,7 +175,15 @@ def test_matrix_free_and_dense_agree(space: str) -> None:
 def test_several_images_are_solved_jointly() -> None:
     generator = tiny_stylegan2()
     latents = [generator.sample(3), generator.sample(4)]
-    found = resefa.find_directions(generator, latents, REGION, "resefa-confined", num_directions=2, space="w")
+    found = resefa.find_directions(
+        generator,
+        latents,
+        REGION,
+        "resefa-confined",
+        num_directions=2,
+        space="w",
+        parameters={"colour": 1, "edge": 0},
+    )
     inside, outside = torch.zeros(8, 8).double(), torch.zeros(8, 8).double()
     for latent in latents:
         jacobian = reference_jacobian(generator, latent, "w", found.layers, 8, REGION).flatten(2)

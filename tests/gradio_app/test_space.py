@@ -148,7 +148,10 @@ def test_on_zerogpu_images_are_analysed_where_a_gpu_is_lent(
     latent = avatars.sample(13, 0.7)
     for file, lent_space in zip(found, spaces, strict=True):
         expected = resefa.factorize(
-            resefa.compute_jacobian(avatars, latent, lent_space), resefa.Region.preset("mouth"), 6
+            resefa.compute_jacobian(avatars, latent, lent_space),
+            resefa.Region.preset("mouth"),
+            6,
+            objective=resefa.SHAPE,
         )
         directions = resefa.Directions.load(file)
         torch.testing.assert_close(directions.eigenvalues, expected.eigenvalues, rtol=1e-3, atol=0.0)

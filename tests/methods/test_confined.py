@@ -40,15 +40,46 @@ def test_they_are_far_more_local_than_others_confined_or_not(avatars: Generator)
         jacobian = resefa.compute_jacobian(avatars, latent, "w", method="dense")
         for part in ("mouth", "eyes"):
             region = Region.preset(f"avatars/{part}")
-            plain = resefa.factorize(jacobian, region, 1)
+            plain = resefa.factorize(jacobian, region, 1, 1e-4)
             confined = find_directions(
-                avatars, latent, region, "resefa-confined", num_directions=1, space="w"
+                avatars,
+                latent,
+                region,
+                "resefa-confined",
+                num_directions=1,
+                space="w",
+                parameters={"colour": 1, "edge": 0, "regularization": 1e-4},
             )
             own = locality(avatars, latent, confined, region, 1.0)
             gains.append([own / locality(avatars, latent, plain, region, confine) for confine in (0.0, 1.0)])
     factors = torch.tensor(gains)
     assert bool((factors > 1.5).all()), factors
     assert bool((factors.log().mean(dim=0).exp() > 4.0).all()), factors
+
+
+def test_they_neither_tint_the_region_nor_jump_at_its_edge(avatars: Generator) -> None:
+    """To first order, against the paper's objective: the share of the change inside that is one uniform
+    colour, and the squared jumps across the edge over the change inside."""
+    tints, seams = [], []
+    for seed in (29, 777):
+        latent = avatars.sample(seed, truncation=0.7)
+        for part in ("mouth", "eyes"):
+            region = Region.preset(f"avatars/{part}")
+            mask = region.mask(64, 64)
+            jacobian = resefa.compute_jacobian(avatars, latent, "w", method="dense", confine_to=region)
+            for objective in (resefa.PAPER, resefa.SHAPE_ALONE):
+                found = resefa.factorize(jacobian, region, 2, objective=objective)
+                changes = jacobian.jvp(found.vectors)
+                inside = (changes.square() * mask).sum(dim=(1, 2, 3))
+                colour = ((changes * mask).sum(dim=(2, 3)).square() / mask.sum()).sum(dim=1)
+                down = (changes[:, :, 1:] - changes[:, :, :-1])[:, :, mask[1:] != mask[:-1]]
+                across = (changes[..., 1:] - changes[..., :-1])[:, :, mask[:, 1:] != mask[:, :-1]]
+                seam = down.square().sum(dim=(1, 2)) + across.square().sum(dim=(1, 2))
+                tints.append(float((colour / inside).mean()))
+                seams.append(float((seam / inside).mean()))
+    before, after = torch.tensor([tints, seams]).reshape(2, -1, 2).unbind(dim=2)
+    assert bool((after[0] < 0.1).all()), tints
+    assert bool((after[1] < before[1] / 2).all()), seams
 
 
 def test_they_are_confined_unless_told_otherwise() -> None:

@@ -12,7 +12,17 @@ from older_gans import TINY
 from torch import Tensor, nn
 
 import resefa_core as resefa
-from resefa_core import METHODS, Generator, Latent, LatentError, ParameterError, Region, find_directions
+from resefa_core import (
+    METHODS,
+    PAPER,
+    SHAPE,
+    Generator,
+    Latent,
+    LatentError,
+    ParameterError,
+    Region,
+    find_directions,
+)
 from resefa_core.errors import JacobianError
 from resefa_core.methods import check_method
 from resefa_core.spaces import vector_shape
@@ -121,7 +131,8 @@ def test_ours_and_the_papers_are_what_factorize_finds() -> None:
     latents = generator.sample([3, 4])
     for method, space, layers in (("resefa", "w+", [1, 2]), ("paper", "w", None), ("resefa", "s", None)):
         jacobians = [resefa.compute_jacobian(generator, latents[i], space, layers) for i in range(2)]
-        expected = resefa.factorize(jacobians, REGION, 4, regularization=0.01)
+        objective = PAPER if method == "paper" else SHAPE
+        expected = resefa.factorize(jacobians, REGION, 4, regularization=0.01, objective=objective)
         found = find_directions(
             generator,
             latents,

@@ -151,7 +151,7 @@ def test_several_images_are_solved_as_the_sum_of_their_normalized_grams() -> Non
         a += inside / reference.square().sum().item()
         b += outside / reference.square().sum().item()
     values = scipy.linalg.eigvalsh(a, b + LAMBDA * np.trace(b) * np.eye(8))[::-1]
-    found = resefa.factorize(jacobians, REGION, 8)
+    found = resefa.factorize(jacobians, REGION, 8, LAMBDA)
     np.testing.assert_allclose(found.eigenvalues.double(), values, rtol=1e-4)
     assert (found.num_samples, found.seeds, found.base_codes) == (3, (0, 1, 2), None)
     alone = [resefa.factorize(j, REGION, 8) for j in jacobians]
@@ -172,8 +172,8 @@ def test_the_matrix_free_solution_reaches_the_dense_optimum(seeds: tuple[int, ..
     latents = [generator.sample(seed) for seed in seeds]
     full = [resefa.compute_jacobian(generator, latent, "s", method="dense") for latent in latents]
     free = [resefa.compute_jacobian(generator, latent, "s", method="matrix-free") for latent in latents]
-    best = resefa.factorize(full, REGION, 6)
-    found = resefa.factorize(free, REGION, 6, accuracy=0.999, max_passes=2 * full[0].dimension)
+    best = resefa.factorize(full, REGION, 6, LAMBDA)
+    found = resefa.factorize(free, REGION, 6, LAMBDA, accuracy=0.999, max_passes=2 * full[0].dimension)
     total_a, total_b = 0.0, 0.0
     for each in full:
         assert isinstance(each, resefa.analysis.DenseJacobian)
@@ -193,10 +193,10 @@ def test_the_matrix_free_solution_of_the_bundled_generator_takes_a_third_of_the_
     region = resefa.Region.preset("mouth")
     jacobian = resefa.compute_jacobian(avatars, latent, "w+", method="matrix-free")
     seen: list[tuple[int, int]] = []
-    found = resefa.factorize(jacobian, region, 4, progress=lambda d, t: seen.append((d, t)))
+    found = resefa.factorize(jacobian, region, 4, LAMBDA, progress=lambda d, t: seen.append((d, t)))
     assert jacobian.passes <= jacobian.dimension // 3
     assert seen[-1][0] == seen[-1][1]
-    optimum = resefa.factorize(dense(avatars, latent, "w+"), region, 4)
+    optimum = resefa.factorize(dense(avatars, latent, "w+"), region, 4, LAMBDA)
     assert (found.inside / optimum.inside).min() > 0.5
     assert (found.eigenvalues / optimum.eigenvalues).min() > 0.9
 
