@@ -30,6 +30,7 @@ from resefa_core.analysis import DenseJacobian
 from resefa_core.precision import analysis_mode
 from resefa_core.solve import REGULARIZATION
 from resefa_core.solve.iterative import AppliedPencil
+from resefa_core.solve.terms import Terms
 
 TOP = 8
 REGIONS = {
@@ -72,7 +73,7 @@ def main() -> None:
             for accuracy in options.accuracies:
                 with analysis_mode():
                     mask = region.mask(dense.height, dense.width)
-                    pencil = AppliedPencil([dense], mask, REGULARIZATION, None)
+                    pencil = AppliedPencil([dense], mask, Terms(resefa.PAPER, mask), REGULARIZATION, None)
                     vectors = pencil.solve(TOP, accuracy, dimension).vectors
                 ratios[accuracy].append(true_quotients(dense, region, vectors, REGULARIZATION) / best)
                 passes[accuracy].append(pencil.spent)

@@ -70,7 +70,7 @@ class FactorizeRegion(Node):
                     step=1e-6,
                     round=1e-6,
                     tooltip="Higher: larger changes inside, and more outside; lower: more local, and further "
-                    f"to go. For the methods {' and '.join(regularized())}.",
+                    f"to go. For the methods {' and '.join(regularized())}; 0.001 stands for the method's own.",
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -103,6 +103,20 @@ class FactorizeRegion(Node):
                     tooltip="Further parameters of the method, as NAME=VALUE, separated by commas.",
                     advanced=True,
                 ),
+                io.Boolean.Input(
+                    "only_good",
+                    default=True,
+                    optional=True,
+                    tooltip="Return those that are worth offering, named by what they change; off: all of "
+                    "them, in the order in which they were found. For resefa and resefa-confined.",
+                ),
+                io.Boolean.Input(
+                    "colour",
+                    default=False,
+                    optional=True,
+                    tooltip="Let a change of the region's mean colour count, as for lipstick or dyed hair; "
+                    "off: shapes. For the methods resefa and resefa-confined.",
+                ),
             ],
             outputs=[
                 GANDirections.Output(
@@ -129,12 +143,16 @@ class FactorizeRegion(Node):
         method: str = "resefa",
         samples: int = 1,
         parameters: str = "",
+        only_good: bool = False,
+        colour: bool = False,
     ) -> io.NodeOutput:
         generator = gan.ready(images=ANALYSIS_IMAGES)
         session = resefa.Session(generator, latent=latent, cache=gan.analyses)
         given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
         if method in regularized():
-            given.setdefault("regularization", regularization)
+            if regularization != resefa.solve.REGULARIZATION:
+                given.setdefault("regularization", regularization)
+            given.setdefault("colour", float(colour))
         lit = resefa.show_region(session.before, region, side=256)
         progress = ProgressBar()
         found = session.find(
@@ -146,6 +164,7 @@ class FactorizeRegion(Node):
             samples=max(samples, len(latent)) + further_samples,
             feather=0.0,
             parameters=given,
+            only_good=only_good,
             progress=progress.part(0.0, _FOUND, lit),
         )
         gan.keep_within_bound()
@@ -173,5 +192,5 @@ def strips(session: resefa.Session, directions: resefa.Directions, progress: Pro
         height, width = strip.images.shape[2:]
         size = resefa.analysis.shrunk(height, width, _ROW_SIDE)
         rows.append(list(F.interpolate(strip.images, size=size, mode="area").cpu()))
-    columns = resefa.sheets.strength_labels(resefa.defaults.STRENGTHS)
+    columns = resefa.sheets.strength_labels(resefa.defaults.strengths_within(directions.strength_range))
     return resefa.contact_sheet(rows, resefa.change_labels(directions), columns)

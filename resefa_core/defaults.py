@@ -20,6 +20,23 @@ TRIAL_STRENGTH = 3.0
 """How far, to both sides."""
 
 
+def strengths_within(bounds: tuple[float, float]) -> tuple[float, ...]:
+    """The strengths of a strip: `STRENGTHS`, drawn together where directions don't go that far.
+
+    Args:
+        bounds: the least and the largest strength worth offering.
+
+    Example:
+        >>> strengths_within((-6.0, 6.0)), strengths_within((-3.0, 3.0))
+        ((-4.0, -2.0, 0.0, 2.0, 4.0), (-3.0, -1.5, 0.0, 1.5, 3.0))
+    """
+    low, high = bounds
+    shrink = min(1.0, high / max(STRENGTHS), low / min(STRENGTHS))
+    if shrink <= 0.0:
+        return STRENGTHS
+    return tuple(shrink * strength for strength in STRENGTHS)
+
+
 def feather_for(confine: float) -> float:
     """The feather of a region that nobody said a feather for.
 

@@ -48,6 +48,7 @@ def test_directions_are_found_shown_applied_and_told_about(
         "w",
         "-k",
         "3",
+        "--all",
         "-o",
         file,
         "--sheet",
@@ -302,7 +303,7 @@ def test_edits_add_up_through_files_and_are_told_about(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for part in ("mouth", "eyes"):
-        common = ("--seed", "2", "--region", part, "--space", "w", "-k", "1")
+        common = ("--seed", "2", "--region", part, "--space", "w", "-k", "1", "--all")
         assert run("factorize", *common, "-o", tmp_path / f"{part}.safetensors") == 0
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     shown = ("-o", tmp_path / "face.png", "--force")

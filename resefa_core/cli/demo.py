@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..checkpoints import load_generator
-from ..defaults import STRENGTHS
+from ..defaults import strengths_within
 from ..errors import ReSeFaError
 from ..session import Session
 from ..sheets import contact_sheet, save_png, strength_labels
@@ -31,17 +31,20 @@ def _run(options: argparse.Namespace) -> None:
         raise ReSeFaError(f"{folder}: can't be made: {error.strerror}") from error
     session = Session(load_generator("avatars"), seed=options.seed)
     save_png(session.picture, folder / "face.png", overwrite=True)
-    rows, labels = [], []
+    found, labels = [], []
     for part in _PARTS:
         with progress("analysing the face") as report:
-            session.find(part, count=_COUNT, progress=report)
+            session.find(part, count=_COUNT, only_good=True, progress=report)
         directions = session.save(
             folder / f"{part}.safetensors", title=f"{part} of avatars, seed {options.seed}", overwrite=True
         )
-        rows += [list(strip.images) for strip in session.strips(directions)]
+        found.append(directions)
         labels += list(directions.names)
+    ranges = [directions.strength_range for directions in found]
+    strengths = strengths_within((max(low for low, _ in ranges), min(high for _, high in ranges)))
+    rows = [list(strip.images) for directions in found for strip in session.strips(directions, strengths)]
     title = f"Directions found for the mouth and for the eyes, seed {options.seed}"
-    sheet = contact_sheet(rows, labels, strength_labels(STRENGTHS), title=title)
+    sheet = contact_sheet(rows, labels, strength_labels(strengths), title=title)
     save_png(sheet, folder / "sheet.png", overwrite=True)
     print(f"The face:             {folder / 'face.png'}")
     print(f"What directions do:   {folder / 'sheet.png'}")

@@ -80,6 +80,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"find them for edits that stay inside the region, as --method {CONFINED} does: 0 not at all, "
         "1 fully (default: 0; 1 without a number)",
     )
+    parser.add_argument(
+        "--colour",
+        action="store_true",
+        help="let a change of the region's mean colour count, as for lipstick or dyed hair (default: shapes)",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="keep all directions, in the order in which they were found (default, for resefa and "
+        f"{CONFINED}: those that are worth offering, named by what they change)",
+    )
     _add_method(parser)
     parser.add_argument(
         "--analysis",
@@ -121,6 +132,8 @@ def _run(options: argparse.Namespace) -> None:
     parameters = dict(options.parameter)
     if options.regularization is not None:
         parameters["regularization"] = options.regularization
+    if options.colour:
+        parameters["colour"] = 1.0
     key = _method(options)
     _check(options, key, parameters)
     generator = open_generator(options.generator, options.device)
@@ -138,6 +151,7 @@ def _run(options: argparse.Namespace) -> None:
             samples=options.samples,
             feather=options.feather,
             parameters=parameters,
+            only_good=not options.all,
             analysis=options.analysis,
             jacobian=jacobian,
             progress=report,

@@ -20,8 +20,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strengths",
         type=NUMBERS,
-        default=list(STRENGTHS),
-        help=f"in steps (default: {','.join(f'{strength:g}' for strength in STRENGTHS)})",
+        help=f"in steps (default: {','.join(f'{strength:g}' for strength in STRENGTHS)}, or as far as the "
+        "directions go)",
     )
     add_output(parser, "PNG")
 

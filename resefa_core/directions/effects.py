@@ -36,11 +36,16 @@ class Effect:
     @property
     def words(self) -> str:
         """The effect inside and the leak outside, in plain words."""
-        if self.inside < _NOTICEABLE:
+        if self.is_faint:
             return "little effect here"
         effect = next(word for limit, word in _STRENGTHS if self.inside >= limit)
         leak = next(word for limit, word in _LEAKS if self.ratio >= limit)
         return f"{effect} effect, {leak}"
+
+    @property
+    def is_faint(self) -> bool:
+        """Whether the region hardly changed."""
+        return self.inside < _NOTICEABLE
 
     @property
     def spills(self) -> bool:

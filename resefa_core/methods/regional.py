@@ -94,7 +94,7 @@ def _solved(request: Request, objective: Objective) -> Directions:
     spaces=ONE_VECTOR_FIRST,
     uses_region=True,
     refuses=_refuses_to_confine,
-    parameters=(_REGULARIZATION, _COLOUR, replace(_EDGE, default=1)),
+    parameters=(replace(_REGULARIZATION, default=1e-2), _COLOUR, replace(_EDGE, default=1)),
 )
 def find_confined(request: Request) -> Directions:
     """The same for edits that are confined to the region: J is the derivative with respect to a code that

@@ -12,6 +12,7 @@ from ..directions.recipes import Recipe
 from ..errors import JacobianError, LatentError, ParameterError
 from ..generators.base import Generator
 from ..latents import Latent
+from ..latents.reach import within_reach
 from ..latents.samples import joint_samples
 from ..methods import check_method, find_directions
 from ..progress import Progress, stage
@@ -108,6 +109,9 @@ def find_again(
             f"one of fingerprint {recipe.generator[:12]}"
         )
     given = [point.latent(generator) for point in recipe.points]
+    if not recipe.complete:
+        parameters = check_method(recipe.method).earlier_parameters(recipe.parameters)
+        recipe = replace(recipe, parameters=parameters, complete=True)
     found = follow(generator, replace(recipe, chosen=None), given, cache, progress=progress)
     if recipe.chosen is None:
         return found
@@ -115,4 +119,4 @@ def find_again(
         raise ParameterError(
             f"{len(found)} directions were found: expected at least {max(recipe.chosen) + 1}"
         )
-    return found[list(recipe.chosen)]
+    return within_reach(generator, found[list(recipe.chosen)])

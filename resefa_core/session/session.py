@@ -17,11 +17,11 @@ from ..analysis import Jacobian, JacobianCache, KindChoice, analysis_size
 from ..defaults import (
     NUM_DIRECTIONS,
     SAMPLES_TO_SHARE,
-    STRENGTHS,
     TRIAL_STRENGTH,
     TRUNCATION,
     UNSEEN_SEEDS,
     feather_for,
+    strengths_within,
 )
 from ..directions import CONFINED, Directions, about, encode_thumbnail
 from ..directions.effects import Effect, effect_of
@@ -31,6 +31,7 @@ from ..generators.base import Generator
 from ..latents import PNG_KEY, Latent, stack
 from ..latents.editing import Strengths, confinement, move, prepared, sweep, with_confined_steps
 from ..latents.edits import Edit, Edited, History, Move
+from ..latents.reach import within_reach
 from ..latents.samples import check_samples, further_seeds, like
 from ..methods import check_method
 from ..parts import PartFinder, Parts
@@ -38,6 +39,7 @@ from ..progress import Progress, counted, stage
 from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
 from ..sheets import save_png, to_pil
 from ..spaces import SPACES, quick_space
+from .choosing import worth_offering
 from .finding import OURS, find_again, follow, method_for
 from .saved import State, pack, read_state, unpack, write_state
 from .strips import Strip
@@ -382,8 +384,10 @@ class Session:
         samples: int = 1,
         confine: float = 0.0,
         feather: float | None = None,
+        colour: bool | None = None,
         parameters: Mapping[str, float] | None = None,
         quick: bool = False,
+        only_good: bool = False,
         analysis: KindChoice = "auto",
         jacobian: Jacobian | None = None,
         progress: Progress | None = None,
@@ -403,8 +407,12 @@ class Session:
                 more for directions that hold on others, too.
             confine: of the edits to come, in [0, 1].
             feather: softens the region; for None as `feather_for` says: sharp, soft for confined edits.
+            colour: whether a change of the region's mean colour counts, as for lipstick or dyed hair; as the
+                method has it for None, which is not at all for ours.
             parameters: of the method.
             quick: in a space that is analysed in a moment, where the method has it.
+            only_good: of our methods, return those that are worth offering, the nearest first, named by what
+                they change, with the range in which they stay within reach; see `worth_offering`.
             analysis: whether Jacobians are formed; by sizes for `auto`, the same everywhere.
             jacobian: an analysis of the image to use, for example from a file.
 
@@ -418,7 +426,10 @@ class Session:
         chosen = self.select(self.selected if region is None else region)
         if feather is None:
             feather = feather_for(confine or float(key == CONFINED))
-        known = check_method(key, generator, space, parameters)
+        asked = dict(parameters or {})
+        if colour is not None:
+            asked["colour"] = float(colour)
+        known = check_method(key, generator, space, asked)
         spaces = known.spaces_of(generator)
         if space is None and quick and quick_space(generator) in spaces:
             space = quick_space(generator)
@@ -433,7 +444,7 @@ class Session:
             layers=moved,
             count=count,
             samples=max(check_samples(samples), len(given)),
-            parameters=dict(parameters or {}),
+            parameters=known.check_parameters(asked),
             kind=analysis if jacobian is None else jacobian.kind,
         )
         found = follow(
@@ -444,8 +455,19 @@ class Session:
             jacobian=jacobian,
             progress=progress,
         )
-        self.directions = found
-        return found
+        self.directions = self._offered(found, only_good and key in (OURS, CONFINED))
+        return self.directions
+
+    def _offered(self, found: Directions, only_good: bool) -> Directions:
+        """Directions as they were found, or those worth offering, with the range in which they stay within
+        reach."""
+        if not only_good:
+            return found
+        generator = self.generator
+        chosen = worth_offering(
+            generator, self.original[:1], found, lambda latents: _draw_all(generator, latents)
+        )
+        return within_reach(generator, chosen)
 
     def found_alone(self, directions: Directions, region: Region | None = None) -> bool:
         """Whether directions were found by our own method for one image alone, and of this region, if one is
@@ -488,7 +510,7 @@ class Session:
     def strips(
         self,
         directions: Directions,
-        strengths: Sequence[float] = STRENGTHS,
+        strengths: Sequence[float] | None = None,
         *,
         confine: float | None = None,
         feather: float | None = None,
@@ -498,12 +520,14 @@ class Session:
         """What directions do to the image as it is edited without them, one after the other.
 
         Args:
-            strengths: of the images of a strip, ascending.
+            strengths: of the images of a strip, ascending; those of `strengths_within` their range for None.
             confine, feather: of the edits that are shown, as in `edit`.
             most: stop after so many.
         """
         generator = self.generator
         confine, feather = confinement(directions, confine, feather)
+        if strengths is None:
+            strengths = strengths_within(directions.strength_range)
         directions = self.prepared(directions, confine, feather)
         latent = self.below(directions)[:1]
         before = self._draw(latent)
@@ -563,8 +587,8 @@ class Session:
             wider = replace(
                 recipe, points=points, samples=max(check_samples(samples), len(given)), chosen=None
             )
-            joint = follow(generator, wider, given, self.cache, progress=stage(progress, 0, 2))
-            self.directions = joint
+            found = follow(generator, wider, given, self.cache, progress=stage(progress, 0, 2))
+            joint = self.directions = self._offered(found, recipe.chosen is not None)
         rest = stage(progress, 1, 2)
         before = self.measure(alone, progress=stage(rest, 0, 2))
         after = self.measure(joint, progress=stage(rest, 1, 2))
@@ -587,6 +611,7 @@ class Session:
             strength: how far.
         """
         generator, effects = self.generator, []
+        strength = min(strength, *(abs(bound) for bound in directions.strength_range if bound))
         fitting = self.prepared(directions)
         for seed in counted(seeds, len(seeds), progress):
             latent = like(generator, self.original, seed)

@@ -685,7 +685,7 @@ def test_the_command_line_publishes_finds_and_fetches(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     file, fetched = tmp_path / "mouth.safetensors", tmp_path / "fetched.safetensors"
-    factorize = ["factorize", "--region", "mouth", "--space", "w", "-k", "2", "-o", str(file)]
+    factorize = ["factorize", "--region", "mouth", "--space", "w", "-k", "2", "--all", "-o", str(file)]
     assert main(factorize) == 0
     assert main(["publish", str(file), "my-mouths", "--title", "Mouths", "--license", "mit"]) == 0
     assert f"published {server.url}/ada/my-mouths" in capsys.readouterr().out

@@ -158,7 +158,14 @@ def test_where_a_region_is_soft_the_edit_is() -> None:
     before = generator.synthesize(latent)
     jumps = []
     for region in (box, box.feather(0.06)):
-        directions = find_directions(generator, latent, region, "resefa-confined", layers=[6, 7, 8])
+        directions = find_directions(
+            generator,
+            latent,
+            region,
+            "resefa-confined",
+            layers=[6, 7, 8],
+            parameters={"colour": 1, "edge": 0, "regularization": 1e-4},
+        )
         change = resefa.edit(generator, latent, directions, {0: 2.0}) - before
         across = (change[0, :, 1:, 20:44] - change[0, :, :-1, 20:44]).square().mean(dim=(0, 2)).sqrt()
         jumps.append(float(across[[15, 47]].mean() / across[20:43].mean()))

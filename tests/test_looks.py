@@ -1,0 +1,169 @@
+"""Which directions are offered, how far, in which order, and under which names."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from models import tiny_stylegan2, tiny_stylegan3
+from torch import Tensor
+
+import resefa_core as resefa
+from resefa_core.defaults import STRENGTHS, strengths_within
+from resefa_core.directions.effects import Effect
+from resefa_core.directions.looks import Look, edge_energy, look_of, tint_share, words_for
+from resefa_core.latents.reach import most_distance, steps_within_reach, typical_distance, within_reach
+from resefa_core.session import Session
+from resefa_core.session.choosing import _kept
+
+MASK = torch.ones(32, 32)
+
+
+def blob(
+    x: float = 16.0, y: float = 16.0, wide: float = 6.0, high: float = 3.0, light: float = 0.0
+) -> Tensor:
+    """A soft dark ellipse on a light ground, `(3, 32, 32)`."""
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    distance = ((columns - x) / wide).square() + ((rows - y) / high).square()
+    return (0.5 - torch.exp(-distance)).expand(3, 32, 32) + light
+
+
+@pytest.mark.parametrize(
+    ("backwards", "forwards", "words"),
+    [
+        (blob(x=15), blob(x=17), "right / left"),
+        (blob(y=17), blob(y=15), "up / down"),
+        (blob(wide=5), blob(wide=7), "wider / narrower"),
+        (blob(high=4), blob(high=2.5), "shorter / taller"),
+        (blob(), blob(light=0.2), "lighter / darker"),
+        (blob(), blob() + torch.tensor([0.3, 0.0, 0.0]).reshape(3, 1, 1), "redder / greener"),
+        (blob(), blob() - torch.tensor([0.1, 0.1, -0.2]).reshape(3, 1, 1), "bluer / yellower"),
+        (blob(), blob(), "another shape"),
+    ],
+)
+def test_words_say_what_changes(backwards: Tensor, forwards: Tensor, words: str) -> None:
+    assert words_for(backwards, forwards, MASK) == words
+    there, _, back = words.partition(" / ")
+    turned = f"{back} / {there}" if back else words
+    assert words_for(forwards, backwards, MASK) == turned
+
+
+def test_a_mouth_opens() -> None:
+    assert words_for(blob(high=2.5), blob(high=4), MASK, "mouth") == "opens / closes"
+
+
+def test_what_only_grows_is_called_larger() -> None:
+    small, large = torch.ones(3, 32, 32), torch.ones(3, 32, 32)
+    small[:, 4:6, 4:6] = -1.0
+    large[:, 4:6, 4:6] = large[:, 20:26, 20:28] = -1.0
+    assert words_for(small, large, MASK) in ("larger / smaller", "darker / lighter")
+
+
+def test_tint_is_the_share_of_one_uniform_colour() -> None:
+    noise = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    mask = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5).feather(0.05).mask(32, 32)
+    colour = torch.tensor([0.5, -0.2, 0.1]).reshape(3, 1, 1)
+    assert float(tint_share(colour.expand(3, 32, 32), mask)) == pytest.approx(1.0)
+    assert bool((tint_share(noise, mask) < 0.05).all())
+    flat = noise - ((noise * mask).sum((2, 3)) / mask.sum())[:, :, None, None]
+    assert bool((tint_share(flat, mask) < 1e-6).all())
+
+
+def test_edge_energy_sees_a_rectangle_where_it_ends() -> None:
+    box = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
+    mask = box.mask(32, 32)
+    assert float(edge_energy(0.1 * mask.expand(3, 32, 32), mask)) == pytest.approx(0.01 * 3 * 64)
+    assert float(edge_energy(torch.ones(3, 32, 32), mask)) == 0.0
+    inside = torch.zeros(3, 32, 32)
+    inside[:, 12:20, 12:20] = 1.0
+    assert float(edge_energy(inside, mask)) == 0.0
+
+
+def looks(effect: Effect, tint: float = 0.0, border: float = 1.0, change: int = 0) -> Look:
+    pixels = torch.zeros(3, 4, 4)
+    pixels.view(-1)[change] = 1.0
+    return Look(effect, tint, border, pixels, "wider / narrower")
+
+
+def test_flawed_directions_and_those_that_look_alike_are_left_out_and_the_nearest_comes_first() -> None:
+    generator = tiny_stylegan2(16)
+    region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", method="dense")
+    found = resefa.factorize(jacobian, region, 6, objective=resefa.SHAPE)
+    good = Effect(0.2, 0.01)
+    seen = [
+        looks(good, change=0),
+        looks(Effect(0.03, 0.001), change=1),
+        looks(Effect(0.2, 0.1), change=2),
+        looks(good, tint=0.3, change=3),
+        looks(good, border=5.0, change=4),
+        looks(good, change=0),
+    ]
+    assert _kept(seen, [4.0, 9.0, 9.0, 9.0, 5.0, 3.0], found) == [4, 0]
+    assert _kept(seen, [2.0, 9.0, 9.0, 9.0, 5.0, 3.0], found) == [4, 5]
+    confined = resefa.find_directions(generator, generator.sample(0), region, "resefa-confined", space="w")
+    assert _kept(seen, [4.0, 9.0, 9.0, 9.0, 5.0, 3.0], confined) == [0]
+    assert _kept(seen[1:4], [1.0, 2.0, 1.5], found) in ([1], [2]), "one is left whatever its flaws"
+
+
+@pytest.mark.parametrize("space", ["w", "w+", "s", "z"])
+def test_the_typical_distance_is_that_of_samples_from_their_mean(space: str) -> None:
+    for generator in (tiny_stylegan2(16), tiny_stylegan3()):
+        drawn = generator.sample(list(range(64)), 1.0)
+        layers = range(generator.num_layers)
+        rows = {
+            "w": drawn.codes[:, 0],
+            "w+": drawn.codes.flatten(1),
+            "s": torch.cat([style.base for style in generator.styles(drawn)], dim=1),
+            "z": drawn.z,
+        }[space]
+        assert rows is not None
+        expected = float((rows - rows.mean(0)).square().sum(1).mean().sqrt())
+        assert typical_distance(generator, space, layers) == pytest.approx(expected, rel=1e-4)
+
+
+def test_no_direction_of_a_set_goes_beyond_its_reach_and_files_sessions_and_strips_obey() -> None:
+    generator = tiny_stylegan2(16)
+    session = Session(generator, seed=3)
+    region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
+    assert session.find(region, space="w", count=4).strength_range == (-6.0, 6.0)
+    found = session.find(region, space="w", count=4, only_good=True)
+    limit = most_distance("w") * typical_distance(generator, "w", found.layers)
+    reaches = steps_within_reach(generator, found)
+    assert reaches == pytest.approx([limit / step for step in found.steps.tolist()], rel=1e-5)
+    low, high = found.strength_range
+    assert -low == high == max(1.0, min(6.0, int(2 * min(reaches)) / 2))
+    assert resefa.Directions.from_bytes(found.to_bytes()).strength_range == (low, high)
+    again = Session.from_json(json.loads(json.dumps(session.to_json())), generator)
+    assert again.directions is not None
+    assert again.directions.strength_range == (low, high)
+    strip = next(session.strips(found))
+    assert strip.strengths == strengths_within((low, high))
+    assert max(strip.strengths) <= max(high, 0.0)
+    assert within_reach(generator, found[:1]).strength_range[1] >= high
+    assert strengths_within((-6.0, 6.0)) == STRENGTHS
+
+
+def test_sessions_offer_what_can_be_seen_named_and_find_it_again(avatars: resefa.Generator) -> None:
+    session = Session(avatars, seed=29)
+    every = session.find("eyes", quick=True, only_good=False)
+    good = session.find("eyes", quick=True, only_good=True)
+    assert 2 <= len(good) < len(every)
+    assert good.recipe is not None
+    assert good.recipe.chosen is not None
+    assert torch.equal(good.vectors, every.vectors[list(good.recipe.chosen)])
+    assert len(set(good.names)) == len(good)
+    assert not any(name.startswith("direction") for name in good.names)
+    reaches = steps_within_reach(avatars, good)
+    assert reaches == sorted(reaches, reverse=True)
+    for strip in session.strips(good, (-2.0, 2.0)):
+        look = look_of(session.before, strip.images[0], strip.images[1], good.region)  # type: ignore[arg-type]
+        assert look.flaws(confined=False, colour=False) == ()
+    again = Session.from_text(session.to_text(), avatars, cache=session.cache)
+    assert again.directions is not None
+    assert again.directions.names == good.names
+    assert again.directions.strength_range == good.strength_range
+    assert torch.equal(again.directions.vectors, good.vectors)
+    others = session.find("eyes", method="sefa", only_good=True)
+    assert all(name.startswith("direction") for name in others.names)
