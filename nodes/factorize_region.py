@@ -70,7 +70,7 @@ class FactorizeRegion(Node):
                     step=1e-6,
                     round=1e-6,
                     tooltip="Higher: larger changes inside, and more outside; lower: more local, and further "
-                    f"to go. For the methods {' and '.join(regularized())}; 0.001 stands for the method's own.",
+                    f"to go. For {' and '.join(regularized())}; 0.001 stands for the method's own.",
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -144,15 +144,18 @@ class FactorizeRegion(Node):
         samples: int = 1,
         parameters: str = "",
         only_good: bool = False,
-        colour: bool = False,
+        colour: bool | None = None,
     ) -> io.NodeOutput:
         generator = gan.ready(images=ANALYSIS_IMAGES)
         session = resefa.Session(generator, latent=latent, cache=gan.analyses)
         given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
         if method in regularized():
-            if regularization != resefa.solve.REGULARIZATION:
-                given.setdefault("regularization", regularization)
-            given.setdefault("colour", float(colour))
+            chosen = {"colour": float(bool(colour))}
+            if colour is None:  # a graph of an earlier version
+                chosen = resefa.METHODS[method].earlier_parameters({})
+            if colour is None or regularization != resefa.solve.REGULARIZATION:
+                chosen["regularization"] = regularization
+            given = chosen | given
         lit = resefa.show_region(session.before, region, side=256)
         progress = ProgressBar()
         found = session.find(
@@ -177,12 +180,8 @@ class FactorizeRegion(Node):
 
 
 def regularized() -> list[str]:
-    """The methods that the widget `regularization` is for: those whose own it is."""
-    return [
-        key
-        for key, method in resefa.METHODS.items()
-        if method.check_parameters({}).get("regularization") == resefa.solve.REGULARIZATION
-    ]
+    """The methods that the widgets `regularization` and `colour` are for."""
+    return [key for key, method in resefa.METHODS.items() if "colour" in method.check_parameters({})]
 
 
 def strips(session: resefa.Session, directions: resefa.Directions, progress: ProgressBar) -> Image.Image:

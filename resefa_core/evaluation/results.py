@@ -58,7 +58,8 @@ class Record:
         found: how.
         measures: by name, a number for each edit, by direction, then backwards and forwards; None where an
             edit does not reach the target. `distance`, `inside` and `outside` as in `EqualChange`, `most` (of
-            all edits); where they were asked for `target_changed`, `target_moved`, `others_changed` and
+            all edits), `tint` and `border`; where they were asked for `target_changed`, `target_moved`,
+            `others_changed` and
             `others_moved` as in `AttributeChanges`, and `identity`.
         angles: with variations, the principal angles to the directions of the region itself, in degrees; of
             the first directions alone, then of all.

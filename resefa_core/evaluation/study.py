@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoints import load_generator
+from ..directions.looks import edge_energy, tint_share
 from ..errors import EvaluationError, LatentError
 from ..files import write_bytes
 from ..generators.base import Generator
@@ -333,9 +334,11 @@ class _Run:
         }
         after = before.repeat(len(edits), 1, 1, 1)
         reached = change.reached.nonzero()[:, 0]
-        if len(reached) and (self.meters.names or self._is_shown(seed)):
+        if len(reached):
             after[reached] = images(self.generator, edits, change.distance[reached].float(), reached)
-            found = self.meters.measures(before.expand(len(reached), -1, -1, -1), after[reached], region)
+            found = self._looks(before, after[reached], region) | self.meters.measures(
+                before.expand(len(reached), -1, -1, -1), after[reached], region
+            )
             for name, values in found.items():
                 measures[name] = [None] * len(edits)
                 for edit, value in zip(reached.tolist(), values, strict=True):
@@ -354,6 +357,16 @@ class _Run:
                     added = features_of(self.meters.features, [seen]).numpy()
                     features[key] = np.concatenate([features[key], added]) if key in features else added
             start = stop
+
+    def _looks(self, before: Tensor, after: Tensor, region: str) -> dict[str, Numbers]:
+        """Of each edit, the share of its change inside that is one uniform colour, and the edge energy along
+        the region's edge over the unedited image's."""
+        mask = self.regions[region].mask(before.shape[2], before.shape[3]).to(before)
+        energy = edge_energy(before[0], mask).clamp_min(1e-6)
+        return {
+            "tint": numbers(tint_share(after - before, mask)),
+            "border": numbers(edge_energy(after, mask) / energy),
+        }
 
     def _record(self, seed: int, region: str, entry: Entry, measures: dict[str, Numbers]) -> Record:
         return Record(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..directions.looks import MOST_TINT
 from ..parsing import shown_seeds
 from .results import Evaluation, Numbers, Record
 
@@ -66,7 +67,9 @@ def preface(evaluation: Evaluation) -> str:
         f"backwards and forwards until the region has changed by {target:g} (mean squared, on [−1, 1]); "
         "the ratio is that change over the mean squared change outside. Medians, with the tenth and "
         "ninetieth percentile in brackets; an edit that does not get there is unreachable and enters no "
-        "median. "
+        "median. Tint is the mean share of the change inside that is one uniform colour, in bold above "
+        f"{100 * MOST_TINT:.0f} %; border the edge energy along the region's edge over that of the unedited "
+        "image. "
         "Passes are forward-mode products for an image's analysis; seconds are for finding directions, the "
         f"analysis aside{f' (which took {seconds})' if seconds else ''} unless it serves one region alone."
     )
@@ -113,6 +116,8 @@ def ratio_table(evaluation: Evaluation, region: str, rows: Sequence[int] | None 
     heads = ["", "ratio, first direction", f"ratio, first {most} pooled", "change inside", "unreachable"]
     if most == 1:
         heads.remove("ratio, first 1 pooled")
+    if "tint" in names:
+        heads += ["tint", "border"]
     if "others_changed" in names:
         heads += ["target attribute changes", "others change"]
     if "identity" in names:
@@ -129,6 +134,8 @@ def ratio_table(evaluation: Evaluation, region: str, rows: Sequence[int] | None 
             cells.append(spread(summary(evaluation.values("ratio", own))) if pooled else _NOTHING)
         cells.append(_percent(summary(evaluation.values("fraction", own, 1)).median))
         cells.append(_percent(first.unreachable))
+        if "tint" in names:
+            cells += [_tint(evaluation.values("tint", own, 1)), _fixed(_middle(evaluation, own, "border"))]
         if "others_changed" in names:
             cells += [_mean_percent(evaluation.values(f"{n}_changed", own, 1)) for n in ("target", "others")]
         if "identity" in names:
@@ -284,6 +291,20 @@ def _median(evaluation: Evaluation, records: Sequence[Record]) -> float | None:
     """The median ratio of the first directions' edits."""
     reached = [value for value in evaluation.values("ratio", records, 1) if value is not None]
     return statistics.median(reached) if reached else None
+
+
+def _middle(evaluation: Evaluation, records: Sequence[Record], measure: str) -> float:
+    """The median of a measure over the first directions' edits."""
+    return summary(evaluation.values(measure, records, 1)).median
+
+
+def _tint(values: Numbers) -> str:
+    """The mean share, in bold where a row is mostly recolouring."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return _NOTHING
+    share = statistics.fmean(known)
+    return f"**{_percent(share)}**" if share > MOST_TINT else _percent(share)
 
 
 def _mean_percent(values: Numbers) -> str:
