@@ -18,6 +18,7 @@ from resefa_core.session.saved import unpack
 
 LONGEST_EDIT = 6000
 """Characters of a link that tell an edit: what browsers and proxies between take."""
+_LONGEST_PART = 1000
 MOST_STORED = 1_500_000
 """Characters that a browser is given to keep."""
 
@@ -54,6 +55,8 @@ def read(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
             asked["region"] = {"box": numbers}
         else:
             notes.append(f"the link's box {shown(box)} makes no sense")
+    elif query.get("part"):
+        asked["region"] = {"part": query["part"][:_LONGEST_PART]}
     elif query.get("region"):
         asked["region"] = {"preset": query["region"][:40]}
     for key in ("generator", "class", "method"):
@@ -79,9 +82,11 @@ def write(session: Session, is_known: bool, **others: str) -> tuple[str, str]:
     told = {} if region is None else region.to_json(embed=True)
     if set(told) == {"box"}:
         query["box"] = ",".join(f"{number:.4g}" for number in told["box"])
+    elif "part" in told:
+        query["part"] = resefa.Selection.from_json(told["part"]).to_text()
     elif region is not None and region.name in session.presets:
         query["region"] = region.name
-    plain = "box" in query or "region" in query
+    plain = bool({"box", "part", "region"} & set(query))
     query.update({key: value for key, value in others.items() if value})
     if not is_known:
         return _query(query), "the uploaded generator"

@@ -20,11 +20,13 @@ _EXACT_SIDE = 128
 _EDITED_SIDE = 512
 _PNG_URL = "data:image/png;base64,"
 _SHOWN_MASK_SIDE = 128
+_LONGEST_PART = 1000
 
 
-def read_region(payload: object, family: str = "") -> resefa.Region:
+def read_region(payload: object, family: str = "") -> resefa.Region | resefa.Selection:
     """The region that a browser sent: `{"box": [x, y, width, height]}` in fractions, `{"preset": name}`,
-    or `{"mask": "data:image/png;base64,…"}`.
+    or `{"mask": "data:image/png;base64,…"}`; or the part that `{"part": text}` selects, which is yet to be
+    found.
 
     Args:
         family: whose presets there are.
@@ -32,10 +34,13 @@ def read_region(payload: object, family: str = "") -> resefa.Region:
     Raises:
         RegionError: it is anything else, or no region.
     """
+    part = payload.get("part") if isinstance(payload, Mapping) else None
+    if isinstance(part, str):
+        return resefa.Selection.from_text(part[:_LONGEST_PART])
     kinds = ("box", "preset", "mask")
     drawn = {kind: payload[kind] for kind in kinds if kind in payload} if isinstance(payload, Mapping) else {}
     if not drawn:
-        raise resefa.RegionError("draw a box on the picture, or paint over it")
+        raise resefa.RegionError("draw a box on the picture, paint over it, or click a part")
     return resefa.Region.from_json(drawn, family=family)
 
 

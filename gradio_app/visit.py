@@ -23,6 +23,8 @@ class Visit:
         job: counts what the visitor asked for; work for what was asked before stops.
         behind: the same of work that goes on unasked.
         session: the picture and what was done to it.
+        pending: a part that is yet to be found on the picture; or a region of the picture before, and that
+            one's latent.
         name, class_name: of the generator and the class, as they were chosen.
         turn: the browser's count of the regions that it sent, of the one that was taken last.
         method: how directions are found, a key of `METHODS`.
@@ -43,6 +45,7 @@ class Visit:
     job: int = 0
     behind: int = 0
     session: Session | None = None
+    pending: resefa.Selection | tuple[resefa.Region, resefa.Latent] | None = None
     name: str = ""
     class_name: str = ""
     turn: int = 0

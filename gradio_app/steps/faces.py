@@ -68,6 +68,11 @@ class Faces(Finding):
             self.choose(visit, None)
         visit.note = visit.note.strip()
         yield self.everything(visit)
+        try:
+            yield from self.place(visit, wanted)
+        except resefa.RegionError as error:
+            visit.note = f"{visit.note} The link's region can't be used: {error}.".strip()
+            self.choose(visit, None)
         yield from self.find(visit, wanted)
         yield self.gallery(visit, FIRST_FACES)
 
@@ -131,6 +136,8 @@ class Faces(Finding):
         try:
             if before is not None and known:
                 visit.settle()
+                region, latent = before.selected, before.original[:1]
+                visit.pending = (region, latent) if region is not None and region.follows else None
                 before.set_image(seed, truncation=truncation, label=class_name[:100])
                 session = before
             else:
@@ -149,6 +156,10 @@ class Faces(Finding):
         if known:
             update = {part: update[part] for part in ("picker", "offer", "undo", "seed", "history")}
         yield update
+        try:
+            yield from self.place(visit, wanted)
+        except resefa.RegionError as error:
+            visit.note = f"The part is where the last face had it: {error}."
         yield from self.find(visit, wanted)
         if not known:
             yield self.gallery(visit, FIRST_FACES)

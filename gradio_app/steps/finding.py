@@ -44,9 +44,12 @@ class Finding(Showing):
         try:
             self.check_room(visit)
             self.choose(visit, sent if isinstance(sent, Mapping) else {})
+            yield from self.place(visit, wanted)
         except resefa.ReSeFaError:
             yield {"directions": {"stale": True}}
             raise
+        if not wanted():
+            return
         visit.turn = turn
         visit.settle()
         yield from self.find(visit, wanted)
@@ -209,13 +212,44 @@ class Finding(Showing):
         return wanted
 
     def choose(self, visit: Visit, drawn: Mapping[str, Any] | None) -> None:
-        """Take a region as it was drawn; the first preset, or the middle, for None."""
+        """Take a region as it was drawn; the first preset, or the middle, for None. A part is yet to be
+        found: see `place`."""
         session = visit.needed
+        visit.pending = None
         if drawn is None:
             presets = session.presets
             session.select(next(iter(presets.values())) if presets else [0.35, 0.35, 0.3, 0.3])
         else:
-            session.select(payloads.read_region(drawn, preset_family(session.generator)))
+            chosen = payloads.read_region(drawn, preset_family(session.generator))
+            if isinstance(chosen, resefa.Selection):
+                visit.pending = chosen
+            else:
+                session.select(chosen)
+
+    def place(self, visit: Visit, wanted: Wanted) -> Updates:
+        """Find on the face what was chosen as a part, here or on the face before."""
+        pending = visit.pending
+        if pending is None:
+            return
+        visit.pending = None
+        yield from self._look(visit, wanted)
+        if wanted():
+            session = visit.needed
+            chosen = pending if isinstance(pending, resefa.Selection) else session.follow(*pending)
+            session.select(chosen)
+
+    def _look(self, visit: Visit, wanted: Wanted) -> Updates:
+        """Make the quick analysis of the face, unless it is there."""
+        session = visit.needed
+        if session.is_analysed(session.quick_space):
+            return
+
+        def look(report: Progress) -> None:
+            with self.studio.urgent():
+                session.analyse(session.quick_space, progress=report)
+
+        going = jobs.run_in_turn(self.studio.lines.faces, visit.address, look, wanted)
+        yield from progress(going, "Looking at the picture")
 
     def check_room(self, visit: Visit) -> None:
         kept = len(visit.kept) + 1
@@ -252,15 +286,8 @@ class Finding(Showing):
             return (yield from progress(trying, f"Trying {about.method_title(method)}"))
         confined = visit.confine and session.generator.can_confine
         quick = not session.is_analysed()
-        waits = confined or (quick and not session.is_analysed(session.quick_space))
-        if waits and not confined:
-
-            def look(report: Progress) -> None:
-                with self.studio.urgent():
-                    session.analyse(session.quick_space, progress=report)
-
-            going = jobs.run_in_turn(lines.faces, visit.address, look, wanted)
-            yield from progress(going, "Looking at the picture")
+        if quick and not confined:
+            yield from self._look(visit, wanted)
 
         def solve(report: Progress) -> resefa.Directions:
             with self.studio.urgent() if confined else nullcontext():

@@ -150,6 +150,7 @@ class Showing:
             "region": payloads.show_region(session.selected),
             "turn": visit.turn,
             "presets": {name: payloads.show_region(region) for name, region in session.presets.items()},
+            "parts": list(session.part_names),
             "seed": session.seed,
             "alt": f"A face that {visit.name} drew from seed {session.seed}",
             "of": visit.version,

@@ -78,6 +78,7 @@ function send(region) {
   clearTimeout(timer);
   timer = 0;
   turn += 1;
+  if (!region.part) usePart(null);
   markPreset(region.preset);
   find(".invitation").hidden = true;
   remember();
@@ -95,6 +96,37 @@ function remember() {
   try { localStorage.setItem(KNOWN, "1"); } catch { /* a browser that keeps nothing */ }
 }
 find(".invitation").hidden = isKnown();
+
+/** A part: clicks on this picture, or a name; null where the region is something else. */
+let part = null;
+function usePart(chosen) {
+  part = chosen;
+  find(".tools").classList.toggle("parted", Boolean(part));
+  find("[data-part=parts]").value = (part && part.name) || "";
+}
+function sendPart() {
+  const places = part.name ? "part:" + part.name : "at:" + part.clicks.join("").replace("+", "");
+  send({ part: places + " size:" + Number(find("[data-part=amount]").value) / 100 });
+}
+function clickPart(point, adds, takes) {
+  const place = point.map((value) => value.toFixed(4)).join(",");
+  if ((adds || takes) && part && part.clicks) part.clicks.push((takes ? "-" : "+") + place);
+  else usePart({ clicks: ["+" + place] });
+  sendPart();
+}
+find("[data-part=amount]").addEventListener("change", () => { if (part) sendPart(); });
+find("[data-part=parts]").addEventListener("change", ({ currentTarget }) => {
+  if (!currentTarget.value) return;
+  choose("box");
+  usePart({ name: currentTarget.value });
+  sendPart();
+});
+function showParts(names) {
+  const list = find("[data-part=parts]");
+  list.hidden = !names.length;
+  list.replaceChildren(...["", ...names].map((name) => new Option(name || "a part\u2026", name)));
+  list.value = (part && part.name) || "";
+}
 
 function sendPainted() {
   const flat = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
@@ -181,6 +213,7 @@ reach.addEventListener("pointerup", (event) => {
   gesture = null;
   if (tool !== "box") sendPainted();
   else if (box && box !== before) send({ box });
+  else clickPart(place(event), event.shiftKey, event.altKey);
 });
 reach.addEventListener("pointercancel", (event) => {
   if (gesture && event.pointerId === gesture.id) undo();
@@ -294,7 +327,9 @@ function update() {
     tell("resefa-picture", value.image);
   }
   if (value.alt) find(".after").alt = value.alt;
+  if (value.before && part && part.clicks) usePart(null);
   if (value.presets) showPresets(value.presets);
+  if (value.parts) showParts(value.parts);
   const mine = gesture || timer || (value.turn || 0) < turn; // drawn since, and not answered yet
   if ("region" in value && current && !mine) show(value.region);
   if (value.link) {

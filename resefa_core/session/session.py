@@ -34,7 +34,7 @@ from ..latents.edits import Edit, Edited, History, Move
 from ..latents.reach import within_reach
 from ..latents.samples import check_samples, further_seeds, like
 from ..methods import check_method
-from ..parts import PartFinder, Parts
+from ..parts import PartFinder, Parts, parts_of_generator
 from ..progress import Progress, counted, stage
 from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
 from ..sheets import save_png, to_pil
@@ -331,6 +331,27 @@ class Session:
             RegionError: no parts of the generator are known.
         """
         return self._finder.all(self.generator, self.original[:1], self.parts, progress)
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts of the generator that are known by name; none where none are."""
+        parts = parts_of_generator(self.generator) if self.parts is None else self.parts
+        return () if parts is None else parts.part_names
+
+    def follow(self, region: Region, chosen_on: Latent, progress: Progress | None = None) -> Region:
+        """A region of another image on this one: the parts in it are where this image has them.
+
+        Args:
+            chosen_on: the latent of the image that the region was chosen on, a batch of one.
+
+        Raises:
+            RegionError: this image has nothing of a part, or nothing else.
+        """
+        return region.on(
+            lambda selection: self._finder.find(
+                self.generator, self.original[:1], selection, self.parts, chosen_on, progress
+            )
+        )
 
     def _chosen(self, selection: Selection, progress: Progress | None = None) -> Region:
         return self._finder.find(self.generator, self.original[:1], selection, self.parts, progress=progress)

@@ -145,6 +145,8 @@ def test_links_come_back(steps: Steps, query: dict[str, str]) -> None:
         {"box": "nan,inf,1e400,-1"},
         {"region": "\ud800", "class": "\ud800", "generator": "\0"},
         {"class": "x" * 10_000},
+        {"part": "part:wheel"},
+        {"part": "at:9,9"},
         {"method": "magic"},
     ],
 )
@@ -210,6 +212,47 @@ def test_picking_a_region(steps: Steps, visit: Visit) -> None:
     assert "box=0.25,0.25,0.5,0.125" in last(shown, "picker")["link"]
 
 
+def test_clicking_a_part(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.pick(visit, {"region": {"part": "at:0.05,0.05 size:0.5"}}))
+    behind = visit.needed.selected
+    assert behind is not None
+    assert behind.mask(64, 64)[:8, :8].mean() > 0.8
+    assert behind.mask(64, 64)[24:40, 24:40].max() < 0.5
+    assert last(shown, "picker")["region"]["mask"].startswith("data:image/png;base64,")
+    assert last(shown, "status")["kind"] == "done"
+    query = dict(parse_qsl(last(shown, "picker")["link"][1:]))
+    assert query["part"] == "at:0.05,0.05"
+    again = Visit()
+    list(steps.arrive(again, query))
+    assert again.needed.selected is not None
+    assert torch.equal(again.needed.selected.mask(64, 64), behind.mask(64, 64))
+
+
+def test_parts_by_name_follow_to_another_face(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.arrive(visit, {"seed": "13", "part": "part:eyes"}))
+    assert {"eyes", "mouth", "hair"} <= set(shown[0]["picker"]["parts"])
+    assert "change the eyes" in last(shown, "status")["text"]
+    before = visit.needed.selected
+    assert before is not None
+    list(steps.draw(visit, "avatars", 21, 0.7))
+    after = visit.needed.selected
+    assert after is not None
+    assert not torch.equal(before.mask(64, 64), after.mask(64, 64))
+    other = Session(steps.studio.generator("avatars"), 21, cache=steps.studio.analyses)
+    assert torch.equal(after.mask(64, 64), other.part("eyes").mask(64, 64))
+
+
+def test_clicked_parts_follow_to_another_face(steps: Steps, visit: Visit) -> None:
+    list(steps.arrive(visit, {"seed": "13", "part": "at:0.05,0.05"}))
+    list(steps.draw(visit, "avatars", 21, 0.7))
+    behind = visit.needed.selected
+    assert behind is not None
+    assert behind.follows
+    known = visit.needed.part("background").mask(64, 64) >= 0.5
+    chosen = behind.mask(64, 64) >= 0.5
+    assert (chosen & known).sum() > 0.5 * (chosen | known).sum()
+
+
 def test_painting_a_region(steps: Steps, visit: Visit) -> None:
     painted = np.zeros((128, 128), dtype=np.uint8)
     painted[70:110, 30:90] = 255
@@ -234,6 +277,11 @@ def test_painting_a_region(steps: Steps, visit: Visit) -> None:
         {"region": {"box": [0.5, 0.5, 1e-9, 1e-9]}},
         {"region": {"box": ["0", "0", "1", "1"]}},
         {"region": {"preset": "\ud800"}},
+        {"region": {"part": "\ud800"}},
+        {"region": {"part": "part:\ud800"}},
+        {"region": {"part": "part:wheel"}},
+        {"region": {"part": "at:2,3"}},
+        {"region": {"part": "at:" + "+0.1,0.1" * 100}},
     ],
 )
 def test_regions_that_can_not_be_picked(steps: Steps, visit: Visit, payload: object) -> None:
