@@ -87,10 +87,10 @@ def choose(
         other = _likeness(here, clicked, away)
         wanted = torch.where(wanted > other, wanted, 0.0)
     values = refined(wanted.view(1, here.height, here.width), picture)[0]
-    peak = float(values.max())
-    if not peak > 0.0:
+    peak, threshold = float(values.max()), _LEAST**selection.size
+    if not peak > (0.0 if anchored else min(threshold, _HIGHEST)):
         raise RegionError("nothing of this image moves like what was chosen: choose another point")
-    threshold = min(_LEAST**selection.size, _HIGHEST * peak)
+    threshold = min(threshold, _HIGHEST * peak)
     edge = _SOFTNESS * threshold
     weights = ((values - threshold + edge) / (2.0 * edge)).clamp(0.0, 1.0)
     return as_region(weights, selection, anchored)

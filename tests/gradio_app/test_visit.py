@@ -243,13 +243,13 @@ def test_parts_by_name_follow_to_another_face(steps: Steps, visit: Visit) -> Non
 
 
 def test_clicked_parts_follow_to_another_face(steps: Steps, visit: Visit) -> None:
-    list(steps.arrive(visit, {"seed": "13", "part": "at:0.05,0.05"}))
+    list(steps.arrive(visit, {"seed": "13", "part": "at:0.05,0.05"}))  # hair
     list(steps.draw(visit, "avatars", 21, 0.7))
-    behind = visit.needed.selected
-    assert behind is not None
-    assert behind.follows
-    known = visit.needed.part("background").mask(64, 64) >= 0.5
-    chosen = behind.mask(64, 64) >= 0.5
+    hair = visit.needed.selected
+    assert hair is not None
+    assert hair.follows
+    known = visit.needed.part("hair").mask(64, 64) >= 0.5
+    chosen = hair.mask(64, 64) >= 0.5
     assert (chosen & known).sum() > 0.5 * (chosen | known).sum()
 
 

@@ -84,6 +84,10 @@ def test_a_click_finds_the_same_part_on_another_image() -> None:
     selection = Selection("", (Click(*MOUTH),))
     region = part_by_clicks(there, selection, chosen_on=here)
     assert overlap(region.mask(SIDE, SIDE), places(shift=1) == 2) == 1.0
+    bare = places()
+    bare[bare == 2] = 0
+    with pytest.raises(RegionError, match="nothing of this image"):
+        part_by_clicks(analysis_of(bare), selection, chosen_on=here)
     other = tiny_stylegan2()
     with pytest.raises(JacobianError):
         part_by_clicks(resefa.compute_jacobian(other, other.sample(0), "w"), selection, chosen_on=here)
