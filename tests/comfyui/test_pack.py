@@ -391,6 +391,28 @@ def test_a_file_of_another_model_says_both(comfyui: ComfyUI) -> None:
     assert "there is no direction file" in refusal(comfyui, prompt)
 
 
+def test_files_of_other_projects_open(comfyui: ComfyUI) -> None:
+    folder = comfyui.base / "models" / "stylegan_directions"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(5.0 * torch.eye(1, 128), folder / "age.pt")
+    np.save(comfyui.base / "input" / "ten.npy", np.random.RandomState(0).randn(10, 128).astype(np.float32))
+    prompt = graph(apply={"directions": ["file", 0]})
+    prompt["file"] = node("LoadDirections", file="age.pt")
+    assert "give a space" in refusal(comfyui, prompt)
+    prompt["file"] = node("LoadDirections", file="age.pt", space="w", gan=["load", 0])
+    assert "layers 0 to 9" in comfyui.run(prompt)["file"]["text"][0]
+    prompt["apply"]["inputs"]["latent"] = ["codes", 0]
+    prompt["codes"] = node("LoadGANLatent", gan=["load", 0], file="ten.npy")
+    outputs = comfyui.run(prompt)
+    assert "they might be 10 images in w" in outputs["codes"]["text"][0]
+    assert len(outputs["codes"]["images"]) == 1
+    prompt["codes"] = node("LoadGANLatent", gan=["load", 0], file="ten.npy", rows="images")
+    assert len(comfyui.run(prompt)["codes"]["images"]) == 10
+    prompt["codes"] = node("LoadGANLatent", gan=["load", 0], file="made.npy")
+    np.save(comfyui.base / "input" / "made.npy", np.eye(128, dtype=np.float32)[:1])
+    assert "it is a direction file" in refusal(comfyui, prompt)
+
+
 def test_a_saved_image_carries_its_latent(comfyui: ComfyUI) -> None:
     prompt = graph(apply={"confine": 0.5})
     prompt["save"] = node(
