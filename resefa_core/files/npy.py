@@ -21,13 +21,10 @@ def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
         ValueError: anything else, or a shape that does not fit the number of bytes.
     """
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"version {version} of the format")
+    try:
+        shape, by_columns, dtype = _header(stream)
+    except Exception as problem:  # numpy raises many kinds on damaged headers
+        raise ValueError(f"its header is damaged: {problem or type(problem).__name__}") from problem
     if dtype.hasobject:
         raise ValueError(
             f"it holds {_pickled(data, stream.tell())} that numpy pickled, and not an array of numbers: save "
@@ -41,6 +38,15 @@ def parse_npy(data: bytes) -> np.ndarray[Any, Any]:
     array = np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if by_columns else "C")
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
+
+
+def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(stream)
+    raise ValueError(f"version {version} of the format")
 
 
 def _pickled(data: bytes, start: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import checkpoint_files
 import numpy as np
 import older_gans
+import safetensors.torch
 import torch
 from full_study import FULL_STUDY
 from models import tiny_stylegan2, tiny_stylegan3, two_directions
@@ -63,6 +64,10 @@ def use_latent(file: Path) -> None:
 
 def use_array(file: Path) -> None:
     Directions.from_npy(file, "w", (0, 1))
+
+
+def use_imported(file: Path) -> None:
+    assert len(Directions.load(file, "w", num_layers=4)) > 0
 
 
 def use_jacobian(file: Path) -> None:
@@ -156,6 +161,22 @@ def _directions(folder: Path) -> list[Seed]:
     return [
         Seed("directions.safetensors", _bytes(folder / "directions.safetensors"), use_directions),
         Seed("directions.npy", array.getvalue(), use_array),
+        *_imported(folder),
+    ]
+
+
+def _imported(folder: Path) -> list[Seed]:
+    vectors = torch.eye(4)[:2]
+    pt, npz = io.BytesIO(), io.BytesIO()
+    torch.save({"mean": vectors[:1], "comp": vectors[:, None], "std": torch.ones(2)}, pt)
+    np.savez_compressed(npz, lat_comp=vectors[:, None].numpy(), lat_stdev=np.ones(2, dtype=np.float32))
+    tensors = {"component_00": vectors[0].clone(), "component_01": vectors[1].clone()}
+    order = json.dumps(sorted(tensors))
+    safetensors.torch.save_file(tensors, folder / "pack.safetensors", {"component_order": order})
+    return [
+        Seed("components.pt", pt.getvalue(), use_imported),
+        Seed("components.npz", npz.getvalue(), use_imported),
+        Seed("pack.safetensors", _bytes(folder / "pack.safetensors"), use_imported),
     ]
 
 
