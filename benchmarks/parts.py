@@ -1,0 +1,346 @@
+"""Parts: do they lie where a drawing's parts are, do they stay when asked otherwise, and what do they take?
+
+    python benchmarks/parts.py DRAWINGS [--images 24] [--only iou clicks counts tangents joint times]
+
+DRAWINGS is a folder with `training/draw_faces.mjs` and `draw_masks.mjs` beside their `node_modules` (`npm
+install` there; Node 20). The bundled generator's w has an indicator for each kind of part and three numbers
+for each colour, so a face's own drawing is known, and where its parts are in it. Images are of seeds 100 on,
+which the bundled parts were not found on. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import resefa_core as resefa
+from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian, Subject
+from resefa_core.parts.clicks import choose
+from resefa_core.parts.responses import axes_of, responses_of
+
+PARTS = ("mouth", "eyes", "eyebrows", "glasses", "hair", "hat", "skin", "clothes", "background")
+BOXES = ("mouth", "eyes", "eyebrows", "hair", "clothes")
+TRUNCATION = 0.7
+SIDE = 64
+_TELL = (
+    'import {VALUES, VARIATIONS} from "./draw_faces.mjs"; console.log(JSON.stringify([VALUES, VARIATIONS]))'
+)
+
+
+class Faces:
+    """Images of the bundled generator, their analyses in w, and where their drawings have each part."""
+
+    def __init__(self, drawings: Path, count: int) -> None:
+        self.generator = resefa.load_generator("avatars")
+        self.latents = [self.generator.sample(100 + index, TRUNCATION) for index in range(count)]
+        self.images = [self.generator.synthesize(latent)[0] for latent in self.latents]
+        start = time.perf_counter()
+        self.analyses = [
+            resefa.compute_jacobian(self.generator, latent, "w", method="dense") for latent in self.latents
+        ]
+        self.seconds = time.perf_counter() - start
+        self.truth = self._draw(drawings)
+
+    def _draw(self, folder: Path) -> Tensor:
+        """`(images, parts, 64, 64)`, bool: each pixel in the part that is drawn over the others."""
+        told = subprocess.check_output(["node", "--input-type=module", "-e", _TELL], cwd=folder)
+        values, variations = json.loads(told)
+        codes = torch.stack([latent.codes[0, 0] for latent in self.latents])
+        start, drawn = 0, {}
+        for name, names in values.items():
+            drawn[name] = [names[i] for i in codes[:, start : start + len(names)].argmax(dim=1).tolist()]
+            start += len(names)
+        amounts = codes[:, start : start + len(variations)]
+        amounts = ((amounts - amounts.mean(dim=0)) / amounts.std(dim=0)).clamp(-2.0, 2.0)
+        faces = [
+            {
+                "drawn": {name: drawn[name][index] for name in values},
+                "variations": dict(zip(variations, amounts[index].tolist(), strict=True)),
+            }
+            for index in range(len(self.latents))
+        ]
+        with tempfile.TemporaryDirectory() as place:
+            asked, answer = Path(place) / "faces.json", Path(place) / "masks.npy"
+            asked.write_text(json.dumps(faces))
+            subprocess.run(["node", "draw_masks.mjs", asked, answer], cwd=folder, check=True)
+            drawings = np.load(answer)
+        shown = torch.stack(self.images).clamp(-1, 1).permute(0, 2, 3, 1).numpy() * 127.5 + 127.5
+        apart = [
+            float(np.abs(shown - each).mean()) for each in (drawings[:, 0], np.roll(drawings[:, 0], 1, 0))
+        ]
+        print(f"Mean difference to one's own drawing {apart[0]:.1f} of 255, to another's {apart[1]:.1f}.\n")
+        masks = torch.from_numpy(drawings[:, 1:, ..., 0] > 127)
+        above = masks.long().cumsum(dim=1) - masks.long()
+        return masks & (above == 0)
+
+
+def overlap(mask: Tensor, truth: Tensor) -> float:
+    """Intersection over union."""
+    return float((mask & truth).sum() / (mask | truth).sum().clamp_min(1))
+
+
+def seen(truth: Tensor) -> Iterator[tuple[int, int]]:
+    """The images and parts of which there is enough to see."""
+    for image, parts in enumerate(truth):
+        for part, inside in enumerate(parts):
+            if int(inside.sum()) >= 8:
+                yield image, part
+
+
+def table(rows: dict[str, dict[str, float]], columns: Sequence[str], what: str) -> None:
+    print(f"| {what} | " + " | ".join(columns) + " |")
+    print("| --- |" + " ---: |" * len(columns))
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{row[c]:.2f}" if c in row else "" for c in columns) + " |")
+    print()
+
+
+def means(found: dict[str, list[float]]) -> dict[str, float]:
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def by_colour(faces: Faces, count: int) -> Tensor:
+    """Labels of k-means on colour and position."""
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, SIDE)] * 2, indexing="ij"))
+    points = torch.cat([torch.cat([image, grid]).flatten(1).T for image in faces.images])
+    noise = torch.Generator().manual_seed(0)
+    centres = points[torch.randint(len(points), (1,), generator=noise)]
+    sample = points[torch.randperm(len(points), generator=noise)[:20_000]]
+    while len(centres) < count:
+        far = torch.cdist(sample, centres).amin(dim=1).square()
+        centres = torch.cat([centres, sample[torch.multinomial(far, 1, generator=noise)]])
+    for _ in range(40):
+        nearest = torch.cdist(sample, centres).argmin(dim=1)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, sample)
+        centres = sums / torch.bincount(nearest, minlength=count).clamp_min(1)[:, None]
+    return torch.cdist(points, centres).argmin(dim=1).view(-1, SIDE, SIDE)
+
+
+def best_unions(labels: Tensor, truth: Tensor, count: int) -> dict[str, float]:
+    """For each part, the overlap of the clusters that make it up best, added while that helps."""
+    found = {}
+    for part, name in enumerate(PARTS):
+        inside, best, mask = truth[:, part], 0.0, torch.zeros_like(truth[:, 0])
+        own = torch.bincount(labels[inside], minlength=count).double()
+        share = own / torch.bincount(labels.flatten(), minlength=count).clamp_min(1)
+        for cluster in share.argsort(descending=True).tolist():
+            wider = mask | (labels == cluster)
+            if (gained := overlap(wider, inside)) > best:
+                best, mask = gained, wider
+        found[name] = best
+    return found
+
+
+def iou(faces: Faces) -> None:
+    """The bundled parts, by name, and boxes, against the drawings."""
+    parts = resefa.parts_of_generator(faces.generator)
+    assert parts is not None
+    rows: dict[str, dict[str, list[float]]] = {
+        name: defaultdict(list) for name in ("bundled parts", "the same, no clean edges", "boxes")
+    }
+    found = [parts.regions(j, image) for j, image in zip(faces.analyses, faces.images, strict=True)]
+    plain = [parts.regions(j) for j in faces.analyses]
+    for image, part in seen(faces.truth):
+        name, truth = PARTS[part], faces.truth[image, part]
+        for row, regions in (("bundled parts", found), ("the same, no clean edges", plain)):
+            region = regions[image].get(name)
+            rows[row][name].append(overlap(region.mask(SIDE, SIDE) >= 0.5, truth) if region else 0.0)
+        if name in BOXES:
+            box = resefa.Region.preset(name).mask(SIDE, SIDE) >= 0.5
+            rows["boxes"][name].append(overlap(box, truth))
+    table({name: means(row) for name, row in rows.items()}, PARTS, "intersection over union")
+
+
+def counts(faces: Faces) -> None:
+    """Clusters found on these images alone, and colour with position, at several counts."""
+    rows = {}
+    for count in (12, 16, 24, 32):
+        parts = resefa.find_parts(faces.analyses, count)
+        labels = torch.stack([parts.labels(each) for each in faces.analyses])
+        rows[f"{count} clusters of rows"] = best_unions(labels, faces.truth, count)
+        rows[f"{count} of colour and position"] = best_unions(by_colour(faces, count), faces.truth, count)
+    table(rows, PARTS, "best unions of clusters")
+
+
+def inner_points(faces: Faces) -> Iterator[tuple[int, int, float, float]]:
+    """A point in each part that is three pixels wide somewhere."""
+    noise = torch.Generator().manual_seed(0)
+    for image, part in seen(faces.truth):
+        wide = F.avg_pool2d(faces.truth[image, part][None].float(), 3, 1, 1)[0] > 0.95
+        places = wide.nonzero()
+        if len(places) >= 4:
+            row, column = places[int(torch.randint(len(places), (1,), generator=noise))].tolist()
+            yield image, part, (column + 0.5) / SIDE, (row + 0.5) / SIDE
+
+
+def clicks(faces: Faces) -> None:
+    """Clicks into parts: against the drawing, and moved by some pixels against unmoved."""
+    against: dict[str, list[float]] = defaultdict(list)
+    moved: dict[int, dict[str, list[float]]] = {by: defaultdict(list) for by in (1, 2, 3)}
+    for image, part, x, y in inner_points(faces):
+        picture, truth, name = faces.images[image], faces.truth[image, part], PARTS[part]
+
+        def mask(x: float, y: float, image: int = image, picture: Tensor = picture) -> Tensor:
+            region = resefa.part_at(faces.analyses[image], x, y, picture=picture)
+            return region.mask(SIDE, SIDE) >= 0.5
+
+        chosen = mask(x, y)
+        against[name].append(overlap(chosen, truth))
+        for by, found in moved.items():
+            for dx, dy in ((by, 0), (-by, 0), (0, by), (0, -by)):
+                row, column = int(y * SIDE) + dy, int(x * SIDE) + dx
+                if 0 <= row < SIDE and 0 <= column < SIDE and truth[row, column]:
+                    found[name].append(overlap(mask(x + dx / SIDE, y + dy / SIDE), chosen))
+    rows = {"click against the drawing": means(against)}
+    rows |= {f"moved by {by} within the part, against unmoved": means(found) for by, found in moved.items()}
+    table(rows, PARTS, "intersection over union")
+
+
+def tangents(faces: Faces) -> None:
+    """Clicks by random tangents in place of the Jacobian, in w; and by the sketch, in w+ (1,280 columns)."""
+    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    points = [each for each in inner_points(faces) if each[0] < 6]
+    noise = torch.Generator().manual_seed(0)
+    for image, part, x, y in points:
+        jacobian, picture = faces.analyses[image], faces.images[image]
+        selection = resefa.Selection("", (resefa.Click(x, y),))
+        exact = resefa.part_at(jacobian, x, y, picture=picture).mask(SIDE, SIDE) >= 0.5
+        assert isinstance(jacobian, DenseJacobian)
+        for count in (8, 16, 32, 64):
+            random = torch.linalg.qr(torch.randn(jacobian.dimension, count, generator=noise))[0].T
+            subject = jacobian.subject
+            small = DenseJacobian(
+                jacobian.jvp(random),
+                Subject("w", subject.layers, (count,), subject.latent, subject.described, (SIDE, SIDE)),
+            )
+            here = responses_of(small, axes_of([small]))
+            try:
+                region = choose(here, here, selection, picture)
+                found = overlap(region.mask(SIDE, SIDE) >= 0.5, exact)
+            except resefa.RegionError:
+                found = 0.0
+            rows[f"w, {count} random tangents of 128"][PARTS[part]].append(found)
+    for image in sorted({image for image, *_ in points})[:3]:
+        wide = resefa.compute_jacobian(faces.generator, faces.latents[image], "w+", method="dense")
+        free = resefa.compute_jacobian(faces.generator, faces.latents[image], "w+", method="matrix-free")
+        assert isinstance(free, MatrixFreeJacobian)
+        for _, part, x, y in (each for each in points if each[0] == image):
+            picture = faces.images[image]
+            masks = [
+                resefa.part_at(each, x, y, picture=picture).mask(SIDE, SIDE) >= 0.5
+                for each in (faces.analyses[image], wide, free)
+            ]
+            rows["w+ against w"][PARTS[part]].append(overlap(masks[1], masks[0]))
+            rows["w+, sketch against the whole"][PARTS[part]].append(overlap(masks[2], masks[1]))
+    table({name: means(row) for name, row in rows.items()}, PARTS, "overlap with the whole Jacobian's")
+
+
+def joint(faces: Faces) -> None:
+    """Directions solved jointly over six images in w, with one box for all or each image's own part; what the
+    first changes on the other images, per pixel of the drawn part and outside, to first order."""
+    parts = resefa.parts_of_generator(faces.generator)
+    assert parts is not None
+    rows = {}
+    matrices = [j.columns().double().flatten(2) for j in faces.analyses]
+    for name in ("mouth", "eyes", "hair", "clothes"):
+        row = {}
+        for how in ("box", "own part"):
+            inside = torch.zeros(128, 128, dtype=torch.float64)
+            total = torch.zeros_like(inside)
+            used = 0
+            for index in range(len(matrices) // 2):
+                try:
+                    region = (
+                        resefa.Region.preset(name)
+                        if how == "box"
+                        else parts.region(faces.analyses[index], name, faces.images[index])
+                    )
+                except resefa.RegionError:
+                    continue
+                if used == 6:
+                    break
+                mask = region.mask(SIDE, SIDE).double().flatten()
+                matrix = matrices[index]
+                both = torch.einsum("icp,jcp->ij", matrix, matrix)
+                inside += torch.einsum("icp,p,jcp->ij", matrix, mask, matrix) / both.trace()
+                total += both / both.trace()
+                used += 1
+            outside = total - inside
+            outside += 1e-4 * outside.trace() * torch.eye(128, dtype=torch.float64)
+            lower = torch.linalg.cholesky(outside)
+            left = torch.linalg.solve_triangular(lower, inside, upper=False)
+            white = torch.linalg.solve_triangular(lower, left.T, upper=False)
+            vector = torch.linalg.solve_triangular(
+                lower.T, torch.linalg.eigh((white + white.T) / 2).eigenvectors[:, -1:], upper=True
+            )[:, 0]
+            ratios = []
+            for index in range(len(matrices) // 2, len(matrices)):
+                truth = faces.truth[index, PARTS.index(name)].flatten()
+                if int(truth.sum()) < 8:
+                    continue
+                change = torch.einsum("i,icp->cp", vector, matrices[index]).square().mean(dim=0)
+                ratios.append(float(change[truth].mean() / change[~truth].mean()))
+            row[f"{how}, median"] = float(np.median(ratios))
+            row[f"{how}, tenth percentile"] = float(np.quantile(ratios, 0.1))
+        rows[name] = row
+    columns = [f"{how}, {what}" for what in ("median", "tenth percentile") for how in ("box", "own part")]
+    table(rows, columns, "first direction on other images, inside / outside")
+
+
+def times(faces: Faces) -> None:
+    """What a click, all parts of an image, and the parts of a generator take, beside one analysis."""
+    session = resefa.Session(faces.generator, latent=faces.latents[0])
+    session.part_at(0.5, 0.5)
+
+    def median(work: Callable[[], object]) -> float:
+        taken = []
+        for _ in range(9):
+            start = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - start)
+        return sorted(taken)[4]
+
+    start = time.perf_counter()
+    resefa.find_parts(faces.analyses)
+    finding = time.perf_counter() - start
+    analysis = faces.seconds / len(faces.analyses)
+    click = median(lambda: session.part_at(0.5, 0.5))
+    everything = median(session.parts_here)
+    count = len(faces.analyses)
+    print(f"- one analysis in w: {analysis:.2f} s")
+    print(f"- a click after it: {1000 * click:.0f} ms")
+    print(f"- all named parts of an image after it: {1000 * everything:.0f} ms")
+    print(f"- clusters of {count} images: {finding:.1f} s, with analyses {finding + faces.seconds:.0f} s\n")
+
+
+STAGES = {each.__name__: each for each in (iou, clicks, counts, tangents, joint, times)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("drawings", type=Path)
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES))
+    options = parser.parse_args()
+    faces = Faces(options.drawings, options.images)
+    for name in options.only:
+        STAGES[name](faces)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
