@@ -13,6 +13,11 @@ import checkpoint_files
 import numpy as np
 import older_gans
 import safetensors.torch
+import test_biggan_bottleneck
+import test_fastgan
+import test_lucidrains
+import test_shapes
+import test_stylegan1
 import torch
 from full_study import FULL_STUDY
 from models import tiny_stylegan2, tiny_stylegan3, two_directions
@@ -123,7 +128,25 @@ def _generators(folder: Path) -> list[Seed]:
         found[f"{name}.safetensors"] = _bytes(folder / "converted.safetensors")
         torch.save(torch.load(original, weights_only=True), file, _use_new_zipfile_serialization=False)
         found[f"{name} older.pth"] = _bytes(file)
+    for name, save in _LATER.items():
+        save(file)
+        convert_generator(file, folder / "converted.safetensors")
+        found[f"{name}.pt"] = _bytes(file)
+        found[f"{name}.safetensors"] = _bytes(folder / "converted.safetensors")
+    state = {f"decoder.{n}": t for n, t in checkpoint_files.rosinality_state(checkpoint_files.tiny()).items()}
+    torch.save({"state_dict": state, "latent_avg": torch.ones(6, 8)}, file)
+    found["an encoder's.pt"] = _bytes(file)
     return [Seed(name, data, use_generator) for name, data in found.items()]
+
+
+_LATER: dict[str, Callable[[Path], object]] = {
+    "stylegan of genforce": lambda file: test_stylegan1.save_genforce(file, test_stylegan1.tiny()),
+    "stylegan of tensorflow": lambda file: test_stylegan1.tensorflow(file, test_stylegan1.tiny()),
+    "lucidrains": lambda file: test_lucidrains.save(file, test_lucidrains.tiny()),
+    "fastgan": lambda file: test_fastgan.save(file, test_fastgan.original(True)),
+    "biggan bottleneck": lambda file: older_gans.save_biggan(file, test_biggan_bottleneck.tiny()),
+    "not square": lambda file: torch.save({"G_ema": test_shapes.shaped(4, (4, 2), 8).state_dict()}, file),
+}
 
 
 def _latents(folder: Path) -> list[Seed]:
