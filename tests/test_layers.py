@@ -16,7 +16,7 @@ LAYERS = (
     "analysis",
     "directions",
     "solve",
-    "latents.editing latents.edits latents.opening parts sheets",
+    "latents.editing latents.edits latents.opening latents.reach parts sheets",
     "methods directions.about",
     "evaluation hub session",
     "cli",

@@ -101,6 +101,19 @@ def test_a_recipe_says_every_parameter_and_an_earlier_one_means_what_it_meant(
     assert (paper.objective, dict(paper.recipe.parameters)) == (PAPER, {"regularization": 1e-3})
 
 
+def test_confined_edits_are_soft_unless_told_otherwise(session: Session) -> None:
+    mouth = session.find("mouth", quick=True, count=1)
+    own = session.find("mouth", confine=1.0, count=1)
+    for directions, asked, expected in (
+        (mouth, {}, (0.0, 0.0)),
+        (mouth, {"confine": 0.5}, (0.5, CONFINED_FEATHER)),
+        (mouth, {"confine": 1.0, "feather": 0.0}, (1.0, 0.0)),
+        (own, {}, (1.0, 0.0)),  # their region is soft already
+    ):
+        session.edit(directions, {0: 1.0}, **asked)  # type: ignore[arg-type]
+        assert (session.moves[-1].confine, session.moves[-1].feather) == expected
+
+
 def test_colour_counts_where_it_is_asked_for(session: Session) -> None:
     for confine in (0.0, 1.0):
         found = [
