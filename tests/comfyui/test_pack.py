@@ -19,6 +19,7 @@ from older_gans import save_biggan
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
+from test_shapes import shaped
 
 import resefa_core as resefa
 from resefa_core import cli
@@ -117,6 +118,22 @@ def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> 
     after = comfyui.run(graph(factorize={"method": method, "num_directions": 1}, apply={"strength": 1.0}))
     change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
     assert 2 < change[38:50, 20:44].mean() < 25
+
+
+def test_an_image_that_is_not_square_keeps_its_shape(comfyui: ComfyUI) -> None:
+    folder = comfyui.base / "models" / "stylegan"
+    folder.mkdir(parents=True, exist_ok=True)
+    shaped(3, (4, 2), 32).save(folder / "tall.safetensors", overwrite=True)
+    outputs = comfyui.run(
+        graph(
+            load={"name": "tall.safetensors"},
+            region={"box": {"x": 2, "y": 10, "width": 8, "height": 10}},
+        )
+    )
+    with Image.open(comfyui.picture(outputs["image"]["images"][0])) as picture:
+        assert picture.size == (16, 32)
+    with Image.open(comfyui.picture(outputs["region"]["images"][0])) as picture:
+        assert picture.width * 2 == picture.height
 
 
 def test_samples_count_all_images(comfyui: ComfyUI) -> None:
