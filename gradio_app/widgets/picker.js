@@ -64,9 +64,11 @@ function show(region) {
   }
 }
 
+const paints = () => tool === "brush" || tool === "erase";
+
 function choose(name) {
   tool = name;
-  find(".tools").classList.toggle("painting", name !== "box");
+  find(".tools").classList.toggle("painting", paints());
   for (const button of element.querySelectorAll("[data-tool]")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   }
@@ -117,7 +119,7 @@ function clickPart(point, adds, takes) {
 find("[data-part=amount]").addEventListener("change", () => { if (part) sendPart(); });
 find("[data-part=parts]").addEventListener("change", ({ currentTarget }) => {
   if (!currentTarget.value) return;
-  choose("box");
+  choose("part");
   usePart({ name: currentTarget.value });
   sendPart();
 });
@@ -168,7 +170,7 @@ reach.addEventListener("pointerdown", (event) => {
   const start = place(event);
   const ink = brush.getImageData(0, 0, PAINTED_SIDE, PAINTED_SIDE);
   gesture = { id: event.pointerId, start, last: start, before: { box, painted, ink } };
-  if (tool !== "box") {
+  if (paints()) {
     if (box) {
       if (tool === "erase") {
         brush.fillStyle = "#ffffff";
@@ -191,7 +193,7 @@ reach.addEventListener("pointermove", (event) => {
       usePaint(null);
       box = [x, y, width, height];
     }
-  } else {
+  } else if (paints()) {
     stroke(gesture.last, here);
   }
   gesture.last = here;
@@ -211,9 +213,9 @@ reach.addEventListener("pointerup", (event) => {
   if (!gesture || event.pointerId !== gesture.id) return;
   const before = gesture.before.box;
   gesture = null;
-  if (tool !== "box") sendPainted();
+  if (paints()) sendPainted();
+  else if (tool === "part") clickPart(place(event), event.shiftKey, event.altKey);
   else if (box && box !== before) send({ box });
-  else clickPart(place(event), event.shiftKey, event.altKey);
 });
 reach.addEventListener("pointercancel", (event) => {
   if (gesture && event.pointerId === gesture.id) undo();
