@@ -104,6 +104,7 @@ def test_flawed_directions_and_those_that_look_alike_are_left_out_and_the_neares
     assert _kept(seen, [2.0, 9.0, 9.0, 9.0, 5.0, 3.0], found) == [4, 5]
     confined = resefa.find_directions(generator, generator.sample(0), region, "resefa-confined", space="w")
     assert _kept(seen, [4.0, 9.0, 9.0, 9.0, 5.0, 3.0], confined) == [0]
+    assert _kept([seen[3], seen[0]], [2.0, 1.0], found) == [1], "a far one rather than a tint"
     assert _kept(seen[1:4], [1.0, 2.0, 1.5], found) in ([1], [2]), "one is left whatever its flaws"
 
 

@@ -47,14 +47,12 @@ def worth_offering(
 
 
 def _kept(looks: Sequence[Look], reaches: Sequence[float], directions: Directions) -> list[int]:
-    """The indices of those that are kept, in their new order."""
-    flaws = [
-        len(look.flaws(directions.confined, directions.objective.colour)) + (reach < _LEAST_REACH)
-        for look, reach in zip(looks, reaches, strict=True)
-    ]
+    """The indices of those that are kept, in their new order; of none, the nearest of the fewest flaws."""
+    flaws = [len(look.flaws(directions.confined, directions.objective.colour)) for look in looks]
     nearest_first = sorted(range(len(looks)), key=lambda index: -reaches[index])
     kept: list[int] = []
     for index in nearest_first:
-        if flaws[index] == 0 and not any(looks[index].is_like(looks[other]) for other in kept):
+        near = flaws[index] == 0 and reaches[index] >= _LEAST_REACH
+        if near and not any(looks[index].is_like(looks[other]) for other in kept):
             kept.append(index)
     return kept or [min(nearest_first, key=lambda index: flaws[index])]
