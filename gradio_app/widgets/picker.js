@@ -69,6 +69,7 @@ const paints = () => tool === "brush" || tool === "erase";
 function choose(name) {
   tool = name;
   find(".tools").classList.toggle("painting", paints());
+  find(".tools").classList.toggle("choosing", name === "part");
   for (const button of element.querySelectorAll("[data-tool]")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   }
