@@ -47,12 +47,14 @@ def worth_offering(
 
 
 def _kept(looks: Sequence[Look], reaches: Sequence[float], directions: Directions) -> list[int]:
-    """The indices of those that are kept, in their new order; of none, the nearest of the fewest flaws."""
-    flaws = [len(look.flaws(directions.confined, directions.objective.colour)) for look in looks]
+    """The indices of those that are kept, in their new order; of none, the one that tints least, then of
+    the fewest flaws, then the nearest."""
+    flaws = [look.flaws(directions.confined, directions.objective.colour) for look in looks]
+    tints = [look.tint if "tint" in own else 0.0 for look, own in zip(looks, flaws, strict=True)]
     nearest_first = sorted(range(len(looks)), key=lambda index: -reaches[index])
     kept: list[int] = []
     for index in nearest_first:
-        near = flaws[index] == 0 and reaches[index] >= _LEAST_REACH
+        near = not flaws[index] and reaches[index] >= _LEAST_REACH
         if near and not any(looks[index].is_like(looks[other]) for other in kept):
             kept.append(index)
-    return kept or [min(nearest_first, key=lambda index: flaws[index])]
+    return kept or [min(nearest_first, key=lambda index: (tints[index], len(flaws[index])))]
