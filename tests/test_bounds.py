@@ -187,8 +187,8 @@ def test_an_image_that_is_not_finite_is_refused_by_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = tmp_path / "face.png"
-    render = resefa.StyleGAN2.render
-    monkeypatch.setattr(resefa.StyleGAN2, "render", lambda *given: render(*given) * math.inf)
+    finish = resefa.StyleGAN2.finish
+    monkeypatch.setattr(resefa.StyleGAN2, "finish", lambda *given: finish(*given) * math.inf)
     assert main(["generate", "--seeds", "1", "-o", str(output)]) == 1
     assert "not finite" in capsys.readouterr().err
     assert not output.exists()

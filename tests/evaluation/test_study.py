@@ -226,8 +226,9 @@ def test_directions_for_a_region_drawn_otherwise_are_measured_in_the_region_itse
     assert len(drawn) == 1 + 4 + 1
     shifted = resefa.Region.from_box(0.0, 0.375, 0.5, 0.5)
     latent = generator.sample(5000, STUDY.truncation)
-    jacobian = resefa.compute_jacobian(generator, latent, "w")
-    own, other = (resefa.factorize(jacobian, region, 2) for region in (LEFT, shifted))
+    own, other = (
+        find_directions(generator, latent, region, num_directions=2, space="w") for region in (LEFT, shifted)
+    )
     change = equal_change(generator, edits_of(latent, other[:1]), LEFT, STUDY.target)
     record = drawn["shifted 25 % down"]
     assert record.measures["outside"] == pytest.approx(change.outside.tolist(), rel=0.02)

@@ -42,7 +42,7 @@ def test_directions_are_the_eigenvectors_of_the_literal_formula(
     if method == "published-large":
         jacobian = jacobian.sum(dim=1, keepdim=True)
     expected = literal(jacobian, REGION.mask(16, 16) > 0.5)
-    found = find_directions(generator, latent, REGION, method, layers=layers)
+    found = find_directions(generator, latent, REGION, method, num_directions=8, layers=layers)
     assert found.layers == (every if layers is None else tuple(layers))
     cosines = np.abs((found.vectors.double().numpy() * expected).sum(axis=1))
     np.testing.assert_allclose(cosines[:4], 1.0, atol=1e-2)
