@@ -20,6 +20,7 @@ from .files import write_bytes
 from .regions import Region
 
 _MARGIN = 8
+_MOVING_MS, _RESTING_MS = 60, 600
 _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 32)
 _OUTLINE = (0, 220, 255)
@@ -153,4 +154,37 @@ def save_png(
         (info.add_text if text.isascii() else info.add_itxt)(name, text)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
+    write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)
+
+
+def save_film(
+    pictures: Sequence[Image.Image], path: str | PathLike[str], overwrite: bool = False, side: int = 512
+) -> None:
+    """Write pictures as an animated WEBP, atomically, which plays forth and back for ever and rests at both
+    ends.
+
+    Args:
+        pictures: of one size, two or more.
+        side: of the film, in pixels, the longer one: smaller pictures are enlarged, larger ones reduced.
+
+    Raises:
+        ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
+    """
+    scale = side / max(pictures[0].size)
+    size = tuple(max(1, round(scale * length)) for length in pictures[0].size)
+    large = [picture.convert("RGB").resize(size, Image.Resampling.LANCZOS) for picture in pictures]
+    frames = [*large, *large[-2:0:-1]]
+    shown = [_MOVING_MS] * len(frames)
+    shown[0] = shown[len(large) - 1] = _RESTING_MS
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=frames[1:],
+        duration=shown,
+        loop=0,
+        quality=85,
+        method=0,
+    )
     write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)

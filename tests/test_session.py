@@ -237,6 +237,33 @@ def test_a_preview_is_what_adjusting_leads_to(session: Session) -> None:
     assert torch.equal(session.preview(mouth, {}), session.image)
 
 
+def test_a_film_leads_from_before_to_the_edit(session: Session, tmp_path: Path) -> None:
+    mouth, eyes = (session.find(name, quick=True) for name in ("mouth", "eyes"))
+    session.edit(eyes, {0: 2.0})
+    session.edit(mouth, {0: 3.0}, confine=1.0)
+    images = list(session.film(5))
+    assert len(images) == 5
+    torch.testing.assert_close(images[0], session.before, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(images[-1], session.image, atol=1e-4, rtol=1e-4)
+    far = [float((image - session.before).square().mean()) for image in images]
+    assert far == sorted(far)
+    session.save_film(tmp_path / "film.webp")
+    with Image.open(tmp_path / "film.webp") as film:
+        assert (film.size, film.n_frames, film.info["loop"]) == ((512, 512), 2 * 9 - 2, 0)
+        frames = []
+        for index in (0, 1, 8, 15):
+            film.seek(index)
+            frames.append(np.asarray(film.convert("RGB"), dtype=np.float64))
+    first, second, end, back = frames
+    apart = [float(np.square(a - b).mean()) for a, b in ((second, back), (first, end))]
+    assert 4 * apart[0] < apart[1], apart
+    for frames_asked in (1, 241, 2.0):
+        with pytest.raises(resefa.ParameterError, match="frames"):
+            list(session.film(frames_asked))  # type: ignore[arg-type]
+    with pytest.raises(resefa.ReSeFaError, match="exists"):
+        session.save_film(tmp_path / "film.webp")
+
+
 def test_what_is_known_of_a_set_says_whether_there_may_be_better_ones(session: Session) -> None:
     quick, thorough = session.find("mouth", quick=True), session.find("mouth", layers=(2, 3))
     compared = session.find("mouth", method="sefa")

@@ -21,6 +21,7 @@ from gradio_app.visit import Visit
 from resefa_core.directions import about
 from resefa_core.errors import named
 
+_FILM_BYTES = 1 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -95,18 +96,23 @@ class DirectionFiles(Finding):
         """Write the direction file and the picture as it is."""
         picture = self.picture(visit)
         chosen = self.chosen(visit, payload, picture, title, author, license)
+        visit.settle()
+        plays = bool(visit.needed.moves)
         if self._quota is not None:
-            self._quota.charge(visit.address, chosen.vectors.nbytes + 8 * picture.width * picture.height)
+            size = chosen.vectors.nbytes + 8 * picture.width * picture.height + plays * _FILM_BYTES
+            self._quota.charge(visit.address, size)
         path = fresh_folder(folder) / file_stem(chosen.title)
         files = [
             path.with_suffix(".safetensors"),
             path.with_suffix(".png"),
             path.with_name(f"{path.name}-before-after.png"),
         ]
-        visit.settle()
         chosen.save(files[0])
         visit.needed.save_picture(files[1])
         payloads.side_by_side([resefa.to_pil(visit.needed.before), picture]).save(files[2])
+        if plays:
+            files.append(path.with_suffix(".webp"))
+            visit.needed.save_film(files[-1])
         yield {
             "files": [str(file) for file in files],
             "status": said(f"The {len(chosen)} directions and the picture are ready to download."),

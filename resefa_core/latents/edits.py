@@ -207,6 +207,15 @@ class Edit:
             return replace(moved, made_by=None)
         return replace(moved, made_by=Edited(first, Edit(moves)))
 
+    def scaled(self, amount: float) -> Edit:
+        """The same moves, each this many times as far."""
+        return Edit(
+            tuple(
+                each.with_strengths({index: amount * value for index, value in each.amounts()})
+                for each in self.moves
+            )
+        )
+
     @property
     def is_found(self) -> bool:
         """Whether all directions can be found again, so that a link can tell the edit."""

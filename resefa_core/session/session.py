@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..analysis import Jacobian, JacobianCache, KindChoice, analysis_size
+from ..bounds import whole
 from ..defaults import (
     NUM_DIRECTIONS,
     SAMPLES_TO_SHARE,
@@ -37,7 +38,7 @@ from ..methods import check_method
 from ..parts import PartFinder, Parts, parts_of_generator
 from ..progress import Progress, counted, stage
 from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
-from ..sheets import save_png, to_pil
+from ..sheets import save_film, save_png, to_pil
 from ..spaces import SPACES, quick_space
 from .choosing import worth_offering
 from .finding import OURS, find_again, follow, method_for
@@ -836,6 +837,22 @@ class Session:
             latent = state.edit.apply(like(generator, state.original, seed))
             yield Carried(latent, generator.synthesize(latent)[0])
 
+    def film(self, frames: int = 9, *, progress: Progress | None = None) -> Iterator[Tensor]:
+        """The images on the way from the one before all edits to the edited one, `(3, H, W)` each, in equal
+        steps of all strengths.
+
+        Args:
+            frames: how many images, both ends among them, from 2 to 240.
+
+        Raises:
+            ParameterError: that is out of range.
+        """
+        count = whole(frames, "frames", 2, 240)
+        generator, state = self.generator, self.state
+        for index in counted(range(count), count, progress):
+            latent = state.edit.scaled(index / (count - 1)).apply(state.original[:1])
+            yield generator.synthesize(latent)[0]
+
     # Files
 
     def finished(
@@ -906,6 +923,14 @@ class Session:
             ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
         """
         save_png(self.cut_out, path, overwrite, {PNG_KEY: self.latent[:1].to_text()})
+
+    def save_film(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write the way from the image before all edits to the edited one, and back, as an animated WEBP.
+
+        Raises:
+            ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
+        """
+        save_film([to_pil(image) for image in self.film()], path, overwrite)
 
     def to_json(self, embed: bool = False, history: bool = True) -> dict[str, Any]:
         """The session as JSON, from which `from_json` makes it again: the image, the edit, what can be undone

@@ -831,7 +831,7 @@ def test_files_go_out_and_come_back_in(visit: Callable[..., Demo], tmp_path: Pat
     demo.page.locator("#save").click()
     demo.said("The 5 directions and the picture are ready")
     links = demo.page.get_by_role("tabpanel").locator("a[download]")
-    links.nth(2).wait_for()
+    links.nth(3).wait_for()
     files = {}
     for index in range(links.count()):
         with demo.page.expect_download() as download:
@@ -839,7 +839,7 @@ def test_files_go_out_and_come_back_in(visit: Callable[..., Demo], tmp_path: Pat
         target = tmp_path / download.value.suggested_filename
         download.value.save_as(target)
         files[target.name.removeprefix("Mouths-of-avatars")] = target
-    assert set(files) == {".safetensors", ".png", "-before-after.png"}
+    assert set(files) == {".safetensors", ".png", "-before-after.png", ".webp"}
     directions = resefa.Directions.load(files[".safetensors"])
     assert directions.title == "Mouths of avatars"
     assert directions.author == "Ada"

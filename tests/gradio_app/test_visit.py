@@ -761,11 +761,14 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     folder.mkdir()
     list(steps.slide(visit, slid(visit, 3.0)))
     shown = np.asarray(steps.picture(visit)).tolist()
-    file, image, both = saved(steps, visit, folder, names=["smile", "frown"], kept=[True, True] + [False] * 4)
+    kept = [True, True] + [False] * 4
+    file, image, both, film = saved(steps, visit, folder, names=["smile", "frown"], kept=kept)
     assert [each.name for each in (file, image)] == ["A-smile.safetensors", "A-smile.png"]
     assert np.asarray(Image.open(image)).tolist() == shown
     assert both.name == "A-smile-before-after.png"
     assert Image.open(both).size == (1024, 512)
+    assert film.name == "A-smile.webp"
+    assert Image.open(film).n_frames > 2
     loaded = resefa.Directions.load(file)
     assert loaded.names == ("smile", "frown")
     assert (loaded.title, loaded.author, loaded.license) == ("A smile", "Ada", "cc0-1.0")
