@@ -538,7 +538,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     for event in (loaded, *drawn, travelled, method, *confined):
         parts.step(event.then, steps.analyse, ordered=False)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
-    parts.step(parts["directions"].release, steps.rest, "directions", changes=("picker", "history", "status"))
+    parts.step(parts["directions"].release, steps.rest, "directions", changes=("history", "status"))
     moved: dict[str, Any] = {"changes": ("others", "status"), "ordered": False}
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)

@@ -38,12 +38,13 @@ class Editing(Finding):
 
     @told
     def rest(self, visit: Visit, payload: object) -> Updates:
-        """The sliders rest: the edit can be undone from here, and the link tells it."""
+        """The sliders rest: the edit can be undone from here, and the link tells it. Nothing of the picture
+        is told: of two answers that arrive at once a part of the page sees the later one alone, and the
+        sliders' picture may be the other."""
         visit.needed  # noqa: B018
         self._take_strengths(visit, payload)
         visit.settle()
-        history = self.history(visit)
-        yield {"picker": {"link": history["link"]}, "history": history}
+        yield {"history": self.history(visit)}
 
     @told
     def undo(self, visit: Visit) -> Updates:

@@ -294,7 +294,11 @@ find(".copy").addEventListener("click", async ({ currentTarget }) => {
 });
 
 let leftOut = "";
-document.addEventListener("resefa-link", ({ detail }) => { leftOut = detail.left_out; });
+const follow = (link) => history.replaceState(history.state, "", link + location.hash);
+document.addEventListener("resefa-link", ({ detail }) => {
+  leftOut = detail.left_out;
+  if (detail.link) follow(detail.link);
+});
 let presets = {}, version = 0, active = "";
 function markPreset(name) {
   active = name || "";
@@ -336,7 +340,7 @@ function update() {
   const mine = gesture || timer || (value.turn || 0) < turn; // drawn since, and not answered yet
   if ("region" in value && current && !mine) show(value.region);
   if (value.link) {
-    history.replaceState(history.state, "", value.link + location.hash);
+    follow(value.link);
     if (!mine) markPreset(new URLSearchParams(value.link).get("region"));
   }
   if (value.image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);

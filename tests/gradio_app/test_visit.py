@@ -1048,7 +1048,7 @@ def test_nothing_is_lost_where_the_page_starts_over(steps: Steps, visit: Visit) 
     edited = np.asarray(steps.picture(visit))
     for query, stored in (
         ({}, last(shown, "history")["stored"]),
-        (dict(parse_qsl(last(shown, "picker")["link"][1:])), None),
+        (dict(parse_qsl(last(shown, "history")["link"][1:])), None),
     ):
         again = Visit()
         came = list(steps.arrive(again, query, stored))
