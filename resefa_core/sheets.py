@@ -171,8 +171,8 @@ def save_film(
         ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
     """
     scale = side / max(pictures[0].size)
-    size = tuple(max(1, round(scale * length)) for length in pictures[0].size)
-    large = [picture.convert("RGB").resize(size, Image.Resampling.LANCZOS) for picture in pictures]
+    width, height = (max(1, round(scale * length)) for length in pictures[0].size)
+    large = [picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
     frames = [*large, *large[-2:0:-1]]
     shown = [_MOVING_MS] * len(frames)
     shown[0] = shown[len(large) - 1] = _RESTING_MS
