@@ -289,7 +289,7 @@ def _space_accuracy(
     best = torch.linalg.solve_triangular(lower.T, vectors[:, -4:], upper=True)
     free = resefa.compute_jacobian(generator, latent, space, layers, method="matrix-free")
     for kind, each in (("dense", dense), ("matrix-free", free)):
-        directions = resefa.factorize(each, BOX, 4).vectors.flatten(1).double()
+        directions = resefa.factorize(each, BOX, 4, 1e-4).vectors.flatten(1).double()
         quotients = ((directions @ a) * directions).sum(1) / ((directions @ damped) * directions).sum(1)
         lowest = float((quotients / values[-4:].flip(0)).min())
         bases = [torch.linalg.qr(each.T)[0] for each in (directions, best.T)]
