@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 from .errors import HubError
@@ -14,6 +15,7 @@ def the_hub() -> ModuleType:
         HubError: the client library is not installed.
     """
     try:
+        import_module("huggingface_hub")
         from . import hub
     except ImportError as missing:
         raise HubError(f'the Hub needs {missing.name}: pip install "resefa[hub]"') from missing

@@ -172,9 +172,12 @@ def test_readers_are_asked_in_a_fixed_order_and_those_of_other_packages_last(pai
     assert order == [
         "nvidia_safetensors",
         "nvidia_pickle",
+        "stylegan1",
         "tensorflow_pickle",
         "rosinality",
         "genforce",
+        "lucidrains",
+        "fastgan",
         "biggan_deep",
         "biggan",
         "pggan",

@@ -101,13 +101,13 @@ def test_tf32_is_off_inside_in_both_interfaces_and_back_afterwards(name: str) ->
 def test_images_are_drawn_without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny_stylegan2(16)
     seen: list[bool] = []
-    drawn = generator.render
+    drawn = generator.finish
 
-    def render(*given: Any) -> torch.Tensor:
+    def finish(*given: Any) -> torch.Tensor:
         seen.append(torch.backends.cudnn.allow_tf32)
         return drawn(*given)
 
-    monkeypatch.setattr(generator, "render", render)
+    monkeypatch.setattr(generator, "finish", finish)
     older(True)
     generator.synthesize(generator.sample(0))
     assert seen == [False]
