@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfy_server import ComfyUI
+from comfy_server import ROOT, ComfyUI
 from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -243,6 +244,26 @@ def test_a_direction_file_is_built_and_its_node_says_where_it_is(page: Any, comf
     assert any("architecture: stylegan2" in text for text in said)
     fit(page)
     keep(page, "build")
+    assert page.problems == []
+
+
+def factorize_inputs(page: Any) -> dict[str, Any]:
+    """What Factorize Region is sent with."""
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (inputs,) = (n["inputs"] for n in prompt.values() if n["class_type"] == "ReSeFa_FactorizeRegion")
+    return dict(inputs)
+
+
+def test_a_graph_saved_before_keeps_its_directions(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "edit_a_face_part")
+    sent = factorize_inputs(page)
+    assert (sent["only_good"], sent["colour"], sent["parameters"]) == (True, False, "")
+    older = json.loads((ROOT / "tests" / "older" / "workflows" / "edit_a_face_part.json").read_text())
+    page.evaluate("(graph) => app.loadGraphData(graph)", older)
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'ReSeFa_FactorizeRegion')")
+    sent = factorize_inputs(page)
+    assert sent["only_good"] is False
+    assert sent["parameters"] == "colour=1, edge=0, regularization=0.0001"
     assert page.problems == []
 
 
