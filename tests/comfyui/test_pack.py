@@ -355,7 +355,8 @@ def test_a_direction_file_of_the_node_works_on_the_command_line_and_back(
     assert np.abs(by_node - by_command).max() <= 2
 
     made = comfyui.base / "models" / "stylegan_directions" / "made.safetensors"
-    arguments = ["factorize", "--region", "eyes", "--seed", "7", "--layers", "2-3", "--output", str(made)]
+    arguments = ["factorize", "--region", "eyes", "--seed", "7", "--layers", "2-3", "--all"]
+    arguments += ["--output", str(made)]
     assert cli.main(arguments) == 0
     load = graph(apply={"directions": ["file", 0], "direction": "eyes 0"})
     load["file"] = node("LoadDirections", file="made.safetensors")
@@ -477,7 +478,7 @@ def test_what_the_stylegan_packs_make_is_taken_up(comfyui: ComfyUI) -> None:
     outputs = comfyui.run(prompt)
     shown = pixels(comfyui, outputs["image"])
     np.testing.assert_allclose(shown, np.asarray(resefa.to_pil(expected[0])), atol=1)
-    codes[:, :, 2] += 2.0
+    codes[:, :, 2] += 2.0 * 3.0  # strengths count in their vectors as they are
     expected = generator.synthesize(resefa.Latent(codes=codes))
     moved = pixels(comfyui, outputs["moved"])
     np.testing.assert_allclose(moved, np.asarray(resefa.to_pil(expected[0])), atol=1)
