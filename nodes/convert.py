@@ -50,8 +50,8 @@ class FromStyleGANDirections(Node):
             node_id="ReSeFa_FromStyleGANDirections",
             display_name="From StyleGAN Directions",
             category="GAN/ReSeFa/convert",
-            description="Take up directions of a ComfyUI-StyleGan pack; they move all layers alike (w), by their own "
-            "lengths.",
+            description="Take up directions of a ComfyUI-StyleGan pack; they move all layers alike (w), "
+            "by their own lengths.",
             search_aliases=["stylegan directions", "ganspace", "sefa", "convert directions"],
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN; the generator that the directions are for."),
