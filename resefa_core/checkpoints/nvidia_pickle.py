@@ -16,9 +16,11 @@ from ..files.described import Name, Record, StoredArray, StoredTensor, kind_of, 
 from . import nvidia_arguments
 from .container import Content, Unpickled
 from .registry import register_reader
+from .stylegan_xl import ARCHITECTURE, is_stylegan_xl, stylegan_xl
 from .weights import Lazy, Weights, check_filters, explained
 
 _LAYOUT = "NVIDIA pickle"
+_LAYOUT_XL = "StyleGAN-XL pickle"
 _PERSISTENT = Name("torch_utils.persistence", "_reconstruct_persistent_obj")
 _MAX_DEPTH = 8
 _MAX_MODULES = 10_000
@@ -33,8 +35,6 @@ _POSITIONAL = (
 )
 _VARIANTS = {
     "fastgan": "a FastGAN generator, as Projected GAN trains by default",
-    "superres": "a StyleGAN-XL generator",
-    "resetting": "a StyleGAN-XL generator",
     "triplane": "an EG3D generator",
 }
 
@@ -108,6 +108,10 @@ def read(content: Content) -> Weights:
             check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
             given = {**given, **_stylegan2_attributes(modules, given)}
             arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
+        elif "synthesis.input.freqs" in tensors and is_stylegan_xl(tensors):
+            states = {path: module.state for path, module in modules.items()}
+            arguments, tensors, names = stylegan_xl(states, tensors)
+            return Weights(file, _LAYOUT_XL, ARCHITECTURE, arguments, tensors, spelled=names)
         elif "synthesis.input" in modules and "synthesis.input.freqs" in tensors:
             architecture = "stylegan3"
             arguments = nvidia_arguments.stylegan3(given, tensors)

@@ -12,7 +12,7 @@ import json
 
 from ..errors import CheckpointError
 from ..files import HASH_KEY, hash_tensors
-from . import nvidia_arguments
+from . import nvidia_arguments, stylegan_xl
 from .container import Content, Tensors, Unpickled
 from .registry import register_reader
 from .state_dict import about_of, has_names, named_tensors
@@ -42,6 +42,8 @@ def read(content: Content) -> Weights:
     file = content.file
     metadata = content.metadata if isinstance(content, Tensors) else {}
     found = "stylegan2" if has_names(content.root, "synthesis.b4.const") else "stylegan3"
+    if found == "stylegan3" and metadata.get("arch") == stylegan_xl.ARCHITECTURE:
+        found = stylegan_xl.ARCHITECTURE
     architecture = metadata.get("arch", found)
     if architecture != found:
         raise CheckpointError(
@@ -56,6 +58,14 @@ def read(content: Content) -> Weights:
         if architecture == "stylegan2":
             check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
             arguments, tensors = nvidia_arguments.stylegan2(given, tensors)
+        elif architecture == stylegan_xl.ARCHITECTURE:
+            arguments = given
+            stylegan_xl.check(arguments)
+        elif stylegan_xl.is_stylegan_xl(tensors):
+            raise ValueError(
+                "it is a StyleGAN-XL generator, whose tensors do not tell how its layers are sampled: take "
+                "its pickle, or what `convert` made of that"
+            )
         else:
             assumed = given or nvidia_arguments.stylegan3_by_tensors(tensors)
             arguments = nvidia_arguments.stylegan3(assumed, tensors)

@@ -14,6 +14,7 @@ from .stylegan1 import StyleGAN1
 from .stylegan2 import StyleGAN2
 from .stylegan2_lucidrains import LucidrainsStyleGAN2
 from .stylegan3 import StyleGAN3
+from .stylegan_xl import StyleGANXL
 from .wrapped import WrappedGenerator
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "StyleGAN1",
     "StyleGAN2",
     "StyleGAN3",
+    "StyleGANXL",
     "WrappedGenerator",
     "register_generator",
 ]

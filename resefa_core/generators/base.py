@@ -124,6 +124,11 @@ class Generator(Pretrained, nn.Module, ABC):
         """The codes that truncation pulls towards, `(L, D)`."""
         return torch.zeros(self.num_layers, self.latent_dim, device=self.device, dtype=self.dtype)
 
+    def mean_codes_of(self, label: Tensor | None) -> Tensor:
+        """The codes that truncation pulls images of these classes `(B,)` towards, `(L, D)` or, where classes
+        have their own, `(B, L, D)`."""
+        return self.mean_codes()
+
     def condition(self, latent: Latent) -> Tensor | None:
         """What an image depends on beside its styles, `(B, ...)`, for `begin`: the classes by default."""
         return None if latent.label is None else latent.label.to(self.device)
@@ -280,7 +285,7 @@ class Generator(Pretrained, nn.Module, ABC):
         codes = self.map(z, label)
         if truncation == 1.0:
             return codes
-        mean = self.mean_codes().to(codes)
+        mean = self.mean_codes_of(label).to(codes)
         amount = codes.new_ones(self.num_layers, 1)
         amount[:count] = truncation
         return mean + amount * (codes - mean)

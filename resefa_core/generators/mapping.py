@@ -77,10 +77,15 @@ class MappingNetwork(nn.Module):
     def forward(self, z: Tensor, one_hot: Tensor | None) -> Tensor:
         x = _normalize(z)
         if one_hot is not None:
-            x = torch.cat([x, _normalize(self.embed(one_hot))], dim=1)
+            x = torch.cat([x, _normalize(self.embedded(one_hot))], dim=1)
         for index in range(self.num_layers):
             x = F.leaky_relu(self.get_submodule(f"fc{index}")(x), 0.2) * math.sqrt(2.0)
         return x
+
+    def embedded(self, one_hot: Tensor) -> Tensor:
+        """Classes as zeros and a one, `(B, c_dim)`, to what stands beside the noise, not normalized yet."""
+        classes: Tensor = self.embed(one_hot)
+        return classes
 
 
 def _normalize(x: Tensor) -> Tensor:

@@ -496,14 +496,8 @@ class StyleGAN3(MappedGenerator):
     ) -> None:
         super().__init__()
         check_channels(img_channels)
-        self.z_dim = z_dim
-        self.num_classes = c_dim
-        self.latent_dim = w_dim
-        self.resolution = img_resolution
-        self.num_layers = num_layers + 2
-        self.output_scale = output_scale
         self._untold = f"{lr_multiplier:g} {output_scale:g} {conv_clamp and float(conv_clamp)}"
-        self.mapping = MappingNetwork(z_dim, c_dim, w_dim, num_mapping_layers, w_dim, lr_multiplier)
+        mapping = MappingNetwork(z_dim, c_dim, w_dim, num_mapping_layers, w_dim, lr_multiplier)
         grids = plan_grids(
             img_resolution,
             img_channels,
@@ -516,7 +510,7 @@ class StyleGAN3(MappedGenerator):
             last_stopband_rel,
             margin_size,
         )
-        self.synthesis = Synthesis(
+        synthesis = Synthesis(
             w_dim,
             grids,
             num_critical,
@@ -526,7 +520,24 @@ class StyleGAN3(MappedGenerator):
             use_radial_filters,
             conv_clamp,
         )
-        self.layer_sizes = (4, *(self.synthesis.layer(i).source.channels for i in range(num_layers + 1)))
+        self._assemble(z_dim, c_dim, w_dim, mapping, synthesis, output_scale)
+
+    def _assemble(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        mapping: MappingNetwork,
+        synthesis: Synthesis,
+        output_scale: float,
+    ) -> None:
+        """Take the two networks, and what follows from them."""
+        self.mapping, self.synthesis, self.output_scale = mapping, synthesis, output_scale
+        self.z_dim, self.num_classes, self.latent_dim = z_dim, c_dim, w_dim
+        layers = [synthesis.layer(index) for index in range(len(synthesis.layer_names))]
+        self.resolution = layers[-1].target.size
+        self.num_layers = len(layers) + 1
+        self.layer_sizes = (4, *(layer.source.channels for layer in layers))
         self.requires_grad_(False)
 
     def placed(self, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> StyleGAN3:

@@ -146,9 +146,9 @@ def untruncated(generator: Generator, latent: Latent) -> Latent:
             codes = generator.codes_of_noise(drawn, label, 1.0) + moved
         elif latent.truncation:
             count = generator.num_layers if latent.truncation_layers is None else latent.truncation_layers
-            mean = generator.mean_codes().to(codes)
+            mean = generator.mean_codes_of(latent.label).to(codes)[..., :count, :]
             codes = codes.clone()
-            codes[:, :count] = mean[:count] + (codes[:, :count] - mean[:count]) / latent.truncation
+            codes[:, :count] = mean + (codes[:, :count] - mean) / latent.truncation
         elif latent.seed is not None:
             label_of = None if latent.label is None else latent.label.tolist()
             codes = codes + generator.sample(latent.seed, 1.0, label_of).codes.to(codes)

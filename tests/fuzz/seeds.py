@@ -18,6 +18,7 @@ import test_fastgan
 import test_lucidrains
 import test_shapes
 import test_stylegan1
+import test_stylegan_xl
 import torch
 from full_study import FULL_STUDY
 from models import tiny_stylegan2, tiny_stylegan3, two_directions
@@ -143,6 +144,9 @@ _LATER: dict[str, Callable[[Path], object]] = {
     "stylegan of genforce": lambda file: test_stylegan1.save_genforce(file, test_stylegan1.tiny()),
     "stylegan of tensorflow": lambda file: test_stylegan1.tensorflow(file, test_stylegan1.tiny()),
     "lucidrains": lambda file: test_lucidrains.save(file, test_lucidrains.tiny()),
+    "stylegan-xl": lambda file: test_stylegan_xl.save(
+        file, test_stylegan_xl.network(test_stylegan_xl.tiny())
+    ),
     "fastgan": lambda file: test_fastgan.save(file, test_fastgan.original(True)),
     "biggan bottleneck": lambda file: older_gans.save_biggan(file, test_biggan_bottleneck.tiny()),
     "not square": lambda file: torch.save({"G_ema": test_shapes.shaped(4, (4, 2), 8).state_dict()}, file),
