@@ -26,6 +26,7 @@ from .stylegan3 import Grid, StyleGAN3, Synthesis
 _MOST_LAYERS = 128
 _MOST_SAMPLES = 8192
 _MOST_CHANNELS = 1 << 14
+_ROUNDING = 1.0 + 1e-6
 
 
 class ClassMapping(MappingNetwork):
@@ -136,7 +137,7 @@ def _checked(grids: Sequence[Sequence[float]]) -> list[Grid]:
             raise ValueError(
                 f"layer {index} has {size!s:.20} samples at rate {rate!s:.20} and {channels!s:.20} channels"
             )
-        if not 0.0 < cutoff <= rate / 2 or not 0.0 < half_width <= rate:
+        if not 0.0 < cutoff <= rate / 2 * _ROUNDING or not 0.0 < half_width <= rate:
             raise ValueError(f"layer {index} has the cutoff {cutoff:g} and half width {half_width:g}")
         checked.append(Grid(int(rate), int(size), float(cutoff), float(half_width), int(channels)))
     first, last = checked[0], checked[-1]
