@@ -178,6 +178,7 @@ def test_readers_are_asked_in_a_fixed_order_and_those_of_other_packages_last(pai
         "genforce",
         "lucidrains",
         "fastgan",
+        "lightweight_gan",
         "biggan_deep",
         "biggan",
         "pggan",

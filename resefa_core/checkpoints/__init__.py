@@ -25,7 +25,7 @@ from .weights import Lazy, Weights, explained, positive
 
 # isort: off
 from . import nvidia_safetensors, nvidia_pickle, tensorflow_pickle, rosinality, genforce  # noqa: F401 - as asked
-from . import stylegan1, lucidrains, fastgan  # noqa: F401
+from . import stylegan1, lucidrains, fastgan, lightweight_gan  # noqa: F401
 from . import biggan_deep, biggan, pggan, dcgan  # noqa: F401
 
 # isort: on

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 _CLOSED = (
-    (r"GE?\.initial_conv\.\d+\.|GE?\.layers\.\d+\.\d+\.", "a generator of lucidrains' lightweight-gan"),
+    (
+        r"GE?\.initial_conv\.\d+\.|GE?\.layers\.\d+\.\d+\.",
+        "a part of a generator of lucidrains' lightweight-gan, or one of another version",
+    ),
     (r"(?:generator\.)?progression\.\d+\.conv1\.", "a StyleGAN of rosinality's style-based-gan-pytorch"),
     (r"g_synthesis\.blocks\.4x4\.", "a StyleGAN of lernapparat's conversion"),
     (

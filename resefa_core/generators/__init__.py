@@ -8,6 +8,7 @@ from .biggan_bottleneck import BottleneckBigGAN
 from .biggan_deep import BigGANDeep
 from .dcgan import DCGAN
 from .fastgan import FastGAN
+from .lightweight_gan import LightweightGAN
 from .pggan import PGGAN
 from .registry import GENERATORS, PUBLISHED, register_generator
 from .stylegan1 import StyleGAN1
@@ -27,6 +28,7 @@ __all__ = [
     "BottleneckBigGAN",
     "FastGAN",
     "Generator",
+    "LightweightGAN",
     "LucidrainsStyleGAN2",
     "StyleGAN1",
     "StyleGAN2",

@@ -88,7 +88,7 @@ def _larger(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _blurred(image: Tensor) -> Tensor:
+def blurred(image: Tensor) -> Tensor:
     """Each channel filtered by [1, 2, 1] along both axes, reflected at the border."""
     taps = image.new_tensor([0.25, 0.5, 0.25])
     kernel = torch.outer(taps, taps).expand(image.shape[1], 1, -1, -1)
@@ -189,7 +189,7 @@ class LucidrainsStyleGAN2(MappedGenerator):
         image = colours if layer == 0 else colours + state[1]
         if layer == self.num_layers - 1:
             return (image,)
-        return x, _blurred(_larger(image))
+        return x, blurred(_larger(image))
 
     def finish(self, state: State) -> Tensor:
         return as_rgb(2.0 * state[0] - 1.0)

@@ -15,6 +15,7 @@ import older_gans
 import safetensors.torch
 import test_biggan_bottleneck
 import test_fastgan
+import test_lightweight_gan
 import test_lucidrains
 import test_shapes
 import test_stylegan1
@@ -148,6 +149,9 @@ _LATER: dict[str, Callable[[Path], object]] = {
         file, test_stylegan_xl.network(test_stylegan_xl.tiny())
     ),
     "fastgan": lambda file: test_fastgan.save(file, test_fastgan.original(True)),
+    "lightweight-gan": lambda file: test_lightweight_gan.save(
+        file, test_lightweight_gan.tiny((4,), (False,))
+    ),
     "biggan bottleneck": lambda file: older_gans.save_biggan(file, test_biggan_bottleneck.tiny()),
     "not square": lambda file: torch.save({"G_ema": test_shapes.shaped(4, (4, 2), 8).state_dict()}, file),
 }
