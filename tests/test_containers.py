@@ -180,6 +180,13 @@ def test_what_is_known_and_not_read_is_named(name: str, tmp_path: Path) -> None:
         resefa.load_generator(tmp_path / "c.pt")
 
 
+def test_a_pggan_of_tensorflow_is_named(tmp_path: Path) -> None:
+    network = b"ctfutil\nNetwork\n)\x81}X\x07\x00\x00\x00versionK\x02sb"
+    (tmp_path / "c.pkl").write_bytes(b"\x80\x02(" + 3 * network + b"t.")
+    with pytest.raises(CheckpointError, match="a PGGAN of NVIDIA's TensorFlow code: known, and not read"):
+        resefa.load_generator(tmp_path / "c.pkl")
+
+
 def test_arguments_that_change_nothing_are_let_pass(tmp_path: Path) -> None:
     frozen = {"num_layers": 2, "freeze_layers": 1, "freeze_embed": True}
     layouts.nvidia_pickle(tmp_path / "f.pkl", layouts.tiny(), mapping_kwargs=frozen)

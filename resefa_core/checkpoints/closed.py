@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..files.described import Name, Record
+
 _CLOSED = (
     (
         r"GE?\.initial_conv\.\d+\.|GE?\.layers\.\d+\.\d+\.",
@@ -20,11 +22,14 @@ _CLOSED = (
     (r"synthesis\.residual", "a StyleGAN2 with residual connections"),
     (r"model\.diffusion_model\.|unet\.|down_blocks\.", "a diffusion model, which is no GAN"),
 )
+_PGGAN = Name("tfutil", "Network")
 _MOST_NAMES = 20_000
 
 
 def closed_architecture(root: object) -> str | None:
-    """What tensors are of, where their names tell; None where they do not."""
+    """What tensors or a pickled network are of, where their names tell; None where they do not."""
+    if isinstance(root, Record) and root.origin == _PGGAN:
+        return "a PGGAN of NVIDIA's TensorFlow code"
     if not isinstance(root, dict):
         return None
     for key in list(root)[:_MOST_NAMES]:
