@@ -23,9 +23,11 @@ _START = 4
 _FIRST_GATED = 64
 
 
-def _gated_halves(x: Tensor) -> Tensor:
-    """The first half of the channels times the sigmoid of the second."""
-    return F.glu(x, dim=1)
+def gated_halves(x: Tensor) -> Tensor:
+    """The first half of the channels times the sigmoid of the second: `glu`, which has no batched forward
+    derivative."""
+    first, second = x.chunk(2, dim=1)
+    return first * second.sigmoid()
 
 
 class Stage(nn.Module):
@@ -46,7 +48,7 @@ class Stage(nn.Module):
         x = self.conv(x)
         if self.noisy:
             x = x + self.noise_strength * self.noise
-        return _gated_halves(self.norm(x))
+        return gated_halves(self.norm(x))
 
 
 class Excitation(nn.Module):
@@ -129,7 +131,7 @@ class FastGAN(Generator):
 
     def step(self, layer: int, state: State, style: Style) -> State:
         x = style.base * (style.base.square().mean(dim=1, keepdim=True) + _EPSILON).rsqrt()
-        x = _gated_halves(self.init_norm(self.init(x[:, :, None, None])))
+        x = gated_halves(self.init_norm(self.init(x[:, :, None, None])))
         seen = [x]
         for block in self.blocks:
             assert isinstance(block, nn.ModuleList)

@@ -13,6 +13,7 @@ from .base import Generator
 from .colours import as_rgb, check_channels
 from .conditional import Convolution
 from .dcgan import BatchNorm, TransposedConvolution
+from .fastgan import gated_halves
 from .registry import register_generator
 from .stylegan2_lucidrains import blurred
 from .styles import State, Style
@@ -49,7 +50,7 @@ class Stage(nn.Module):
         x = blurred(F.pixel_shuffle(F.silu(self.expand(x)), 2))
         before = _KERNEL // 2
         x = F.conv2d(F.pad(x, (before, before - 1, before, before - 1)), self.conv.weight, self.conv.bias)
-        return F.glu(self.norm(x + self.noise_strength * self.noise), dim=1)
+        return gated_halves(self.norm(x + self.noise_strength * self.noise))
 
 
 class Excitation(nn.Module):
@@ -188,7 +189,7 @@ class LightweightGAN(Generator):
         return ()
 
     def step(self, layer: int, state: State, style: Style) -> State:
-        x = F.glu(self.init_norm(self.init(style.base[:, :, None, None])), dim=1)
+        x = gated_halves(self.init_norm(self.init(style.base[:, :, None, None])))
         x = F.normalize(x, dim=1)
         gains: dict[int, Tensor] = {}
         for index, stage in enumerate(self.blocks):
