@@ -284,7 +284,7 @@ def archived(data: bytes, draw: Random) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in entries:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, method)  # dated 1980, whenever it is made
     return buffer.getvalue()
 
 
