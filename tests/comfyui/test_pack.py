@@ -322,6 +322,13 @@ def test_what_goes_wrong_is_said_in_words(
         assert word in said
 
 
+@pytest.mark.parametrize("address", [[], [[]], ["a"], [1, 2, 3]])
+def test_an_address_that_is_no_text_is_refused_in_words(address: object, comfyui: ComfyUI) -> None:
+    prompt = graph(apply={"directions": ["file", 0]})
+    prompt["file"] = node("LoadDirections", file="any.safetensors", address=address)
+    assert "expected a text" in refusal(comfyui, prompt)
+
+
 def test_a_direction_file_of_the_node_works_on_the_command_line_and_back(
     comfyui: ComfyUI, tmp_path: Path
 ) -> None:
