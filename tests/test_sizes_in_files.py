@@ -179,6 +179,7 @@ from pathlib import Path
 from resefa_core import load_generator
 
 torch.set_num_threads(1)
+load_generator("avatars")  # what is imported late is there
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + (56 << 20), size + (56 << 20)))
 try:
