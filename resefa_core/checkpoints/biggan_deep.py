@@ -7,7 +7,6 @@ either, they are taken to be the published ones: every second block, and 1e-4.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from ..files import read_bytes
 from .container import Content
 from .registry import register_reader
 from .spectral import without_torch_norms
-from .state_dict import about_of, has_names, named_tensors, renamed
+from .state_dict import about_of, has_names, json_object, named_tensors, renamed
 from .weights import Lazy, Weights, explained, positive
 
 CONFIG = "config.json"
@@ -71,12 +70,7 @@ def read(content: Content) -> Weights:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    try:
-        given = json.loads(text)
-    except RecursionError as problem:
-        raise ValueError(f"{CONFIG} is nested too deeply") from problem
-    if not isinstance(given, dict):
-        raise ValueError(f"{CONFIG} is no JSON object")
+    given = json_object(text, CONFIG)
     unknown = sorted(given.keys() - _KNOWN)
     if unknown:
         raise ValueError(f"its {CONFIG} has {str(unknown[:4])[:200]}, which is not known here")

@@ -6,7 +6,6 @@ after each but the last. Layers are told by their tensors' shapes and their orde
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -16,7 +15,7 @@ from ..files import DAMAGE
 from ..generators.dcgan import ACTIVATIONS, OUTPUTS
 from .container import Content, Tensors, Unpickled
 from .registry import register_reader
-from .state_dict import about_of, named_tensors
+from .state_dict import about_of, json_object, named_tensors
 from .weights import Lazy, Weights, explained, positive
 
 _LAYOUT = "DCGAN, a state dict"
@@ -168,12 +167,7 @@ def _by_modules(content: Content) -> dict[str, Any]:
 
 def _given(text: str) -> dict[str, Any]:
     """The arguments that shapes do not tell, of a file's metadata."""
-    try:
-        given = json.loads(text)
-    except RecursionError as problem:
-        raise ValueError("init_kwargs is nested too deeply") from problem
-    if not isinstance(given, dict):
-        raise ValueError("init_kwargs is no JSON object")
+    given = json_object(text)
     chosen: dict[str, Any] = {}
     if "activation" in given:
         if given["activation"] not in ACTIVATIONS:

@@ -8,14 +8,12 @@ NVIDIA's releases have it.
 
 from __future__ import annotations
 
-import json
-
 from ..errors import CheckpointError
 from ..files import HASH_KEY, hash_tensors
 from . import nvidia_arguments, stylegan_xl
 from .container import Content, Tensors, Unpickled
 from .registry import register_reader
-from .state_dict import about_of, has_names, named_tensors
+from .state_dict import about_of, has_names, json_object, named_tensors
 from .weights import Lazy, Weights, check_filters, explained
 
 _LAYOUTS = {Tensors: "safetensors, NVIDIA's tensor names", Unpickled: "a state dict, NVIDIA's tensor names"}
@@ -52,9 +50,7 @@ def read(content: Content) -> Weights:
         )
     with explained(file, f"its tensors do not make a {architecture}"):
         tensors = named_tensors(content)
-        given = json.loads(metadata.get("init_kwargs", "{}"))
-        if not isinstance(given, dict):
-            raise ValueError("init_kwargs is no JSON object")
+        given = json_object(metadata.get("init_kwargs", "{}"))
         if architecture == "stylegan2":
             check_filters(lazy for name, lazy in tensors.items() if name.endswith("resample_filter"))
             arguments, tensors = nvidia_arguments.stylegan2(given, tensors)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -46,6 +48,21 @@ def about_of(content: Content) -> dict[str, str]:
     """What a safetensors file that `convert` wrote says of itself, and `init_kwargs`, the arguments."""
     metadata = content.metadata if isinstance(content, Tensors) else {}
     return {key: metadata[key] for key in (*ABOUT, "init_kwargs") if key in metadata}
+
+
+def json_object(text: str, what: str = "init_kwargs") -> dict[str, Any]:
+    """The object that a text of a file holds.
+
+    Raises:
+        ValueError: it is no JSON, holds no object, or is nested too deeply; it says what that is.
+    """
+    try:
+        given = json.loads(text)
+    except RecursionError as problem:
+        raise ValueError(f"{what} is nested too deeply") from problem
+    if not isinstance(given, dict):
+        raise ValueError(f"{what} is no JSON object")
+    return given
 
 
 def has_names(value: object, *names: str) -> bool:

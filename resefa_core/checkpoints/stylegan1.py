@@ -6,7 +6,6 @@ are multiplied there and biases are divided here.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,17 @@ from torch import Tensor
 from ..files.described import kind_of
 from .container import Content
 from .registry import register_reader
-from .state_dict import Change, about_of, first, has_names, named_tensors, plane, renamed, spelled
+from .state_dict import (
+    Change,
+    about_of,
+    first,
+    has_names,
+    json_object,
+    named_tensors,
+    plane,
+    renamed,
+    spelled,
+)
 from .weights import Lazy, Weights, explained, positive
 
 _LAYOUT = "genforce"
@@ -43,7 +52,7 @@ def read(content: Content) -> Weights:
     """
     file, about = content.file, about_of(content)
     with explained(file, f"no StyleGAN of {_LAYOUT}"):
-        given = _given(about.pop("init_kwargs", "{}"))
+        given = json_object(about.pop("init_kwargs", "{}"))
         tensors = named_tensors(content)
         if has_names(content.root, *_OWN):
             return Weights(file, _LAYOUT, "stylegan1", arguments_of(tensors, given), tensors, about)
@@ -140,17 +149,6 @@ def check_grown(lod: Lazy | None) -> None:
     """Raise ValueError where the level of detail is not that of a generator that is fully grown."""
     if lod is not None and (math.prod(lod.shape) != 1 or float(lod.read()) != 0.0):
         raise ValueError("it is half grown (its level of detail is not 0): fully grown ones are read")
-
-
-def _given(text: str) -> dict[str, Any]:
-    """What shapes do not tell, of a file's metadata."""
-    try:
-        given = json.loads(text)
-    except RecursionError as problem:
-        raise ValueError("init_kwargs is nested too deeply") from problem
-    if not isinstance(given, dict):
-        raise ValueError("init_kwargs is no JSON object")
-    return given
 
 
 def arguments_of(tensors: Mapping[str, Lazy], given: Mapping[str, Any]) -> dict[str, Any]:
