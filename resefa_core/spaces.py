@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd
 
 from .errors import LatentError, ParameterError
 from .generators.base import Generator
+from .generators.forward_mode import push_forward
 from .latents import Latent
 
 
@@ -274,8 +274,8 @@ def _noise_jacobian(generator: Generator, latent: Latent) -> Tensor:
         mapped = generator.codes_of_noise(noise[None], label, latent.truncation, latent.truncation_layers)
         return mapped[0]
 
-    jacobian: Tensor = jacfwd(codes)(z[0])
-    return jacobian.detach()
+    axes = torch.eye(z.shape[1], device=z.device, dtype=z.dtype)
+    return push_forward(codes, [z[0]], [axes]).movedim(0, -1).detach()
 
 
 def _on_all_layers(vector: Tensor, layers: Sequence[int], layer_sizes: Sequence[int]) -> Tensor:

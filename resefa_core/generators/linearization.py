@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
+from .forward_mode import push_forward
 from .styles import Gate, State, Style
 
 if TYPE_CHECKING:
@@ -82,25 +83,12 @@ class Linearization:
         """Forward mode: style tangents `(n, S)` by layer to image tangents `(n, 3, H, W)`."""
         layers = sorted(tangents)
         tail = self._tail(layers)
-        at = tuple(self._start(layer) for layer in layers)
-
-        def one(*tangent: Tensor) -> Tensor:
-            moved: Tensor = jvp(tail, at, tuple(t[None] for t in tangent))[1]
-            return moved
-
-        pushed: Tensor = vmap(one)(*(tangents[layer] for layer in layers))
-        return pushed
+        at = [self._start(layer) for layer in layers]
+        return push_forward(tail, at, [tangents[layer][:, None] for layer in layers])
 
     def push_finish(self, tangents: Tensor) -> Tensor:
         """Tangents of the last state's one tensor, `(n, C, H, W)`, to image tangents."""
-        (last,) = self.states[-1]
-
-        def one(tangent: Tensor) -> Tensor:
-            moved: Tensor = jvp(lambda x: self.generator.finish((x,)), (last,), (tangent[None],))[1][0]
-            return moved
-
-        pushed: Tensor = vmap(one)(tangents)
-        return pushed
+        return push_forward(lambda x: self.generator.finish((x,))[0], self.states[-1], [tangents[:, None]])
 
     def pull(self, cotangents: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         """Reverse mode: image cotangents `(n, 3, H, W)` to style cotangents `(n, S)` by layer.

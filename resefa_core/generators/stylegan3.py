@@ -20,11 +20,11 @@ from typing import ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import jvp, vmap
 
 from ..errors import ParameterError
 from .base import Published
 from .colours import as_rgb, check_channels
+from .forward_mode import push_forward
 from .linearization import Linearization
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
 from .registry import register_generator
@@ -734,18 +734,11 @@ class _StyleGAN3Linearization(Linearization):
 
     def _push_input(self, tangents: Tensor) -> Tensor:
         """Tangents of the input's style, `(n, 4)`, to tangents of the features."""
-
-        def one(tangent: Tensor) -> Tensor:
-            features = jvp(
-                lambda value: self.generator.synthesis.input(self._styled(0, value)),
-                (self._start(0),),
-                (tangent[None],),
-            )
-            moved: Tensor = features[1][0]
-            return moved
-
-        pushed: Tensor = vmap(one)(tangents)
-        return pushed
+        return push_forward(
+            lambda value: self.generator.synthesis.input(self._styled(0, value))[0],
+            [self._start(0)],
+            [tangents[:, None]],
+        )
 
 
 def _widened(tensor: Tensor) -> Tensor:
