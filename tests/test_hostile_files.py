@@ -46,7 +46,8 @@ from resefa_core import (
     load_jacobian,
 )
 from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian, Subject
-from resefa_core.directions.sets import _check_consistent, encode_thumbnail
+from resefa_core.directions import encode_thumbnail
+from resefa_core.directions.sets import _check_consistent
 from resefa_core.latents import ConfinedMove
 
 fuzz = partial(

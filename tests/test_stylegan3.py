@@ -13,7 +13,8 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core.analysis import DenseJacobian
-from resefa_core.generators import stylegan3 as module
+from resefa_core.generators import stylegan3_grids as module
+from resefa_core.generators import stylegan3_layers
 from resefa_core.generators.linearization import Linearization
 from resefa_core.generators.styles import Gate, Style
 
@@ -155,7 +156,7 @@ def test_channels_taken_in_parts_give_the_same_image_and_derivative(
     tangents = {i: tangent.float() for i, tangent in tangents_of(styles).items()}
     results = []
     for floats in (1, 1 << 30):
-        monkeypatch.setattr(module, "_PART_FLOATS", floats)
+        monkeypatch.setattr(stylegan3_layers, "_PART_FLOATS", floats)
         derivative = generator.linearize(styles, None)
         results.append((derivative.image, derivative.push(tangents)))
     for first, second in zip(*results, strict=True):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core import CheckpointError
-from resefa_core.generators.stylegan3 import Grid
+from resefa_core.generators.stylegan3_grids import Grid
 from resefa_core.generators.stylegan_xl import StyleGANXL
 
 STEM = [[4, 8, 1.0, 1.0, 6], [8, 12, 2.0, 2.0, 5]]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import resefa_core as resefa
-from resefa_core.generators.stylegan2 import _upsample
+from resefa_core.generators.stylegan2_layers import upsample
 from resefa_core.generators.styles import Style
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
@@ -112,7 +112,7 @@ def test_a_generator_is_taken_over_wider_and_larger(pairs: Path, drawings: Path,
             each.render([Style(each.style(i, code)) for i, code in enumerate(each.map(noise).unbind(1))])
             for each in (old, generator)
         )
-        wanted = before if side == SIDE else _upsample(before)
+        wanted = before if side == SIDE else upsample(before)
         torch.testing.assert_close(after, wanted, atol=2e-3, rtol=0.0)
 
 

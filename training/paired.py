@@ -34,7 +34,8 @@ from difference import Difference
 from layout import Layout
 
 from resefa_core import load_generator
-from resefa_core.generators.stylegan2 import StyleGAN2, Synthesis
+from resefa_core.generators.stylegan2 import StyleGAN2
+from resefa_core.generators.stylegan2_layers import Synthesis
 from resefa_core.generators.styles import Style
 
 ARGUMENTS: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from .sets import CONFINED, MAX_FILE_BYTES, METHOD_NAME, Directions, encode_thumbnail, image_sides
+from .sets import CONFINED, MAX_FILE_BYTES, METHOD_NAME, Directions
+from .texts import image_sides
+from .thumbnails import encode_thumbnail
 
 __all__ = ["CONFINED", "MAX_FILE_BYTES", "METHOD_NAME", "Directions", "encode_thumbnail", "image_sides"]

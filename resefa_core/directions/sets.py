@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timezone
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from .._version import __version__
 from ..bounds import CHANGE, CODE, STEP, STRENGTH, TRUNCATION, check_values, number, whole
 from ..errors import DirectionFileError, LatentError, ParameterError, RegionError
 from ..files import DAMAGE, pack_tensors, parse_tensors, write_bytes, write_tensors
@@ -28,7 +22,6 @@ from ..files.contents import Contents
 from ..files.reading import reason
 from ..generators import Generator
 from ..kinds import (
-    COMPONENT_ORDER,
     DIRECTIONS_KEY,
     MAX_BYTES,
     OURS,
@@ -39,16 +32,13 @@ from ..kinds import (
 )
 from ..regions import Region
 from ..spaces import channel_sizes, space_named, vector_shape
+from .format import FORMAT_VERSION, MAX_DIRECTIONS, fields_of, to_metadata, to_tensors
 from .imported import read_vectors, settle
 from .objective import PAPER, Objective
 from .recipes import Recipe
+from .texts import MAX_NAME, MAX_TEXT, described, is_plain, plain, split_tags
 
-FORMAT_VERSION = "1"
 MAX_FILE_BYTES = MAX_BYTES
-MAX_DIRECTIONS = 512
-MAX_NAME = 200
-MAX_TEXT = 4096
-THUMBNAIL_SIDE = 256
 CONFINED = "resefa-confined"
 """The method whose directions are for edits that are confined to the region."""
 
@@ -61,7 +51,6 @@ _OWN_RANGE = (-3.0, 3.0)
 
 _MAX_LAYERS = 1000
 _MAX_CHANNELS = 1 << 22
-_UNPLAIN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _GENERATOR_TYPES = {
     "architecture": str,
     "resolution": int,
@@ -72,7 +61,6 @@ _GENERATOR_TYPES = {
     "width": int,
 }
 METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +124,7 @@ class Directions:
     def __post_init__(self) -> None:
         if not self.names:
             object.__setattr__(self, "names", tuple(f"direction {i}" for i in range(len(self))))
-        object.__setattr__(self, "generator", _described(self.generator))
+        object.__setattr__(self, "generator", described(self.generator))
         _check_consistent(self)
 
     def __len__(self) -> int:
@@ -270,12 +258,12 @@ class Directions:
                 would be larger than `load` accepts, or the thumbnail is no picture.
             RegionError: the region was painted and is too small for the mask that is stored.
         """
-        tensors, metadata = _to_tensors(self), _to_metadata(self)
+        tensors, metadata = to_tensors(self), to_metadata(self)
         write_tensors(path, tensors, metadata, DirectionFileError, overwrite, MAX_FILE_BYTES)
 
     def to_bytes(self) -> bytes:
         """The bytes of a direction file, in which a region has its mask only where nothing else tells it."""
-        tensors, metadata = _to_tensors(self), _to_metadata(self)
+        tensors, metadata = to_tensors(self), to_metadata(self)
         if self.region is not None and self.region.to_json() != {"mask": True}:
             del tensors["region_mask"]
         return pack_tensors(Path("directions"), tensors, metadata, DirectionFileError, MAX_FILE_BYTES)
@@ -421,13 +409,13 @@ def _imported(
     try:
         vectors = read_vectors(contents)
         settled = settle(vectors, space, layers, num_layers)
-        title = _plain(vectors.title or file.stem, MAX_NAME - 4) or "direction"
+        title = plain(vectors.title or file.stem, MAX_NAME - 4) or "direction"
         whose = vectors.generator if generator is None else generator
         found = Directions.from_vectors(settled.values, settled.space, whose, settled.layers, region, title)
         steps = found.steps if vectors.scales is None else found.steps * vectors.scales
-        names = tuple(_plain(name, MAX_NAME) or "direction" for name in vectors.names) or found.names
+        names = tuple(plain(name, MAX_NAME) or "direction" for name in vectors.names) or found.names
         if len(found) == 1 and vectors.method == "published":
-            names = (_plain(file.stem, MAX_NAME) or title,)
+            names = (plain(file.stem, MAX_NAME) or title,)
         return replace(
             found,
             steps=steps,
@@ -452,7 +440,7 @@ def _read(file: Path, root: object, metadata: dict[str, str]) -> Directions:
             f"its tensors are {str(sorted(tensors))[:200]}"
         )
     try:
-        return _from_file(tensors, metadata)
+        return Directions(**fields_of(tensors, metadata))
     except KeyError as error:
         raise DirectionFileError(f"{file}: damaged direction file: it lacks {error}") from error
     except (*DAMAGE, RegionError) as error:
@@ -507,7 +495,7 @@ def _check_consistent(directions: Directions) -> None:
             raise ParameterError(
                 f"base_codes of shape {shape} do not fit vectors of shape {tuple(d.vectors.shape)}"
             )
-    if len(d.names) != count or not all(_is_plain(name, MAX_NAME, one_line=True) for name in d.names):
+    if len(d.names) != count or not all(is_plain(name, MAX_NAME, one_line=True) for name in d.names):
         raise ParameterError(
             f"{len(d.names)} names for {count} directions: expected one for each, of 1 to {MAX_NAME} "
             "characters, without line breaks and control characters"
@@ -534,9 +522,9 @@ def _check_texts(directions: Directions) -> None:
     """Raise ParameterError for texts that would come back from a file changed."""
     d = directions
     for name in ("title", "description", "author", "license", "date"):
-        if getattr(d, name) and not _is_plain(getattr(d, name), MAX_TEXT):
+        if getattr(d, name) and not is_plain(getattr(d, name), MAX_TEXT):
             raise ParameterError(f"the {name} is over {MAX_TEXT} characters long, or has control characters")
-    if any("," in tag for tag in d.tags) or _split_tags(_plain(", ".join(d.tags), MAX_TEXT)) != d.tags:
+    if any("," in tag for tag in d.tags) or split_tags(plain(", ".join(d.tags), MAX_TEXT)) != d.tags:
         raise ParameterError(
             f"tags {str(d.tags)[:200]} are empty, or have commas, spaces around them or control characters, "
             f"or over {MAX_TEXT} characters together"
@@ -544,214 +532,3 @@ def _check_texts(directions: Directions) -> None:
     for key, kind in _GENERATOR_TYPES.items():
         if key in d.generator and type(d.generator[key]) is not kind:
             raise ParameterError(f"the generator's {key} is {d.generator[key]!r}, expected {kind.__name__}")
-
-
-def image_sides(generator: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Width and height of a generator's images, of what is known of it; None where that says nothing."""
-    side = generator.get("resolution")
-    if not isinstance(side, int):
-        return None
-    width, height = generator.get("width", side), generator.get("height", side)
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else (side, side)
-
-
-def _is_plain(text: object, limit: int, one_line: bool = False) -> bool:
-    if not isinstance(text, str) or not text or len(text) > limit:
-        return False
-    return _plain(text, limit) == text and not (one_line and set(text) & set("\t\n\r"))
-
-
-def _plain(text: str, limit: int) -> str:
-    """Text without control characters, lone surrogates and what turns the reading direction round."""
-    return _UNPLAIN.sub("", text)[:limit]
-
-
-def _split_tags(text: str) -> tuple[str, ...]:
-    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
-
-
-def _to_tensors(directions: Directions) -> dict[str, Tensor]:
-    d = directions
-    tensors = {
-        name: vector.float().cpu() for name, vector in zip(_components(len(d)), d.vectors, strict=True)
-    }
-    for name in ("eigenvalues", "inside", "outside", "steps", "steps_confined", "base_codes"):
-        value = getattr(d, name)
-        if value is not None:
-            tensors[name] = value.float().cpu()
-    if d.region is not None:
-        tensors["region_mask"] = d.region.stored_mask()
-    return tensors
-
-
-def _components(count: int) -> list[str]:
-    return [f"component_{index:02d}" for index in range(count)]
-
-
-def _to_metadata(directions: Directions) -> dict[str, str]:
-    d = directions
-    architecture = str(d.generator.get("architecture", "unknown"))
-    metadata = {
-        "method": "resefa",
-        "num_components": str(len(d)),
-        "w_dim": str(d.vectors.shape[-1]),
-        COMPONENT_ORDER: json.dumps(_components(len(d))),
-        "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": f"{architecture}/local-direction",
-        "modelspec.implementation": _IMPLEMENTATION,
-        "modelspec.title": d.title or ", ".join(d.names[:3]),
-        "modelspec.description": d.description,
-        "modelspec.author": d.author,
-        "modelspec.date": d.date or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "modelspec.license": d.license,
-        "modelspec.tags": ", ".join(d.tags),
-        "resefa.version": __version__,
-        "resefa.method": d.method,
-        DIRECTIONS_KEY: FORMAT_VERSION,
-        "resefa.generator": json.dumps(dict(d.generator)),
-        "resefa.space": d.space,
-        "resefa.layers": json.dumps(d.layers),
-        "resefa.layer_sizes": json.dumps(d.layer_sizes),
-        "resefa.region": json.dumps(None if d.region is None else d.region.to_json()),
-        "resefa.names": json.dumps(d.names),
-        "resefa.strength_range": json.dumps(d.strength_range),
-        "resefa.regularization": json.dumps(d.regularization),
-        "resefa.damping": json.dumps(d.damping),
-        "resefa.truncation": json.dumps(d.truncation),
-        "resefa.seeds": json.dumps(d.seeds),
-        "resefa.num_samples": json.dumps(d.num_samples),
-    }
-    if d.objective != PAPER:
-        metadata["resefa.objective"] = json.dumps(d.objective.name)
-    sides = image_sides(d.generator)
-    if sides is not None:
-        metadata["modelspec.resolution"] = f"{sides[0]}x{sides[1]}"
-    if d.thumbnail is not None:
-        picture = _reencoded(d.thumbnail)
-        if picture is None:
-            raise DirectionFileError(f"the thumbnail is no PNG or JPEG of up to {4 * THUMBNAIL_SIDE} pixels")
-        encoded = base64.b64encode(picture).decode("ascii")
-        metadata["modelspec.thumbnail"] = f"data:image/png;base64,{encoded}"
-    return metadata
-
-
-def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Directions:
-    order = _json(metadata, COMPONENT_ORDER, list)
-    if order != _components(len(order)) or not 1 <= len(order) <= MAX_DIRECTIONS:
-        raise ValueError(f"its component_order is {str(order)[:80]}")
-    if metadata["num_components"] != str(len(order)):
-        raise ValueError(f"it says {metadata['num_components'][:20]!r} components and lists {len(order)}")
-    vectors = [tensors.pop(name) for name in order]
-    if any(v.shape != vectors[0].shape or v.dtype != torch.float32 for v in vectors):
-        raise ValueError("its components differ in shape, or are not float32")
-    if vectors[0].ndim == 0 or metadata["w_dim"] != str(vectors[0].shape[-1]):
-        raise ValueError(f"it says w_dim {metadata['w_dim'][:20]!r} of shape {tuple(vectors[0].shape)}")
-    optional = ("steps_confined", "base_codes", "region_mask")
-    required = ("eigenvalues", "inside", "outside", "steps")
-    unknown = set(tensors) - set(required) - set(optional)
-    if unknown or any(name not in tensors for name in required):
-        raise ValueError(
-            f"its tensors are {str(sorted(tensors))[:200]}, expected {required} and some of {optional}"
-        )
-    for name, tensor in tensors.items():
-        if tensor.dtype != (torch.uint8 if name == "region_mask" else torch.float32):
-            raise ValueError(f"its {name} has type {tensor.dtype}")
-    mask = tensors.pop("region_mask", None)
-    if mask is not None and (mask.ndim != 2 or not 1 <= min(mask.shape) <= max(mask.shape) <= 256):
-        raise ValueError(f"its region_mask has shape {tuple(mask.shape)}")
-    region = json.loads(metadata["resefa.region"])
-    seeds = json.loads(metadata.get("resefa.seeds", "null"))
-    low, high = _json(metadata, "resefa.strength_range", list)
-    return Directions(
-        vectors=torch.stack(vectors),
-        **tensors,  # type: ignore[arg-type]
-        space=metadata["resefa.space"],
-        layers=_whole_numbers(_json(metadata, "resefa.layers", list)),
-        layer_sizes=_whole_numbers(json.loads(metadata.get("resefa.layer_sizes", "[]"))),
-        names=tuple(_json(metadata, "resefa.names", list)),
-        region=None if region is None else Region.from_json(region, mask),
-        generator=_json(metadata, "resefa.generator", dict),
-        regularization=_finite(metadata, "resefa.regularization"),
-        damping=_finite(metadata, "resefa.damping"),
-        objective=Objective.from_name(json.loads(metadata.get("resefa.objective", json.dumps(PAPER.name)))),
-        truncation=_finite(metadata, "resefa.truncation"),
-        seeds=None if seeds is None else _whole_numbers(seeds),
-        num_samples=_whole_numbers([json.loads(metadata.get("resefa.num_samples", "1"))])[0],
-        strength_range=(_number(low), _number(high)),
-        title=_text(metadata, "title"),
-        description=_text(metadata, "description"),
-        author=_text(metadata, "author"),
-        license=_text(metadata, "license"),
-        tags=_split_tags(_text(metadata, "tags")),
-        date=_text(metadata, "date"),
-        thumbnail=_thumbnail(metadata.get("modelspec.thumbnail")),
-        method=metadata.get("resefa.method", "resefa"),
-    )
-
-
-def _json(metadata: dict[str, str], key: str, kind: type) -> Any:
-    value = json.loads(metadata[key])
-    if not isinstance(value, kind):
-        raise ValueError(f"its {key} is not a {kind.__name__}")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{str(value)[:40]} is not a finite number")
-    return float(value)
-
-
-def _finite(metadata: dict[str, str], key: str) -> float:
-    return _number(json.loads(metadata.get(key, "0")))
-
-
-def _whole_numbers(values: object) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(v) is int and 0 <= v < 2**32 for v in values):
-        raise ValueError(f"{str(values)[:80]} are not whole numbers")
-    return tuple(values)
-
-
-def _text(metadata: dict[str, str], key: str) -> str:
-    """Text for people, without control characters and of bounded length; escape it before showing."""
-    return _plain(metadata.get(f"modelspec.{key}", ""), MAX_TEXT)
-
-
-def _described(generator: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of a generator, without what is not short text or a usual number."""
-    known: dict[str, Any] = {}
-    for key, value in list(generator.items())[:32]:
-        if isinstance(value, str):
-            known[_plain(key, 64)] = _plain(value, MAX_NAME)
-        elif isinstance(value, (bool, int, float)) and abs(value) < 2**53:
-            known[_plain(key, 64)] = value
-    return known
-
-
-def _thumbnail(uri: str | None) -> bytes | None:
-    """Decode and encode again, so that nothing but pixels comes through; None if it is no picture."""
-    if uri is None or not uri.startswith("data:image/") or ";base64," not in uri[:40]:
-        return None
-    try:
-        return _reencoded(base64.b64decode(uri.split(",", 1)[1], validate=True))
-    except binascii.Error:
-        return None
-
-
-def _reencoded(data: bytes) -> bytes | None:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
-            if max(picture.size) > 4 * THUMBNAIL_SIDE:
-                return None
-            return encode_thumbnail(picture)
-    except Exception:  # Pillow raises many kinds on damaged pictures
-        return None
-
-
-def encode_thumbnail(picture: Image.Image) -> bytes:
-    """A PNG of at most 256 x 256."""
-    small = picture.convert("RGB")
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()

@@ -1,173 +1,22 @@
-"""StyleGAN2 (Karras et al., 2020), skip architecture, with the tensor names of NVIDIA's releases.
-
-Style modulation is applied to activations instead of weights. The two are equal, and this way the
-tangents of one image share each convolution's weights, and a code may vary over the image.
-"""
+"""StyleGAN2 (Karras et al., 2020), skip architecture, with the tensor names of NVIDIA's releases."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import Published
 from .colours import as_rgb, check_channels
 from .linearization import Linearization
-from .mapping import FullyConnected, MappedGenerator, MappingNetwork
+from .mapping import MappedGenerator, MappingNetwork
 from .registry import register_generator
-from .styles import Gate, State, Style, gated, modulate, styled_energy
-
-_GAIN = math.sqrt(2.0)
-_SLOPE = 0.2
-_EPSILON = 1e-8
-_SQUARE = (4, 4)
-
-
-def _is_half(tensor: Tensor) -> bool:
-    return tensor.dtype in (torch.float16, torch.bfloat16)
-
-
-def _demodulation(weight: Tensor, style: Style, height: int, width: int) -> Tensor:
-    """One over the root of the modulated weights' energy, for each output channel and place; in float32
-    at least: sums over hundreds of channels leave float16's range."""
-    energy = weight.float().square().sum(dim=(2, 3)) if _is_half(weight) else weight.square().sum(dim=(2, 3))
-    total = styled_energy(energy, style, height, width) + _EPSILON
-    return total.clamp_min(_EPSILON).rsqrt().to(weight.dtype)
-
-
-class SynthesisLayer(nn.Module):
-    """A modulated, demodulated 3 x 3 convolution with noise, bias and leaky ReLU; may double the size."""
-
-    noise_const: Tensor
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        w_dim: int,
-        resolution: int,
-        up: bool,
-        clamp: float | None = None,
-        start: tuple[int, int] = _SQUARE,
-    ) -> None:
-        super().__init__()
-        self.resolution = resolution
-        self.size = _grown(start, resolution)
-        self.up = up
-        self.clamp = clamp
-        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(self.size))
-
-    def forward(self, x: Tensor, style: Style, kernel: Tensor) -> Tensor:
-        x = self.convolve(modulate(x, style), self.weight, kernel)
-        scale = _GAIN * _demodulation(self.weight, style, *self.size)
-        return _clamped(F.leaky_relu(torch.addcmul(self.shift(), x, scale), _SLOPE), self.clamp)
-
-    def convolve(self, x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
-        """The linear heart of the layer: the convolution and, where it doubles the size, the filter."""
-        if self.up:
-            return _filter(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel * 2.0)
-        return F.conv2d(x, weight, padding=1)
-
-    def shift(self) -> Tensor:
-        """Noise and bias, `(1, O, H, W)`, with the activation's gain."""
-        return _GAIN * (self.noise_const * self.noise_strength + self.bias[:, None, None])[None]
-
-
-class ToRGB(nn.Module):
-    """A modulated 1 x 1 convolution to the colour channels, without demodulation."""
-
-    def __init__(self, inputs: int, outputs: int, w_dim: int, clamp: float | None = None) -> None:
-        super().__init__()
-        self.clamp = clamp
-        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.weight_gain = 1.0 / math.sqrt(inputs)
-
-    def forward(self, x: Tensor, style: Style) -> Tensor:
-        colour = F.conv2d(modulate(x, style), self.weight * self.weight_gain, self.bias)
-        return _clamped(colour, self.clamp)
-
-
-def _clamped(x: Tensor, clamp: float | None) -> Tensor:
-    return x if clamp is None else x.clamp(-clamp, clamp)
-
-
-def _filter(x: Tensor, kernel: Tensor) -> Tensor:
-    """Filter each channel by the 4-tap `kernel` along both axes; the result is 1 smaller."""
-    channels = x.shape[1]
-    square = torch.outer(kernel, kernel).expand(channels, 1, -1, -1)
-    return F.conv2d(x, square, padding=1, groups=channels)
-
-
-def _upsample(image: Tensor) -> Tensor:
-    """Double the size by the filter [1, 3, 3, 1] with zeros around: bilinear interpolation, padded."""
-    image = F.interpolate(F.pad(image, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
-    return image[:, :, 2:-2, 2:-2]
-
-
-class SynthesisBlock(nn.Module):
-    """The layers of one resolution, with the running image beside the features."""
-
-    resample_filter: Tensor
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        w_dim: int,
-        resolution: int,
-        img_channels: int,
-        clamp: float | None = None,
-        start: tuple[int, int] = _SQUARE,
-    ) -> None:
-        super().__init__()
-        self.register_buffer("resample_filter", torch.tensor([0.125, 0.375, 0.375, 0.125]), persistent=False)
-        if inputs:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, True, clamp, start)
-        else:
-            self.const = nn.Parameter(torch.randn(outputs, *start))
-        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, False, clamp, start)
-        self.torgb = ToRGB(outputs, img_channels, w_dim, clamp)
-
-
-class Synthesis(nn.Module):
-    """The blocks from 4 x 4 up to the image's resolution."""
-
-    def __init__(
-        self,
-        w_dim: int,
-        img_resolution: int,
-        img_channels: int,
-        channel_base: int,
-        channel_max: int,
-        clamp: float | None = None,
-        start: tuple[int, int] = _SQUARE,
-    ) -> None:
-        super().__init__()
-        self.resolutions = [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
-        inputs = 0
-        for resolution in self.resolutions:
-            outputs = min(channel_base // resolution, channel_max)
-            self.add_module(
-                f"b{resolution}",
-                SynthesisBlock(inputs, outputs, w_dim, resolution, img_channels, clamp, start),
-            )
-            inputs = outputs
-
-    def block(self, resolution: int) -> SynthesisBlock:
-        block = self.get_submodule(f"b{resolution}")
-        assert isinstance(block, SynthesisBlock)
-        return block
+from .stylegan2_derivative import StyleGAN2Linearization
+from .stylegan2_layers import SQUARE, Synthesis, SynthesisLayer, ToRGB, grown, upsample
+from .styles import Gate, State, Style
 
 
 @register_generator
@@ -239,7 +88,7 @@ class StyleGAN2(MappedGenerator):
     @classmethod
     def file_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """As NVIDIA's class takes them; it has no `init_res`, which is left out where images are square."""
-        told = {k: v for k, v in arguments.items() if k != "init_res" or tuple(v) != _SQUARE}
+        told = {k: v for k, v in arguments.items() if k != "init_res" or tuple(v) != SQUARE}
         return super().file_arguments(told)
 
     def __init__(
@@ -256,7 +105,7 @@ class StyleGAN2(MappedGenerator):
         channel_max: int = 512,
         embed_features: int | None = None,
         conv_clamp: float | None = None,
-        init_res: Sequence[int] = _SQUARE,
+        init_res: Sequence[int] = SQUARE,
     ) -> None:
         super().__init__()
         check_channels(img_channels)
@@ -265,7 +114,7 @@ class StyleGAN2(MappedGenerator):
         self.z_dim = z_dim
         self.num_classes = c_dim
         self.latent_dim = w_dim
-        self.resolution = max(_grown(self.start, img_resolution))
+        self.resolution = max(grown(self.start, img_resolution))
         self.mapping = MappingNetwork(
             z_dim, c_dim, w_dim, num_mapping_layers, mapping_features or w_dim, lr_multiplier, embed_features
         )
@@ -281,7 +130,7 @@ class StyleGAN2(MappedGenerator):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        return _grown(self.start, self.synthesis.resolutions[-1])
+        return grown(self.start, self.synthesis.resolutions[-1])
 
     def style_slices(self, layer: int) -> list[tuple[SynthesisLayer | ToRGB, tuple[int, int]]]:
         """The convolutions that a layer's code drives, each with its part of the layer's style."""
@@ -340,7 +189,7 @@ class StyleGAN2(MappedGenerator):
     ) -> Linearization:
         if any(style.moves for style in styles):
             return Linearization(self, styles, label, gate)
-        return _StyleGAN2Linearization(self, styles, label, gate)
+        return StyleGAN2Linearization(self, styles, label, gate)
 
     def begin(self, batch_size: int, label: Tensor | None) -> State:
         const = self.synthesis.block(4).const
@@ -356,7 +205,7 @@ class StyleGAN2(MappedGenerator):
         channels = block.torgb.affine.weight.shape[0]
         image = block.torgb(x, _slice(style, 0, channels))
         if len(state) > 1:
-            image = image + _upsample(state[1])
+            image = image + upsample(state[1])
         if layer == self.num_layers - 1:
             return (image,)
         following = self.synthesis.block(resolutions[layer // 2 + 1])
@@ -369,168 +218,7 @@ class StyleGAN2(MappedGenerator):
         return state[0] if state[0].shape[1] == 4 else None
 
 
-def _grown(start: tuple[int, int], resolution: int) -> tuple[int, int]:
-    """Height and width at the block of a name, where the first one, of 4, has those of `start`."""
-    return start[0] * resolution // 4, start[1] * resolution // 4
-
-
 def _slice(style: Style, start: int, stop: int | None) -> Style:
     return Style(
         style.base[:, start:stop], tuple((gate, delta[:, start:stop]) for gate, delta in style.moves)
     )
-
-
-@dataclass(frozen=True)
-class _LayerAt:
-    """A synthesis layer's constants at one image.
-
-    With styles s, demodulation d and input x, the layer is `leaky(d * conv(x * s) + shift)`. What
-    multiplies a tangent alone is folded into the weights, so that a tangent which does not move this
-    layer's own style costs one convolution and one product. What a tangent of the style meets, `moved_x`
-    and `moved_output`, is nothing where a gate is closed.
-    """
-
-    layer: SynthesisLayer
-    kernel: Tensor
-    moved_x: Tensor
-    style: Tensor
-    moved_output: Tensor
-    demodulation: Tensor
-    energy: Tensor
-    weight: Tensor
-    modulated_weight: Tensor
-    slope: Tensor
-
-    @staticmethod
-    def of(layer: SynthesisLayer, kernel: Tensor, x: Tensor, style: Tensor, gate: Gate | None) -> _LayerAt:
-        energy = layer.weight.square().sum(dim=(2, 3))
-        demodulation = (F.linear(style.square(), energy) + _EPSILON).rsqrt()
-        output = layer.convolve(x * style[:, :, None, None], layer.weight, kernel)
-        before = torch.addcmul(layer.shift(), output, _GAIN * demodulation[:, :, None, None])
-        weight = layer.weight * demodulation[0, :, None, None, None]
-        return _LayerAt(
-            layer=layer,
-            kernel=kernel,
-            moved_x=gated(x, gate),
-            style=style,
-            moved_output=gated(output, gate),
-            demodulation=demodulation,
-            energy=energy,
-            weight=weight,
-            modulated_weight=weight * style[0, :, None, None],
-            slope=_GAIN
-            * _kept(
-                _SLOPE + (1.0 - _SLOPE) * (before > 0).to(before), F.leaky_relu(before, _SLOPE), layer.clamp
-            ),
-        )
-
-    def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
-        """Tangents of the input `(n, C, h, w)` and of the style `(n, C)` to tangents of the output."""
-        if style is None:
-            if x is None:
-                return None
-            return self.layer.convolve(x, self.modulated_weight, self.kernel).mul_(self.slope)
-        moved = _push_modulation(self.moved_x, self.style, x, style)
-        pushed = self.layer.convolve(moved, self.weight, self.kernel)
-        change = -(self.demodulation**3) * F.linear(self.style * style, self.energy)
-        return pushed.addcmul_(self.moved_output, change[:, :, None, None]).mul_(self.slope)
-
-
-@dataclass(frozen=True)
-class _ToRGBAt:
-    """A to-RGB layer's constants at one image; `slope` is None where nothing is cut off."""
-
-    moved_x: Tensor
-    style: Tensor
-    weight: Tensor
-    slope: Tensor | None
-
-    @staticmethod
-    def of(layer: ToRGB, x: Tensor, style: Tensor, gate: Gate | None) -> _ToRGBAt:
-        weight = layer.weight * layer.weight_gain
-        slope = None
-        if layer.clamp is not None:
-            colour = F.conv2d(x * style[:, :, None, None], weight, layer.bias)
-            slope = _kept(torch.ones_like(colour), colour, layer.clamp)
-        slope = None if slope is None or bool(slope.all()) else slope
-        return _ToRGBAt(gated(x, gate), style, weight, slope)
-
-    def push(self, x: Tensor | None, style: Tensor | None) -> Tensor | None:
-        if style is None:
-            if x is None:
-                return None
-            pushed = F.conv2d(x, self.weight * self.style[0, :, None, None])
-        else:
-            pushed = F.conv2d(_push_modulation(self.moved_x, self.style, x, style), self.weight)
-        return pushed if self.slope is None else pushed.mul_(self.slope)
-
-
-def _kept(slope: Tensor, value: Tensor, clamp: float | None) -> Tensor:
-    """A slope, and zero where the value is cut off."""
-    return slope if clamp is None else slope * (value.abs() <= clamp)
-
-
-def _push_modulation(x: Tensor, style: Tensor, dx: Tensor | None, dstyle: Tensor) -> Tensor:
-    """The tangent of `x * style`, with x gated where its style moves."""
-    if dx is None:
-        return x * dstyle[:, :, None, None]
-    return (dx * style[:, :, None, None]).addcmul_(x, dstyle[:, :, None, None])
-
-
-class _StyleGAN2Linearization(Linearization):
-    """Forward mode written out: about the cost of a forward pass per tangent, and half of it or less
-    where only one layer's style moves."""
-
-    generator: StyleGAN2
-
-    def __init__(
-        self, generator: StyleGAN2, styles: Sequence[Style], label: Tensor | None, gate: Gate | None
-    ) -> None:
-        super().__init__(generator, styles, label, gate)
-        self._layers: list[tuple[_ToRGBAt | None, _LayerAt | None]] = []
-        for index, style in enumerate(self.styles):
-            x, base = self.states[index][0], style.base
-            to_rgb, convolution = None, None
-            for module, (start, stop) in generator.style_slices(index):
-                part = base[:, start:stop]
-                if isinstance(module, ToRGB):
-                    to_rgb = _ToRGBAt.of(module, x, part, gate)
-                else:
-                    kernel = generator.synthesis.block(module.resolution).resample_filter
-                    convolution = _LayerAt.of(module, kernel, x, part, gate)
-            self._layers.append((to_rgb, convolution))
-
-    def _kept(self) -> list[Tensor]:
-        inputs = [at.moved_x for pair in self._layers for at in pair if at is not None]
-        layers = [
-            tensor
-            for _, convolution in self._layers
-            if convolution is not None
-            for tensor in (
-                convolution.moved_output,
-                convolution.slope,
-                convolution.weight,
-                convolution.modulated_weight,
-                convolution.energy,
-            )
-        ]
-        return [*super()._kept(), *inputs, *layers]
-
-    def push(self, tangents: Mapping[int, Tensor]) -> Tensor:
-        x: Tensor | None = None
-        image: Tensor | None = None
-        for index in range(min(tangents), len(self._layers)):
-            to_rgb, convolution = self._layers[index]
-            style = tangents.get(index)
-            channels = 0 if to_rgb is None else to_rgb.style.shape[1]
-            if to_rgb is not None:
-                image = None if image is None else _upsample(image)
-                colour = to_rgb.push(x, None if style is None else style[:, :channels])
-                if image is None or colour is None:
-                    image = colour if image is None else image
-                else:
-                    image = image + colour
-            if convolution is not None:
-                x = convolution.push(x, None if style is None else style[:, channels:])
-        assert image is not None
-        return self.push_finish(image)

@@ -21,7 +21,9 @@ from .classes import imagenet_names
 from .colours import check_channels
 from .mapping import FullyConnected, MappedGenerator, MappingNetwork
 from .registry import register_generator
-from .stylegan3 import Grid, StyleGAN3, Synthesis
+from .stylegan3 import StyleGAN3
+from .stylegan3_grids import Grid
+from .stylegan3_layers import Synthesis
 
 _MOST_LAYERS = 128
 _MOST_SAMPLES = 8192

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .session import Carried, Generalized, Session
+from .editing import Carried
+from .session import Generalized, Session
 
 __all__ = ["Carried", "Generalized", "Session"]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ..analysis import Jacobian, JacobianCache, KindChoice, analysis_size
-from ..bounds import whole
+from ..analysis import Jacobian, JacobianCache, KindChoice
 from ..defaults import (
     NUM_DIRECTIONS,
     SAMPLES_TO_SHARE,
@@ -27,48 +24,28 @@ from ..defaults import (
 from ..directions import CONFINED, Directions, about, encode_thumbnail
 from ..directions.effects import Effect, effect_of
 from ..directions.recipes import Point, Recipe
-from ..errors import LatentError, ParameterError
+from ..errors import ParameterError
 from ..generators.base import Generator
 from ..latents import PNG_KEY, Latent, stack
-from ..latents.editing import Strengths, confinement, move, prepared, sweep, with_confined_steps
-from ..latents.edits import Edit, Edited, History, Move
+from ..latents.editing import confinement, move, sweep, with_confined_steps
+from ..latents.edits import Edited
 from ..latents.reach import within_reach
-from ..latents.samples import check_samples, further_seeds, like
+from ..latents.samples import check_samples, like
 from ..methods import check_method
-from ..parts import PartFinder, Parts, parts_of_generator
+from ..parts import PartFinder, Parts
 from ..progress import Progress, counted, stage
-from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
+from ..regions import Region
 from ..sheets import save_film, save_png, to_pil
 from ..spaces import SPACES, quick_space
 from .choosing import worth_offering
+from .editing import EditSession
 from .finding import OURS, find_again, follow, method_for
+from .image import Resolve
 from .saved import State, pack, read_state, unpack, write_state
 from .strips import Strip
 
 _KEPT_BYTES = 1 << 30
-_KEPT_IMAGE_BYTES = 1 << 20
-_KEPT_MEASURED = 4
 _THUMBNAIL_STRENGTHS = (-3.0, 0.0, 3.0)
-
-Resolve = Callable[[], Generator]
-"""Gives the generator, for those that must not keep it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Carried:
-    """Another image with the session's edit.
-
-    Attributes:
-        latent: of the image, edited.
-        image: `(3, H, W)` in about [-1, 1].
-    """
-
-    latent: Latent
-    image: Tensor
-
-    @property
-    def seed(self) -> int | None:
-        return None if self.latent.seed is None else self.latent.seed[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +65,7 @@ class Generalized:
     unseen: int
 
 
-class Session:
+class Session(EditSession):
     """One image of a generator, and everything that is done to it.
 
     The image is analysed when that is first needed; regions, directions and edits are then cheap. What is
@@ -134,228 +111,20 @@ class Session:
         cache: JacobianCache | None = None,
         parts: Parts | None = None,
     ) -> None:
-        self._resolve: Resolve = (lambda: generator) if isinstance(generator, Generator) else generator
+        super().__init__(
+            generator,
+            seed,
+            latent=latent,
+            truncation=truncation,
+            label=label,
+            truncation_layers=truncation_layers,
+        )
         self.cache = JacobianCache(_KEPT_BYTES) if cache is None else cache
         self.parts = parts
         self._finder = PartFinder(self.cache)
-        self._lock = threading.RLock()
-        self._images: list[tuple[Latent, Tensor]] = []
-        self._measured: list[tuple[Directions, float, Directions]] = []
+        self._measured = []
         self.directions: Directions | None = None
-        self.selected: Region | None = None
-        if isinstance(latent, Edited):
-            latent.edit.check(self.generator)
-            start = self._latent(seed, latent.original, truncation, label, truncation_layers)
-            state = Edited(start, latent.edit)
-        else:
-            state = Edited(self._latent(seed, latent, truncation, label, truncation_layers))
-        self._history: History[Edited] = History.start(state)
-
-    # The image
-
-    @property
-    def generator(self) -> Generator:
-        """What draws the image."""
-        return self._resolve()
-
-    @property
-    def state(self) -> Edited:
-        """Where the image starts, and the edit of it; a value that does not change."""
-        return self._history.present
-
-    @property
-    def original(self) -> Latent:
-        """The latent before all edits."""
-        return self.state.original
-
-    @property
-    def latent(self) -> Latent:
-        """The latent as it is edited."""
-        return self.state.latent
-
-    @property
-    def seed(self) -> int | None:
-        """The seed of the image, if it has one."""
-        return None if self.original.seed is None else self.original.seed[0]
-
-    @property
-    def before(self) -> Tensor:
-        """The image before all edits, `(3, H, W)` in about [-1, 1]."""
-        return self._draw(self.original[:1])
-
-    @property
-    def image(self) -> Tensor:
-        """The image as it is edited, `(3, H, W)` in about [-1, 1]."""
-        return self._draw(self.latent[:1])
-
-    @property
-    def picture(self) -> Image.Image:
-        """The image for people."""
-        return to_pil(self.image)
-
-    @property
-    def cut_out(self) -> Image.Image:
-        """The image for files: with its opacity, where the generator draws one."""
-        return to_pil(self.generator.synthesize(self.latent[:1], cut_out=True)[0])
-
-    def _repr_png_(self) -> bytes | None:
-        return self.picture._repr_png_()
-
-    def __repr__(self) -> str:
-        generator = self.generator
-        which = "a latent" if self.seed is None else f"seed {self.seed}"
-        return f"Session({generator.name or generator.architecture}, {which}, {len(self.moves)} moves)"
-
-    def set_image(
-        self,
-        seed: int | None = None,
-        *,
-        latent: Latent | None = None,
-        truncation: float | None = None,
-        label: int | str | None = None,
-        truncation_layers: int | None = None,
-        keep_edit: bool = False,
-    ) -> None:
-        """Go on with another image; `undo` leads back to this one and its edit.
-
-        Args:
-            seed, latent, truncation, label, truncation_layers: as at the start; the truncation and the class
-                are those of this image for None.
-            keep_edit: make the same edit of it.
-        """
-        here = self.original
-        if latent is None and label is None and here.label is not None:
-            label = int(here.label[0])
-        amount = here.truncation if truncation is None else truncation
-        start = self._latent(seed, latent, amount, label, truncation_layers)
-        self._push(Edited(start, self.state.edit if keep_edit else Edit()))
-
-    def _latent(
-        self,
-        seed: int | None,
-        latent: Latent | None,
-        truncation: float,
-        label: int | str | None,
-        truncation_layers: int | None,
-    ) -> Latent:
-        generator = self.generator
-        if latent is not None:
-            if seed is not None:
-                raise LatentError("both a seed and a latent were given: expected one of them")
-            generator.check_latent(latent)
-            return latent
-        if isinstance(label, str):
-            label = generator.find_class(label) if label.strip() else None
-        if label is None and generator.num_classes:
-            label = 0
-        return generator.sample(0 if seed is None else seed, truncation, label, truncation_layers)
-
-    def _draw(self, latent: Latent) -> Tensor:
-        with self._lock:
-            for known, image in self._images:
-                if known.digest == latent.digest:
-                    return image
-        image = self.generator.synthesize(latent)[0]
-        if image.nbytes <= _KEPT_IMAGE_BYTES:
-            with self._lock:
-                self._images = [*self._images[-1:], (latent, image)]
-        return image
-
-    # Regions
-
-    @property
-    def presets(self) -> dict[str, Region]:
-        """The regions that are known by name for this generator."""
-        return presets_of(self.generator)
-
-    def region(self, what: object, feather: float = 0.0) -> Region:
-        """A region by any means, known to hold a pixel of the image and to leave one out.
-
-        Args:
-            what: a `Region`; text as `Region.from_text` reads it (`mouth`, `ffhq/eyes`, a box
-                `x,y,width,height` in fractions, a mask's path) or `Selection.from_text` (`part:hair`,
-                `at:0.5,0.68`); a `Selection`; a box of four numbers; JSON as
-                `Region.from_json` reads it; or a mask: a picture, an array or a tensor.
-            feather: softens its edge; a fraction of the image's height.
-
-        Raises:
-            RegionError: none of these, or nothing is inside or outside.
-        """
-        generator = self.generator
-        if isinstance(what, Region):
-            region = what
-        elif isinstance(what, Selection):
-            region = self._chosen(what)
-        elif isinstance(what, str) and what.lstrip().startswith((AT, PART)):
-            region = self._chosen(Selection.from_text(what.strip()))
-        elif isinstance(what, str):
-            region = Region.from_text(what, generator)
-        elif isinstance(what, Mapping):
-            region = Region.from_json(what, family=preset_family(generator))
-        elif isinstance(what, (Image.Image, np.ndarray, Tensor)):
-            region = Region.from_mask(what)
-        elif isinstance(what, Sequence) and len(what) == 4:
-            region = Region.from_box(*what)
-        else:
-            region = Region.from_json(what)
-        region = region.feather(feather)
-        region.mask(*analysis_size(generator))
-        return region
-
-    def select(self, what: object, feather: float = 0.0) -> Region:
-        """A region by any means, as `region` reads it, to go on with: `selected`."""
-        self.selected = self.region(what, feather)
-        return self.selected
-
-    def part_at(
-        self,
-        x: float,
-        y: float,
-        size: float = 0.5,
-        *,
-        islands: bool = True,
-        progress: Progress | None = None,
-    ) -> Region:
-        """What moves like the point (x, y) of the image before its edits, in fractions; see `part_at`."""
-        return self._chosen(Selection("", (Click(x, y),), size, islands), progress)
-
-    def part(
-        self, name: str, size: float = 0.5, *, islands: bool = True, progress: Progress | None = None
-    ) -> Region:
-        """A part of the generator on the image before its edits, by its name; see `Parts.region`."""
-        return self._chosen(Selection(name, (), size, islands), progress)
-
-    def parts_here(self, progress: Progress | None = None) -> Mapping[str, Region]:
-        """The generator's parts that the image before its edits has, by name.
-
-        Raises:
-            RegionError: no parts of the generator are known.
-        """
-        return self._finder.all(self.generator, self.original[:1], self.parts, progress)
-
-    @property
-    def part_names(self) -> tuple[str, ...]:
-        """The parts of the generator that are known by name; none where none are."""
-        parts = parts_of_generator(self.generator) if self.parts is None else self.parts
-        return () if parts is None else parts.part_names
-
-    def follow(self, region: Region, chosen_on: Latent, progress: Progress | None = None) -> Region:
-        """A region of another image on this one: the parts in it are where this image has them.
-
-        Args:
-            chosen_on: the latent of the image that the region was chosen on, a batch of one.
-
-        Raises:
-            RegionError: this image has nothing of a part, or nothing else.
-        """
-        return region.on(
-            lambda selection: self._finder.find(
-                self.generator, self.original[:1], selection, self.parts, chosen_on, progress
-            )
-        )
-
-    def _chosen(self, selection: Selection, progress: Progress | None = None) -> Region:
-        return self._finder.find(self.generator, self.original[:1], selection, self.parts, progress=progress)
+        self.selected = None
 
     # Directions
 
@@ -513,22 +282,6 @@ class Session:
         """
         return find_again(self.generator, recipe, self.cache, progress)
 
-    def prepared(
-        self, directions: Directions, confine: float | None = None, feather: float | None = None
-    ) -> Directions:
-        """The directions, known to fit, with the steps that confined edits need, measured once for each set
-        and feather; see `prepared`. None for either as for `edit`."""
-        confine, feather = confinement(directions, confine, feather)
-        with self._lock:
-            for known, softness, measured in self._measured:
-                if known is directions and softness == feather and confine:
-                    return measured
-        fitting = prepared(self.generator, self.original[:1], directions, confine, feather)
-        if fitting is not directions:
-            with self._lock:
-                self._measured = [*self._measured[1 - _KEPT_MEASURED :], (directions, feather, fitting)]
-        return fitting
-
     def strips(
         self,
         directions: Directions,
@@ -641,217 +394,6 @@ class Session:
             before = generator.synthesize(latent)[0]
             effects.append(effect_of(before, _draw_all(generator, moved), directions.region))
         return sorted(effects, key=lambda effect: effect.ratio)[len(effects) // 2]
-
-    # Edits
-
-    @property
-    def moves(self) -> tuple[Move, ...]:
-        """The moves of the edit, the first one at the bottom."""
-        return self.state.edit.moves
-
-    def edit(
-        self,
-        directions: Directions,
-        strengths: Strengths,
-        *,
-        confine: float | None = None,
-        feather: float | None = None,
-        region: object = None,
-        name: str = "",
-    ) -> None:
-        """Move the image along directions, on top of what was done before.
-
-        Args:
-            strengths: how far along which, by index or name, in steps.
-            confine: in [0, 1]: 0 everywhere, 1 inside the region only; None as the directions were found.
-            feather: softens a confined move's edge; for None `CONFINED_FEATHER`, but nothing more where the
-                directions were found for confined edits: their region is soft already.
-            region: confine the move to this one, by any means, instead of the directions' own.
-            name: for people; that of the region for "".
-
-        Raises:
-            LatentError: the directions don't fit, or can't be confined.
-            ParameterError: no such direction, a number out of range, or too many moves.
-        """
-        made = self._move(directions, strengths, confine, feather, region, name)
-        if not made.strengths:
-            return
-        with self._lock:
-            state = self.state
-            self._push(Edited(state.original, state.edit.add(made)))
-
-    def adjust(
-        self,
-        directions: Directions,
-        strengths: Strengths,
-        *,
-        confine: float | None = None,
-        feather: float | None = None,
-        name: str = "",
-    ) -> bool:
-        """Set the strengths of the move on top, if it is along these directions, else make one: what sliders
-        do. A move without strengths is taken away. Returns whether that changed anything.
-
-        Raises:
-            LatentError, ParameterError: as for `edit`.
-        """
-        made = self._move(directions, strengths, confine, feather, None, name)
-        with self._lock:
-            state = self.state
-            on_top = self._is_on_top(directions)
-            if not on_top and not made.strengths:
-                return False
-            if on_top:
-                top = state.edit[-1]
-                kept = (top.strengths, top.confine, top.feather)
-                if kept == (made.strengths, made.confine, made.feather):
-                    return False
-            below = state.edit.remove(-1) if on_top else state.edit
-            self._push(Edited(state.original, below.add(made) if made.strengths else below))
-            return True
-
-    def _move(
-        self,
-        directions: Directions,
-        strengths: Strengths,
-        confine: float | None,
-        feather: float | None,
-        region: object,
-        name: str,
-    ) -> Move:
-        if region is not None:
-            directions = replace(directions, region=self.region(region), steps_confined=None)
-        confine, feather = confinement(directions, confine, feather)
-        fitting = self.prepared(directions, confine, feather)
-        own = "" if fitting.region is None else fitting.region.name
-        return Move(fitting, strengths, confine, feather, name or own)
-
-    def _is_on_top(self, directions: Directions) -> bool:
-        edit = self.state.edit
-        if not edit.moves:
-            return False
-        top = edit[-1].directions.vectors
-        return top is directions.vectors or (
-            top.shape == directions.vectors.shape and torch.equal(top, directions.vectors)
-        )
-
-    def below(self, directions: Directions) -> Latent:
-        """The latent as it is edited, but for a move along these directions on top: where their sliders
-        start."""
-        state = self.state
-        if not self._is_on_top(directions):
-            return self.latent
-        return state.edit.remove(-1).apply(state.original)
-
-    def moves_below(self, directions: Directions | None) -> tuple[Move, ...]:
-        """The moves of the edit, but for one along these directions on top."""
-        on_top = directions is not None and self._is_on_top(directions)
-        return self.moves[:-1] if on_top else self.moves
-
-    def preview(
-        self,
-        directions: Directions,
-        strengths: Strengths,
-        *,
-        confine: float | None = None,
-        feather: float | None = None,
-    ) -> Tensor:
-        """The image as `adjust` would have it, `(3, H, W)` in about [-1, 1], with nothing changed."""
-        latent = self.below(directions)[:1]
-        confine, feather = confinement(directions, confine, feather)
-        if strengths:
-            fitting = self.prepared(directions, confine, feather)
-            latent = move(latent, fitting, strengths, confine, feather)
-        return self.generator.synthesize(latent)[0]
-
-    def possible_confinement(
-        self, directions: Directions | None, confine: float, feather: float
-    ) -> tuple[float, float]:
-        """How far edits along directions are confined, and how softly, where that is wanted this much:
-        those that were found for confined edits always are, as softly as the region that they were found
-        for, and some can't be."""
-        if directions is None:
-            return 0.0, 0.0
-        if directions.confined:
-            return 1.0, 0.0
-        can = self.generator.can_confine and directions.region is not None
-        return (confine, feather) if confine and can else (0.0, 0.0)
-
-    def strengths(self, directions: Directions) -> dict[int, float]:
-        """How far the move on top goes along these directions, by index: where their sliders are."""
-        return dict(self.state.edit[-1].amounts()) if self._is_on_top(directions) else {}
-
-    def remove(self, index: int = -1) -> None:
-        """Take one of the moves away, in the middle too; those above it stay.
-
-        Raises:
-            ParameterError: there is none.
-        """
-        with self._lock:
-            state = self.state
-            self._push(Edited(state.original, state.edit.remove(index)))
-
-    def clear(self) -> None:
-        """Take all moves away."""
-        with self._lock:
-            if self.moves:
-                self._push(Edited(self.original))
-
-    def undo(self) -> bool:
-        """Take the last change back, of the edit or of the image; returns whether there was one."""
-        with self._lock:
-            could = self._history.can_undo
-            self._history = self._history.undo()
-            return could
-
-    def redo(self) -> bool:
-        """Do again what was taken back; returns whether there was anything."""
-        with self._lock:
-            could = self._history.can_redo
-            self._history = self._history.redo()
-            return could
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
-
-    def _push(self, state: Edited) -> None:
-        with self._lock:
-            self._history = self._history.push(state)
-
-    def carry(
-        self, seeds: Iterable[int] | int = SAMPLES_TO_SHARE, *, progress: Progress | None = None
-    ) -> Iterator[Carried]:
-        """Other images, drawn as this one was, with the same edit, one after the other.
-
-        Args:
-            seeds: of the images; or how many, with the seeds that follow this image's.
-        """
-        generator, state = self.generator, self.state
-        chosen = further_seeds([state.original], seeds) if isinstance(seeds, int) else list(seeds)
-        for seed in counted(chosen, len(chosen), progress):
-            latent = state.edit.apply(like(generator, state.original, seed))
-            yield Carried(latent, generator.synthesize(latent)[0])
-
-    def film(self, frames: int = 9, *, progress: Progress | None = None) -> Iterator[Tensor]:
-        """The images on the way from the one before all edits to the edited one, `(3, H, W)` each, in equal
-        steps of all strengths.
-
-        Args:
-            frames: how many images, both ends among them, from 2 to 240.
-
-        Raises:
-            ParameterError: that is out of range.
-        """
-        count = whole(frames, "frames", 2, 240)
-        generator, state = self.generator, self.state
-        for index in counted(range(count), count, progress):
-            latent = state.edit.scaled(index / (count - 1)).apply(state.original[:1])
-            yield generator.synthesize(latent)[0]
 
     # Files
 
