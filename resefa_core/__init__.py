@@ -25,6 +25,7 @@ from .errors import (
     LatentError,
     ParameterError,
     PartsFileError,
+    PhotoError,
     RegionError,
     ReSeFaError,
 )
@@ -39,7 +40,8 @@ from .generators import (
     WrappedGenerator,
     register_generator,
 )
-from .latents import PNG_KEY, Latent, stack
+from .inversion import Inversion, Pasted, Photo, invert, paste, paste_edit
+from .latents import PNG_KEY, Crop, Latent, stack
 from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .latents.edits import Edit, Edited, Move
 from .latents.opening import open_latent
@@ -66,6 +68,7 @@ __all__ = [
     "BigGANDeep",
     "CheckpointError",
     "Click",
+    "Crop",
     "DirectionFileError",
     "Directions",
     "Edit",
@@ -74,6 +77,7 @@ __all__ = [
     "EvaluationError",
     "Generator",
     "HubError",
+    "Inversion",
     "Jacobian",
     "JacobianCache",
     "JacobianError",
@@ -85,6 +89,9 @@ __all__ = [
     "ParameterError",
     "Parts",
     "PartsFileError",
+    "Pasted",
+    "Photo",
+    "PhotoError",
     "ReSeFaError",
     "Recipe",
     "Region",
@@ -109,6 +116,7 @@ __all__ = [
     "find_directions",
     "find_parts",
     "find_parts_of",
+    "invert",
     "load_generator",
     "load_jacobian",
     "mix",
@@ -116,6 +124,8 @@ __all__ = [
     "open_latent",
     "part_at",
     "parts_of_generator",
+    "paste",
+    "paste_edit",
     "prepared",
     "presets_of",
     "register_generator",

@@ -68,6 +68,10 @@ class PartsFileError(ReSeFaError):
     """A file of a generator's parts is missing, damaged, or holds something else."""
 
 
+class PhotoError(ReSeFaError):
+    """A photo is missing, damaged, too large, something else, or not the one that was meant."""
+
+
 class RegionError(ReSeFaError):
     """A region is empty, full, out of range, or the image does not respond inside or outside it."""
 

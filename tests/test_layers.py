@@ -17,7 +17,7 @@ LAYERS = (
     "directions",
     "solve",
     "latents.editing latents.edits latents.opening latents.reach parts sheets",
-    "methods directions.about",
+    "methods directions.about inversion",
     "evaluation hub session",
     "cli",
 )

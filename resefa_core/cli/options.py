@@ -17,6 +17,8 @@ from ..directions import CONFINED, Directions
 from ..directions.about import reading_note
 from ..errors import ParameterError, ReSeFaError
 from ..generators import Generator
+from ..inversion import Photo
+from ..inversion.inverting import PRIOR, STEPS
 from ..latents import Latent
 from ..latents.codes import ROWS
 from ..latents.opening import open_latent
@@ -24,7 +26,7 @@ from ..parsing import parse_confine, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
 from ..spaces import SPACES
-from .terminal import shown
+from .terminal import progress, shown
 
 SEED = 13
 _ANALYSES_BYTES = 4 << 30
@@ -96,6 +98,47 @@ def add_latent(parser: argparse.ArgumentParser) -> None:
         help="what the vectors of an array (N, D) of codes are: layers of one latent, or images in w "
         "(default: by their number)",
     )
+
+
+def add_place(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--face",
+        type=NUMBERS,
+        metavar="X,Y,X,Y,X,Y",
+        help="in pixels: the eye at the left, the one at the right, the middle of the mouth; the photo is "
+        "cut as aligned faces are",
+    )
+    parser.add_argument(
+        "--box",
+        type=NUMBERS,
+        metavar="X,Y,WIDTH,HEIGHT",
+        help="in pixels: the part of the photo to find (default: the largest one in the middle)",
+    )
+
+
+def add_search(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of the search (default: {STEPS})")
+    parser.add_argument(
+        "--prior",
+        type=float,
+        default=PRIOR,
+        help="how much images that the generator draws by itself are preferred, on which edits work best; "
+        f"0: the closest image (default: {PRIOR:g})",
+    )
+    parser.add_argument(
+        "--ignore",
+        metavar="REGION",
+        help="what does not count, of the generator's image: a preset, a box in fractions, or a mask's file",
+    )
+
+
+def open_photo(options: argparse.Namespace, file: Path, generator: Generator) -> Photo:
+    """A photo, cut as the options of `add_place` say."""
+    face = options.face
+    if face is not None and len(face) != 6:
+        raise ParameterError(f"--face has {len(face)} numbers: expected x and y of both eyes and the mouth")
+    points = None if face is None else [face[0:2], face[2:4], face[4:6]]
+    return Photo.open(file).aligned(generator, face=points, box=options.box)
 
 
 def add_parts(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +226,25 @@ def open_session(options: argparse.Namespace, generator: Generator) -> Session:
         latent = generator.sample(options.seed, options.truncation, find_class(options, generator))
     file: Path | None = getattr(options, "parts", None)
     parts = None if file is None else Parts.load(file)
-    return Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES), parts=parts)
+    session = Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES), parts=parts)
+    if getattr(options, "photo", None) is not None:
+        _set_photo(options, session, None if options.latent is None else latent)
+    return session
+
+
+def _set_photo(options: argparse.Namespace, session: Session, latent: Latent | None) -> None:
+    """Go on with the photo that the options say, whose latent is given or to be found."""
+    photo = open_photo(options, options.photo, session.generator)
+    with progress("finding the photo") as report:
+        session.set_photo(
+            photo,
+            latent,
+            label=options.label,
+            steps=options.steps,
+            prior=options.prior,
+            ignore=options.ignore,
+            progress=report,
+        )
 
 
 def _latent_of_file(options: argparse.Namespace, generator: Generator) -> Latent:

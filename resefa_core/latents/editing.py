@@ -122,6 +122,7 @@ def mix(
     return replace(
         one,
         made_by=None,
+        crop=None,
         codes=one.codes + weight * (other.codes - one.codes),
         style_offset=styles,
         confined=(

@@ -204,7 +204,7 @@ class Edit:
         first = before.original if before is not None and known else replace(latent, made_by=None)
         moves = (*before.edit.moves, *self.moves) if before is not None and known else self.moves
         if len(moves) > MAX_MOVES:
-            return replace(moved, made_by=None)
+            return replace(moved, made_by=None, crop=None)
         return replace(moved, made_by=Edited(first, Edit(moves)))
 
     def scaled(self, amount: float) -> Edit:

@@ -26,11 +26,13 @@ from ..files.contents import PNG
 from ..kinds import LATENT_KEY, MAX_BYTES, OURS, Kind, kind_of_metadata, open_small
 from ..regions import Region
 from .codes import Codes, find_codes
+from .crop import Crop
 
 if TYPE_CHECKING:
     from .edits import Edited
 
 _FORMAT = "1"
+_CROP_KEY = "resefa.crop"
 _MAX_CONFINED = 64
 _MAX_LAYERS = 1000
 _MAX_TEXT = 1 << 20
@@ -77,6 +79,8 @@ class Latent:
         generator: fingerprint of the generator they belong to, or None.
         made_by: the edit that led here and where it started, for files to carry; None if there was none. Not
             part of what decides the image.
+        crop: where the image lies in the photo that it was found for; None where there is none. Not part of
+            what decides the image either.
     """
 
     codes: Tensor
@@ -90,6 +94,7 @@ class Latent:
     confined: tuple[ConfinedMove, ...] = ()
     generator: str | None = None
     made_by: Edited | None = field(default=None, repr=False)
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         number(self.truncation, "truncation", *TRUNCATION, LatentError)
@@ -197,6 +202,8 @@ class Latent:
             "resefa.generator": json.dumps(self.generator),
             "resefa.confined": json.dumps([[move.confine, move.region.to_json()] for move in self.confined]),
         }
+        if self.crop is not None:
+            metadata[_CROP_KEY] = json.dumps(self.crop.to_json())
         if self.made_by is not None:
             metadata |= self.made_by.metadata(self)
         return tensors, metadata
@@ -302,7 +309,7 @@ def stack(latents: Sequence[Latent]) -> Latent:
             raise LatentError(f"latents that differ in {name} can't be stacked: {list(values)[:8]}")
     if any(latent.confined for latent in latents):
         raise LatentError("latents with confined edits can't be stacked: their regions differ")
-    changes: dict[str, Any] = {"made_by": None}
+    changes: dict[str, Any] = {"made_by": None, "crop": None}
     for name in sorted({name for latent in latents for name in latent._tensors()}):
         parts = [getattr(latent, name) for latent in latents]
         tensor = parts[0]
@@ -416,6 +423,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
     truncation = json.loads(metadata["resefa.truncation"])
     layers = json.loads(metadata["resefa.truncation_layers"])
     generator = json.loads(metadata["resefa.generator"])
+    crop = metadata.get(_CROP_KEY)
     moves = json.loads(metadata["resefa.confined"])
     if not isinstance(moves, list) or len(moves) > _MAX_CONFINED:
         raise LatentError("its list of confined moves is damaged")
@@ -438,4 +446,5 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Latent:
         truncation_layers=layers,
         confined=tuple(confined),
         generator=generator,
+        crop=None if crop is None else Crop.from_json(json.loads(crop)),
     )

@@ -24,8 +24,9 @@ from ..defaults import (
 from ..directions import CONFINED, Directions, about, encode_thumbnail
 from ..directions.effects import Effect, effect_of
 from ..directions.recipes import Point, Recipe
-from ..errors import ParameterError
+from ..errors import ParameterError, PhotoError
 from ..generators.base import Generator
+from ..inversion import edited_mark
 from ..latents import PNG_KEY, Latent, stack
 from ..latents.editing import confinement, move, sweep, with_confined_steps
 from ..latents.edits import Edited
@@ -38,9 +39,9 @@ from ..regions import Region
 from ..sheets import save_film, save_png, to_pil
 from ..spaces import SPACES, quick_space
 from .choosing import worth_offering
-from .editing import EditSession
 from .finding import OURS, find_again, follow, method_for
 from .image import Resolve
+from .photos import PhotoSession
 from .saved import State, pack, read_state, unpack, write_state
 from .strips import Strip
 
@@ -65,7 +66,7 @@ class Generalized:
     unseen: int
 
 
-class Session(EditSession):
+class Session(PhotoSession):
     """One image of a generator, and everything that is done to it.
 
     The image is analysed when that is first needed; regions, directions and edits are then cheap. What is
@@ -123,6 +124,7 @@ class Session(EditSession):
         self.parts = parts
         self._finder = PartFinder(self.cache)
         self._measured = []
+        self._photos = []
         self.directions: Directions | None = None
         self.selected = None
 
@@ -409,7 +411,7 @@ class Session(EditSession):
         progress: Progress | None = None,
     ) -> Directions:
         """Directions with all that their file should say: names, a title, the steps of confined edits, a
-        picture.
+        picture. The codes of a photo are left out.
 
         Args:
             directions: the last ones found for None.
@@ -430,6 +432,7 @@ class Session(EditSession):
             thumbnail = to_pil(torch.cat(list(images), dim=2))
         return replace(
             chosen,
+            base_codes=None if self.original.crop is not None else chosen.base_codes,
             title=title or chosen.title or about.title_of(chosen, generator),
             author=author or chosen.author,
             description=description or chosen.description,
@@ -460,11 +463,13 @@ class Session(EditSession):
 
     def save_picture(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write the image as it is edited as a PNG that carries its latent and the edit; see `Edited.load`.
+        Where it was found for a photo, its metadata say that it was made with a generative model.
 
         Raises:
             ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
         """
-        save_png(self.cut_out, path, overwrite, {PNG_KEY: self.latent[:1].to_text()})
+        mark = {} if self.original.crop is None else edited_mark()
+        save_png(self.cut_out, path, overwrite, {PNG_KEY: self.latent[:1].to_text(), **mark})
 
     def save_film(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write the way from the image before all edits to the edited one, and back, as an animated WEBP.
@@ -521,8 +526,12 @@ class Session(EditSession):
         asked for. `from_text` reads it.
 
         Raises:
+            PhotoError: it is of a photo, whose latent tells what it shows: that goes into no link.
             LatentError, DirectionFileError: something in it is too large.
         """
+        states = self._history.states if history else (self.state,)
+        if any(each.original.crop is not None for each in states):
+            raise PhotoError("this is an edit of a photo, which no link tells: save the latent as a file")
         return pack(self.to_json(history=history))
 
     @staticmethod

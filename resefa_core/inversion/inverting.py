@@ -1,0 +1,236 @@
+"""From a photo to its latent: Adam on one code for all layers, then on a code for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..bounds import Bounds, number, whole
+from ..errors import LatentError, PhotoError
+from ..generators.base import Generator
+from ..generators.styles import Style
+from ..latents import Latent
+from ..precision import as_float32, full_precision
+from ..progress import Progress
+from ..regions import Region
+from .losses import ImageDistance, Perceptual, with_gradient
+from .photos import Photo
+from .prior import CodePrior, squared_distance, squared_spread
+
+STEPS = 200
+"""Each draws the image once and takes its derivative once."""
+MOST_STEPS = 10_000
+PRIOR = 3e-3
+"""What a squared distance of 1 from the mean code, and between layers, counts beside the squared error."""
+PRIORS = Bounds(0.0, 1e3)
+PERCEPTUAL = Bounds(0.0, 1e6)
+
+_TOGETHER = 0.3
+_RATE, _BETWEEN_RATE = 0.1, 0.3
+_SHOWN_EVERY = 5
+
+Show = Callable[[Tensor], None]
+"""Takes the image as it is found so far, `(3, H, W)` in about [-1, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """A latent that was found for a photo.
+
+    Attributes:
+        latent: a batch of one; it knows where its image lies in the photo (`Latent.crop`).
+        image: what the generator draws of it, `(3, H, W)` in about [-1, 1].
+        target: what it was to draw, `(3, H, W)`.
+        error: the mean squared error where pixels count, on the [-1, 1] scale.
+        distance: how far the code lies from the generator's mean code, as root mean square in coordinates in
+            which its codes are standard normal: about 1 for an image that it draws by itself, more where
+            edits may not work as they do there.
+        spread: how far the layers' codes lie from their mean, likewise; 0 where all have the same.
+        history: the error before each step.
+    """
+
+    latent: Latent
+    image: Tensor
+    target: Tensor
+    error: float
+    distance: float
+    spread: float
+    history: tuple[float, ...]
+
+
+def invert(
+    generator: Generator,
+    image: Photo | Image.Image | np.ndarray[Any, Any] | Tensor,
+    *,
+    label: int | str | None = None,
+    steps: int = STEPS,
+    prior: float = PRIOR,
+    ignore: Region | None = None,
+    perceptual: Perceptual | None = None,
+    perceptual_weight: float = 1.0,
+    progress: Progress | None = None,
+    show: Show | None = None,
+) -> Inversion:
+    """The latent whose image is most like a photo, and is one that edits work on.
+
+    Minimises `distance(G(codes), photo) + prior * (|v|^2 + |v - mean of layers|^2)` by Adam (Kingma and Ba,
+    2015) over whitened codes v, in which the generator's own codes are standard normal: first, for three
+    steps of ten, one code for all layers (W), then a code for each (W+; Abdal et al., 2019). Where layers'
+    codes are drawn apart, all steps are for all of them. Nothing is random: the same call gives the same
+    bytes on the same machine with as many threads; elsewhere rounding differs, and steps may enlarge that.
+
+    Args:
+        image: a photo, whose crop says where the image lies in it, the middle if it has none; or what
+            `Photo.of` reads.
+        label: the class, or its name, where there are classes; for None the one whose mean image is closest.
+        steps: how many, from 1 to 10,000.
+        prior: how much more the generator's own codes are preferred: 0 for the closest image; edits work the
+            better the more.
+        ignore: what does not count, such as a hand before the face; a region of the generator's image.
+        perceptual: a further distance of images `(B, 3, H, W)` in [-1, 1], such as LPIPS, beside that of
+            pixels at several scales.
+        perceptual_weight: what it counts.
+        progress: called with (steps done, steps); the work stops if it raises.
+        show: called now and then with the image so far.
+
+    Raises:
+        PhotoError: the photo can't be used, or nothing of it counts.
+        LatentError: no such class, or the generator draws nothing finite.
+        ParameterError: a number out of range.
+
+    Example:
+        >>> import resefa_core as resefa
+        >>> generator = resefa.load_generator("avatars")
+        >>> photo = generator.synthesize(generator.sample(seed=7, truncation=0.7))
+        >>> found = resefa.invert(generator, photo, steps=30)
+        >>> found.error < 0.5 * found.history[0]
+        True
+    """
+    count = whole(steps, "steps", 1, MOST_STEPS)
+    weight = number(prior, "prior", *PRIORS)
+    number(perceptual_weight, "perceptual_weight", *PERCEPTUAL)
+    place = generator.device
+    with torch.inference_mode(False), full_precision:
+        photo = Photo.of(image)
+        crop = photo.crop_for(generator)
+        target, counted = photo.image(crop, *generator.image_size)
+        if ignore is not None:
+            counted = counted * (1.0 - ignore.mask(*generator.image_size, check=False))
+        if float(counted.sum()) < 1.0:
+            raise PhotoError("nothing of the photo counts: ignore less of it, or place the crop over it")
+        network = as_float32(generator)
+        distance = ImageDistance(target.to(place), counted.to(place), perceptual, perceptual_weight)
+        chosen = _class_of(network, distance, label)
+        search = _Search(network, distance, CodePrior.of(network, chosen), chosen, weight, count)
+        search.progress, search.show = progress, show
+        coordinates = search.run()
+        codes = search.prior.codes(coordinates).detach()
+    latent = Latent(
+        codes=codes.to(generator.dtype),
+        label=search.labels,
+        generator=generator.fingerprint,
+        crop=crop,
+    )
+    drawn = generator.synthesize(latent)
+    return Inversion(
+        latent=latent,
+        image=drawn[0],
+        target=target,
+        error=float(distance.error(drawn)[0]),
+        distance=math.sqrt(float(squared_distance(coordinates)[0])),
+        spread=math.sqrt(float(squared_spread(coordinates)[0])),
+        history=tuple(search.history),
+    )
+
+
+class _Search:
+    """The steps to one photo's codes."""
+
+    progress: Progress | None = None
+    show: Show | None = None
+
+    def __init__(
+        self,
+        generator: Generator,
+        distance: ImageDistance,
+        prior: CodePrior,
+        label: int | None,
+        weight: float,
+        steps: int,
+    ) -> None:
+        self.generator = generator
+        self.distance = distance
+        self.prior = prior
+        self.labels = None if label is None else torch.tensor([label], device=generator.device)
+        self.weight = weight
+        self.steps = steps
+        self.history: list[float] = []
+
+    def run(self) -> Tensor:
+        """The whitened coordinates `(1, L, D)` that were found."""
+        layers, size = self.generator.num_layers, self.generator.latent_dim
+        together = round(_TOGETHER * self.steps) if self.prior.shared and layers > 1 else 0
+        start = torch.zeros(1, 1 if together else layers, size, device=self.generator.device)
+        if together:
+            start = self._descend(start, together, _RATE * _BETWEEN_RATE)
+        return self._descend(start.expand(-1, layers, -1), self.steps - together, 0.0)
+
+    def _descend(self, start: Tensor, steps: int, last_rate: float) -> Tensor:
+        """Adam from a start, its rate falling to the last one along half a cosine."""
+        with torch.enable_grad():
+            moved = with_gradient(start)
+            optimizer = torch.optim.Adam([moved], lr=_RATE)
+            for step in range(steps):
+                fall = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+                optimizer.param_groups[0]["lr"] = last_rate + (_RATE - last_rate) * fall
+                (moved.grad,) = torch.autograd.grad(self._loss(moved), [moved])
+                optimizer.step()
+                if self.progress is not None:
+                    self.progress(len(self.history), self.steps)
+        return moved.detach()
+
+    def _loss(self, moved: Tensor) -> Tensor:
+        coordinates = moved.expand(-1, self.generator.num_layers, -1)
+        drawn = draw(self.generator, self.prior.codes(coordinates), self.labels)
+        with torch.no_grad():
+            self.history.append(float(self.distance.error(drawn)[0]))
+        if self.show is not None and (len(self.history) - 1) % _SHOWN_EVERY == 0:
+            self.show(drawn[0].detach())
+        total = self.distance(drawn)
+        if self.weight:
+            total = total + self.weight * (squared_distance(coordinates) + squared_spread(coordinates))
+        if not bool(torch.isfinite(total).all()):
+            raise LatentError(
+                "the image is not finite on the way to the photo: the generator's weights, or the perceptual "
+                "distance, are damaged"
+            )
+        return total.sum()
+
+
+def draw(generator: Generator, codes: Tensor, labels: Tensor | None) -> Tensor:
+    """The images of codes `(B, L, D)`, with their derivatives."""
+    condition = generator.condition(Latent(codes.detach(), label=labels))
+    styles = [Style(generator.style(layer, codes[:, layer])) for layer in range(generator.num_layers)]
+    return generator.render(styles, condition).float()
+
+
+def _class_of(generator: Generator, distance: ImageDistance, label: int | str | None) -> int | None:
+    """The class that is meant, or whose mean image is closest to the photo; None where there are none."""
+    if isinstance(label, str):
+        label = generator.find_class(label) if label.strip() else None
+    if label is not None or not generator.num_classes:
+        known = generator.sample(0, 0.0, label)
+        return None if known.label is None else int(known.label[0])
+    apart = []
+    with torch.no_grad():
+        for each in range(generator.num_classes):
+            mean = generator.sample(0, 0.0, each)
+            apart.append(float(distance(draw(generator, mean.codes, mean.label))[0]))
+    return min(range(len(apart)), key=apart.__getitem__)
