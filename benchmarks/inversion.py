@@ -184,7 +184,7 @@ def quasi_newton(generator: resefa.Generator, passes: Passes, count: int) -> Ten
         (moved.grad,) = torch.autograd.grad(loss, [moved])
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     return prior.codes(moved.detach())
 
 
