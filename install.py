@@ -22,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 LOCKS = ROOT / "locks"
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+"""How all tests run: a process for each core, some gigabytes of memory for each."""
 OLDEST_PYTHON = (3, 10)
 MODULES = {"numpy": "numpy", "pillow": "PIL", "safetensors": "safetensors", "tqdm": "tqdm", "torch": "torch"}
 
@@ -73,7 +75,7 @@ def check(fast: bool = False) -> int:
         ("-m", "ruff", "format", "--check", "."),
         ("-m", "ruff", "check", "."),
         ("-m", "mypy"),
-        ("-m", "pytest", *(("--fast",) if fast else ())),
+        ("-m", "pytest", *(("--fast",) if fast else SIDE_BY_SIDE)),
     )
     codes = [run(python, *check) for check in checks]
     return max(codes)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import resefa_core
 from resefa_core import threads
 
-threads.settle(most=2)  # most tensors here are small
+threads.settle(most=1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # most tensors here are small
 
 
 FAST = (
