@@ -73,7 +73,7 @@ def main() -> None:
             for accuracy in options.accuracies:
                 with analysis_mode():
                     mask = region.mask(dense.height, dense.width)
-                    pencil = AppliedPencil([dense], mask, Terms(resefa.PAPER, mask), REGULARIZATION, None)
+                    pencil = AppliedPencil([dense], [Terms(resefa.PAPER, mask)], REGULARIZATION, None)
                     vectors = pencil.solve(TOP, accuracy, dimension).vectors
                 ratios[accuracy].append(true_quotients(dense, region, vectors, REGULARIZATION) / best)
                 passes[accuracy].append(pencil.spent)

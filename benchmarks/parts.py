@@ -227,7 +227,7 @@ def tangents(faces: Faces) -> None:
             )
             here = responses_of(small, axes_of([small]))
             try:
-                region = choose(here, here, selection, picture)
+                region = choose(here, selection, picture)
                 found = overlap(region.mask(SIDE, SIDE) >= 0.5, exact)
             except resefa.RegionError:
                 found = 0.0

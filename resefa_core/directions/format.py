@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = "1"
 MAX_DIRECTIONS = 512
+_FOLLOWING = "resefa.region_of_parts"
+"""Of a region that follows each image: all of it, beside what older readers take."""
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"
 
 
@@ -80,6 +82,8 @@ def to_metadata(directions: Directions) -> dict[str, str]:
         "resefa.seeds": json.dumps(d.seeds),
         "resefa.num_samples": json.dumps(d.num_samples),
     }
+    if d.region is not None and d.region.follows:
+        metadata[_FOLLOWING] = json.dumps(d.region.to_json(embed=True))
     if d.objective != PAPER:
         metadata["resefa.objective"] = json.dumps(d.objective.name)
     sides = image_sides(d.generator)
@@ -123,7 +127,7 @@ def fields_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str,
     mask = tensors.pop("region_mask", None)
     if mask is not None and (mask.ndim != 2 or not 1 <= min(mask.shape) <= max(mask.shape) <= 256):
         raise ValueError(f"its region_mask has shape {tuple(mask.shape)}")
-    region = json.loads(metadata["resefa.region"])
+    region = json.loads(metadata.get(_FOLLOWING, metadata["resefa.region"]))
     seeds = json.loads(metadata.get("resefa.seeds", "null"))
     low, high = _json(metadata, "resefa.strength_range", list)
     return dict(

@@ -115,6 +115,9 @@ class Recipe:
             where `complete` is false.
         kind: of the analyses: formed, only applied, or by sizes.
         chosen: which of the directions found these are; all for None.
+        own_parts: None where the region is in the same place on all images. Else each has its own, those
+            without a part are left out, and this is the digest of the parts that names stand for; empty where
+            parts were clicked.
         complete: whether it says every parameter; recipes of earlier versions don't.
     """
 
@@ -129,6 +132,7 @@ class Recipe:
     parameters: Mapping[str, float] = field(default_factory=dict)
     kind: KindChoice = "auto"
     chosen: tuple[int, ...] | None = None
+    own_parts: str | None = None
     complete: bool = True
 
     def take(self, indices: Sequence[int]) -> Recipe:
@@ -154,6 +158,8 @@ class Recipe:
             data["version"] = _VERSION
         if self.kind != "auto":
             data["kind"] = self.kind
+        if self.own_parts is not None:
+            data["own_parts"] = self.own_parts
         return data if self.chosen is None else data | {"chosen": list(self.chosen)}
 
     @staticmethod
@@ -165,7 +171,7 @@ class Recipe:
         """
         given = _object(data, "a recipe")
         points = tuple(Point.from_json(point) for point in listed(given.get("points"), "points", 64))
-        layers, chosen = given.get("layers"), given.get("chosen")
+        layers, chosen, own_parts = given.get("layers"), given.get("chosen"), given.get("own_parts")
         count = whole(given.get("count"), "count", 1, _MAX_COUNT)
         parameters = _object(given.get("parameters", {}), "parameters")
         if len(parameters) > _MAX_PARAMETERS:
@@ -194,6 +200,7 @@ class Recipe:
             chosen=None
             if chosen is None
             else tuple(whole(index, "chosen", 0, count - 1) for index in listed(chosen, "chosen", count)),
+            own_parts=None if own_parts is None else _text(own_parts, "own_parts"),
             complete=version > 1,
         )
 

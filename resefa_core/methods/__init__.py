@@ -17,7 +17,18 @@ from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
 from ..spaces import SPACES, in_order
-from .base import METHODS, Analyse, Method, Parameter, Request, check_count, measured, ranked, register_method
+from .base import (
+    METHODS,
+    Analyse,
+    Method,
+    Parameter,
+    Place,
+    Request,
+    check_count,
+    measured,
+    ranked,
+    register_method,
+)
 
 # isort: off
 from . import regional, published, sefa, ganspace, low_rank, stylespace  # noqa: F401 - as interfaces list them
@@ -27,6 +38,7 @@ __all__ = [
     "METHODS",
     "Method",
     "Parameter",
+    "Place",
     "Request",
     "check_count",
     "check_method",
@@ -48,6 +60,7 @@ def find_directions(
     layers: Sequence[int] | None = None,
     parameters: Mapping[str, float] | None = None,
     jacobians: Analyse | None = None,
+    place: Place | None = None,
     progress: Progress | None = None,
 ) -> Directions:
     """Directions that change a region, found by one of `METHODS`.
@@ -69,6 +82,8 @@ def find_directions(
         parameters: by name, those of the method; its defaults for what is not given.
         jacobians: gives the analysis of a latent in a space on these layers, for example from a cache, to
             methods that take one (`uses_analyses`); by default `compute_jacobian`.
+        place: gives the region on the image of a latent, such as a part that each has in its own place; by
+            default it is where `region` is on all of them.
         progress: called with (done, total); the work stops if it raises.
 
     Raises:
@@ -91,6 +106,7 @@ def find_directions(
         layers=layers_moved,
         parameters=chosen.check_parameters(parameters),
         analyse=jacobians,
+        place=place,
         progress=progress,
     )
     return replace(chosen.find(request), method=chosen.key)

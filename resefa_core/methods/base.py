@@ -25,11 +25,14 @@ from ..latents import Latent
 from ..precision import analysis_mode, wide
 from ..progress import Progress, stage
 from ..regions import Region
-from ..solve import signs, steps_of
+from ..solve import pixels_of, signs, steps_of
 from ..spaces import channel_sizes, in_order, vector_shape
 
 Analyse = Callable[[Latent, str], Jacobian]
 """How to get the analysis of a latent in a space, on the layers that were asked for."""
+
+Place = Callable[[Latent], Region]
+"""Where the region is on the image of a latent."""
 
 _BLOCK = 32
 _NEGLIGIBLE = 1e-9
@@ -89,7 +92,8 @@ class Request:
         space, layers: where the directions are to live, and the layers that they move.
         parameters: a value for each of the method's parameters.
         analyse: gives the analysis of a latent in a space, or None: compute it.
-        confine_to: the region that the edits to come are confined to; None where they aren't.
+        confined: whether the edits to come are confined to the region.
+        place: gives the region on the image of a latent, or None: it is the same on all.
     """
 
     generator: Generator
@@ -101,7 +105,17 @@ class Request:
     parameters: Mapping[str, float]
     analyse: Analyse | None = None
     progress: Progress | None = None
-    confine_to: Region | None = None
+    confined: bool = False
+    place: Place | None = None
+
+    def region_on(self, latent: Latent) -> Region:
+        """The region on the image of a latent."""
+        return self.region if self.place is None else self.place(latent)
+
+    @property
+    def regions(self) -> list[Region]:
+        """The region on the image of each of the latents."""
+        return [self.region_on(latent) for latent in self.latents]
 
     def analyses(
         self,
@@ -120,7 +134,7 @@ class Request:
         kind = chosen_kind(self.generator, self.space, self.layers, kind, budget)
         for index, latent in enumerate(latents):
             own = stage(progress, index, len(latents))
-            if self.analyse is not None and self.confine_to is None:
+            if self.analyse is not None and not self.confined:
                 jacobian = self.analyse(latent, self.space)
                 self._check(jacobian)
                 if own is not None:
@@ -132,7 +146,7 @@ class Request:
                     self.space,
                     self.layers,
                     method=kind,
-                    confine_to=self.confine_to,
+                    confine_to=self.region_on(latent) if self.confined else None,
                     progress=own,
                 )
             yield jacobian
@@ -307,8 +321,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
     if not bool(kept.any()):
         raise RegionError("the image does not respond here: none of the directions changes this region")
     rows, inside, outside = rows[kept], inside[:, kept], outside[:, kept]
-    mask = request.region.mask(*analysis_size(request.generator))
-    inside_pixels, outside_pixels = 3.0 * float(mask.sum()), 3.0 * float((1.0 - mask).sum())
+    inside_pixels, outside_pixels = pixels_of(request.regions, *analysis_size(request.generator))
     changes = inside / inside_pixels
     floor = _NO_CHANGE_OUTSIDE * (inside + outside).sum(dim=0)
     first = request.latents[0]
@@ -364,7 +377,7 @@ def energies(request: Request, rows: Tensor, progress: Progress | None = None) -
     count = len(request.latents) * len(blocks)
     for image, latent in enumerate(request.latents):
         jacobian = applied(request.generator, latent, request.space, request.layers)
-        mask = request.region.mask(jacobian.height, jacobian.width).double()
+        mask = request.region_on(latent).mask(jacobian.height, jacobian.width).double()
         start = 0
         for number, block in enumerate(blocks):
             with analysis_mode():

@@ -122,8 +122,8 @@ def projected(region: Tensor, rest: Tensor, relaxation: int) -> Tensor:
 def _grams(request: Request, progress: Progress | None) -> tuple[Tensor, Tensor]:
     """Jᵀ diag(m) J and Jᵀ diag(1 - m) J, each over tr(JᵀJ), summed over images."""
     parts = []
-    for jacobian in request.analyses(progress, kind="dense"):
-        mask = request.region.mask(jacobian.height, jacobian.width)
+    for jacobian, region in zip(request.analyses(progress, kind="dense"), request.regions, strict=True):
+        mask = region.mask(jacobian.height, jacobian.width)
         dense = jacobian.formed()
         if request.parameters["fuse_channels"]:
             fused = dense.matrix.mean(dim=1, keepdim=True).expand_as(dense.matrix)

@@ -62,8 +62,8 @@ def _find(request: Request, sum_channels: bool) -> Directions:
     for index, latent in enumerate(request.latents):
         progress = stage(stage(request.progress, 0, 2), index, len(request.latents))
         matrices.append(_jacobian(request, untruncated(request.generator, latent), sum_channels, progress))
-    hard = request.region.mask(*matrices[0].shape[2:]) > 0.5
-    vectors = published_vectors(matrices, hard)[: request.num_directions]
+    hards = [region.mask(*matrices[0].shape[2:]) > 0.5 for region in request.regions]
+    vectors = published_vectors(matrices, hards)[: request.num_directions]
     return measured(request, vectors, stage(request.progress, 1, 2))
 
 
@@ -100,13 +100,13 @@ def _sampled_columns(generator: Generator, latent: Latent, space: str, progress:
     return matrix
 
 
-def published_vectors(matrices: list[Tensor], hard: Tensor) -> Tensor:
+def published_vectors(matrices: list[Tensor], hard: Tensor | list[Tensor]) -> Tensor:
     """The eigenvectors of inv(B) A, each Gram matrix divided by its rows, in float32.
 
     Args:
         matrices: Jacobians `(d, C, h, w)`; with several, A and B are means over them, which the published
             code does not have.
-        hard: the region, boolean, `(h, w)`.
+        hard: the region, boolean, `(h, w)`; one for all images or one for each.
 
     Returns:
         Unit vectors `(d, d)`, by descending real part of their eigenvalues.
@@ -114,11 +114,13 @@ def published_vectors(matrices: list[Tensor], hard: Tensor) -> Tensor:
     Raises:
         RegionError: the region has no pixel of a weight above one half, or all have, or B is singular.
     """
-    if not bool(hard.any()) or bool(hard.all()):
+    hards = [hard] * len(matrices) if isinstance(hard, Tensor) else hard
+    if not all(bool(each.any()) and not bool(each.all()) for each in hards):
         raise RegionError("the region has no pixels inside, or none outside, once its edge is made sharp")
+    own = list(zip(matrices, hards, strict=True))
     a, b = (
-        np.mean([_gram(matrix[:, :, chosen].flatten(1).numpy()) for matrix in matrices], axis=0)
-        for chosen in (hard, ~hard)
+        np.mean([_gram(m[:, :, inside == side].flatten(1).numpy()) for m, inside in own], axis=0)
+        for side in (True, False)
     )
     try:
         values, vectors = np.linalg.eig(np.linalg.inv(b) @ a)

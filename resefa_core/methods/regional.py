@@ -9,7 +9,7 @@ from ..directions import CONFINED, Directions
 from ..directions.objective import PAPER, Objective
 from ..generators import Generator
 from ..progress import stage
-from ..solve import REGULARIZATION, factorize, steps_of
+from ..solve import REGULARIZATION, factorize, pixels_of, steps_of
 from ..spaces import LAYERED_FIRST, ONE_VECTOR, ONE_VECTOR_FIRST
 from .base import Parameter, Request, energies, register_method
 
@@ -74,7 +74,7 @@ def _solved(request: Request, objective: Objective) -> Directions:
     solving = stage(request.progress, 1, 2)
     directions = factorize(
         jacobians,
-        request.region,
+        request.region if request.place is None else request.regions,
         request.num_directions,
         request.parameters["regularization"],
         objective=objective,
@@ -101,11 +101,10 @@ def find_confined(request: Request) -> Directions:
     moves inside the region only, softly where the region is soft. Its directions cancel what such edits leak,
     and nothing else; they end at the region's edge without a jump. The steps of unconfined edits are measured
     besides."""
-    found = find(replace(request, confine_to=request.region, progress=stage(request.progress, 0, 2)))
+    found = find(replace(request, confined=True, progress=stage(request.progress, 0, 2)))
     inside, _ = energies(request, found.vectors.flatten(1), stage(request.progress, 1, 2))
-    mask = request.region.mask(*analysis_size(request.generator))
-    changes = inside / (3.0 * float(mask.sum()))
-    return replace(found, steps=steps_of(changes).float())
+    inside_pixels, _ = pixels_of(request.regions, *analysis_size(request.generator))
+    return replace(found, steps=steps_of(inside / inside_pixels).float())
 
 
 @register_method(

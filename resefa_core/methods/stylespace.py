@@ -79,30 +79,29 @@ def find(request: Request) -> Directions:
     if len(candidates) == 0:
         raise ParameterError(f"layers {str(list(request.layers))[:80]} have no channels that can be ranked")
     grid = shrunk(*generator.image_size, min(ANALYSIS_SIDE, int(parameters["grid"])))
-    mask = request.region.mask(*grid)
+    images = _images(request)
+    masks = [region.mask(*grid) for _, region in images]
     overlap = bool(parameters["overlap"])
-    if overlap and not bool((mask > 0.5).any()):
+    if overlap and not all(bool((mask > 0.5).any()) for mask in masks):
         raise RegionError(
             f"the region is too small for gradient maps of {grid[0]} x {grid[1]}: use a larger grid"
         )
-    latents = joint_samples(generator, request.latents, int(parameters["num_samples"]))
+    latents = [latent for latent, _ in images]
     limit = int(parameters["candidates"])
     halves = [stage(request.progress, half, 2) for half in (0, 1)]
     with analysis_mode():
         generator = as_float32(generator)
         if 0 < limit < len(candidates):
             shares = torch.zeros(len(candidates), dtype=torch.float64)
-            for index, latent in enumerate(latents):
-                progress = stage(halves[0], index, len(latents))
-                shares += probed_shares(generator, latent, request.region, request.layers, progress)[
-                    candidates
-                ]
+            for index, (latent, region) in enumerate(images):
+                progress = stage(halves[0], index, len(images))
+                shares += probed_shares(generator, latent, region, request.layers, progress)[candidates]
             candidates = candidates[shares.argsort(descending=True)[:limit]].sort().values
         scores = torch.zeros(len(candidates), dtype=torch.float64)
         for index, latent in enumerate(latents):
             progress = stage(halves[1], index, len(latents))
             maps = gradient_maps(generator, latent, request.layers, candidates, grid, progress)
-            scores += (overlaps if overlap else shares_inside)(maps, mask)
+            scores += (overlaps if overlap else shares_inside)(maps, masks[index])
     best = candidates[scores.argsort(descending=True, stable=True)[: request.num_directions]]
     vectors = torch.zeros(len(best), sum(generator.layer_sizes[layer] for layer in request.layers))
     vectors[torch.arange(len(best)), best] = 1.0
@@ -112,6 +111,18 @@ def find(request: Request) -> Directions:
         num_samples=len(latents),
         seeds=None if None in seeds else tuple(seed for each in seeds for seed in each or ()),
     )
+
+
+def _images(request: Request) -> list[tuple[Latent, Region]]:
+    """The given images and further ones, with the region on each; of the further ones those that have it."""
+    generator, given = request.generator, request.latents
+    found = list(zip(given, request.regions, strict=True))
+    for latent in joint_samples(generator, given, int(request.parameters["num_samples"]))[len(given) :]:
+        try:
+            found.append((latent, request.region_on(latent)))
+        except RegionError:
+            continue
+    return found
 
 
 def channels_of_convolutions(generator: Generator, layers: tuple[int, ...]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ _LEAST = 1 / 25
 _SOFTNESS = 0.25
 _HIGHEST = 0.8
 _LEVELS = 16
+_ABOUT_EQUAL = 0.9
 
 
 def part_at(
@@ -59,56 +60,75 @@ def part_by_clicks(
     Args:
         analysis, picture: as for `part_at`.
         chosen_on: the analysis of the image that was clicked on; this one for None. On another one the part
-        is
-            found by how it moves, wherever it is.
+            is found by how it moves, wherever it is, and the region's clicks are there.
 
     Raises:
-        RegionError: as for `part_at`.
+        RegionError: as for `part_at`, or this image has nothing of the part.
         JacobianError: the two analyses do not belong together.
     """
-    source = analysis if chosen_on is None else chosen_on
-    axes = axes_of([source])
-    clicked = responses_of(source, axes)
-    here = clicked if source is analysis else responses_of(analysis, axes)
-    return choose(here, clicked, selection, picture, anchored=source is analysis)
+    own = responses_of(analysis, axes_of([analysis]))
+    if chosen_on is not None and chosen_on is not analysis:
+        axes = axes_of([chosen_on])
+        selection = carried(responses_of(analysis, axes), responses_of(chosen_on, axes), selection)
+    return choose(own, selection, picture)
 
 
-def choose(
-    here: Responses, clicked: Responses, selection: Selection, picture: Tensor | None, anchored: bool = True
-) -> Region:
-    """The part of the image `here` that is like what was clicked; both along the same axes.
-
-    Args:
-        anchored: whether the clicks are points of this image.
-    """
-    wanted = _likeness(here, clicked, [each for each in selection.clicks if each.add])
-    away = [each for each in selection.clicks if not each.add]
+def choose(here: Responses, selection: Selection, picture: Tensor | None) -> Region:
+    """The part of an image that is like what was clicked on it."""
+    wanted = torch.stack([_likeness(here, here, each) for each in selection.clicks if each.add]).amax(dim=0)
+    away = [_likeness(here, here, each) for each in selection.clicks if not each.add]
     if away:
-        other = _likeness(here, clicked, away)
-        wanted = torch.where(wanted > other, wanted, 0.0)
+        wanted = torch.where(wanted > torch.stack(away).amax(dim=0), wanted, 0.0)
     values = refined(wanted.view(1, here.height, here.width), picture)[0]
-    peak, threshold = float(values.max()), _LEAST**selection.size
-    if not peak > (0.0 if anchored else min(threshold, _HIGHEST)):
+    peak = float(values.max())
+    if not peak > 0.0:
         raise RegionError("nothing of this image moves like what was chosen: choose another point")
-    threshold = min(threshold, _HIGHEST * peak)
+    threshold = min(_threshold(selection), _HIGHEST * peak)
     edge = _SOFTNESS * threshold
     weights = ((values - threshold + edge) / (2.0 * edge)).clamp(0.0, 1.0)
-    return as_region(weights, selection, anchored)
+    return as_region(weights, selection)
 
 
-def _likeness(here: Responses, clicked: Responses, clicks: Sequence[Click]) -> Tensor:
-    """How much each pixel moves like what lies at any of some clicks, `(h * w,)`."""
-    found = []
-    for click in clicks:
-        rows = clicked.around(click.x, click.y)
-        own = _among(rows)
-        if not own > 0.0:
-            raise RegionError(
-                f"the image does not move with the latent at ({click.x:.3g}, {click.y:.3g}): "
-                "choose another point"
-            )
-        found.append(here.likeness(rows).mean(dim=1) / own**0.5)
-    return torch.stack(found).amax(dim=0).clamp_max(1.0)
+def carried(here: Responses, clicked: Responses, selection: Selection) -> Selection:
+    """A selection on one image as one on another: each click where that moves most like what was clicked, of
+    places that are about equally alike at the nearest. Clicks on what it doesn't have are left out.
+
+    Args:
+        here, clicked: the other image and the one that was clicked on, along the same axes.
+
+    Raises:
+        RegionError: it has nothing of what was chosen.
+    """
+    clicks: list[Click] = []
+    for click in selection.clicks:
+        likeness = _likeness(here, clicked, click).view(1, here.height, here.width)
+        around = F.avg_pool2d(likeness, 3, stride=1, padding=1, count_include_pad=False)[0]
+        peak = float(around.max())
+        if peak > min(_threshold(selection), _HIGHEST) and (click.add or clicks):
+            places = (around >= _ABOUT_EQUAL * peak).nonzero()
+            points = (places.flip(1) + 0.5) / torch.tensor([here.width, here.height])
+            nearest = points[(points - torch.tensor([click.x, click.y])).square().sum(dim=1).argmin()]
+            x, y = nearest.tolist()
+            clicks.append(Click(x, y, click.add))
+    if not clicks:
+        raise RegionError("nothing of this image moves like what was chosen: choose another point")
+    return replace(selection, clicks=tuple(clicks))
+
+
+def _threshold(selection: Selection) -> float:
+    """How much alike pixels must move to belong to a selection."""
+    return float(_LEAST**selection.size)
+
+
+def _likeness(here: Responses, clicked: Responses, click: Click) -> Tensor:
+    """How much each pixel moves like what lies at a click on another image, or on this one, `(h * w,)`."""
+    rows = clicked.around(click.x, click.y)
+    own = _among(rows)
+    if not own > 0.0:
+        raise RegionError(
+            f"the image does not move with the latent at ({click.x:.3g}, {click.y:.3g}): choose another point"
+        )
+    return (here.likeness(rows).mean(dim=1) / own**0.5).clamp_max(1.0)
 
 
 def _among(rows: Tensor) -> float:
@@ -129,7 +149,7 @@ def refined(values: Tensor, picture: Tensor | None) -> Tensor:
     return guided(values, picture.cpu())
 
 
-def as_region(weights: Tensor, selection: Selection, anchored: bool = True) -> Region:
+def as_region(weights: Tensor, selection: Selection) -> Region:
     """Weights `(h, w)` in [0, 1] as the region of a selection, in few levels, its islands dropped where they
     are not wanted.
 
@@ -138,7 +158,7 @@ def as_region(weights: Tensor, selection: Selection, anchored: bool = True) -> R
     """
     if not selection.islands:
         inside = weights >= 0.5
-        piece = connected(inside, _around(selection, inside) & inside) if anchored else inside & False
+        piece = connected(inside, _around(selection, inside) & inside)
         piece = piece if bool(piece.any()) else largest_piece(weights)
         weights = weights * F.max_pool2d(piece[None, None].float(), 5, stride=1, padding=2)[0, 0]
     levels = (weights * (_LEVELS - 1)).round() / (_LEVELS - 1)

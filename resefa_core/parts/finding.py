@@ -18,7 +18,7 @@ from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region, Selection
 from ..spaces import quick_space
-from .clicks import choose
+from .clicks import carried, choose
 from .found import Parts
 from .responses import Responses, axes_of, responses_of
 
@@ -86,11 +86,11 @@ class PartFinder:
             return parts.region(analysis, selection, generator.synthesize(latent)[0])
         here = self._see(generator, latent, progress)
         if chosen_on is None or chosen_on.digest == latent.digest:
-            return choose(here.responses, here.responses, selection, here.picture)
+            return choose(here.responses, selection, here.picture)
         there = self._see(generator, chosen_on, progress)
         analysis = self.cache.analyse(generator, latent, quick_space(generator))
         moved = responses_of(analysis, there.axes)
-        return choose(moved, there.responses, selection, here.picture, anchored=False)
+        return choose(here.responses, carried(moved, there.responses, selection), here.picture)
 
     def all(
         self,

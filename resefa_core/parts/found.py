@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -65,6 +66,14 @@ class Parts:
     def part_names(self) -> tuple[str, ...]:
         """The parts' names, each once."""
         return tuple(dict.fromkeys(self.names))
+
+    @property
+    def digest(self) -> str:
+        """Short text that parts which lie elsewhere, or have other names, don't share."""
+        digest = hashlib.sha256("\0".join(self.names).encode())
+        for tensor in (self.axes, self.centres):
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def named(self, names: Sequence[str]) -> Parts:
         """The same with other names for the clusters.

@@ -285,7 +285,12 @@ class Region:
     @property
     def follows(self) -> bool:
         """Whether the region, or some of it, is a part that each image has in its own place."""
-        return any(isinstance(part, _Part) for part in self._parts())
+        return bool(self.selections)
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """The selections of its parts that follow an image."""
+        return tuple(part.selection for part in self._parts() if isinstance(part, _Part))
 
     def on(self, choose: Callable[[Selection], Region]) -> Region:
         """The region on another image: `choose` says where the selected parts are there."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..analysis import Jacobian, JacobianCache, budget_of_each
+from ..analysis import Jacobian, JacobianCache, analysis_size, budget_of_each
 from ..bounds import CONFINE, number
 from ..directions import CONFINED, Directions
 from ..directions.recipes import Recipe
-from ..errors import JacobianError, LatentError, ParameterError
+from ..errors import JacobianError, LatentError, ParameterError, RegionError
 from ..generators.base import Generator
 from ..latents import Latent
 from ..latents.reach import within_reach
-from ..latents.samples import joint_samples
-from ..methods import check_method, find_directions
+from ..latents.samples import further_seeds, joint_samples, like
+from ..methods import Place, check_method, find_directions
+from ..parts import PartFinder, Parts
 from ..progress import Progress, stage
+from ..regions import Region
 
 OURS = "resefa"
 """The method that is used where nobody chose one."""
+
+_TRIES = 4
+"""How many times as many images as are wanted are looked at for a part that not all have."""
 
 
 def method_for(method: str | None, confine: float) -> str:
@@ -44,6 +49,7 @@ def follow(
     given: Sequence[Latent],
     cache: JacobianCache,
     *,
+    parts: Parts | None = None,
     jacobian: Jacobian | None = None,
     progress: Progress | None = None,
 ) -> Directions:
@@ -52,6 +58,7 @@ def follow(
     Args:
         given: the latents of the recipe's points, batches of one.
         cache: of the analyses.
+        parts: of the generator, whose names its region may have; those that come with it for None.
         jacobian: the analysis of the first image, where there is one already.
         progress: called with (done, total); the work stops if it raises.
 
@@ -60,7 +67,13 @@ def follow(
             else.
         ParameterError, LatentError, RegionError: as for `find_directions`.
     """
-    latents = joint_samples(generator, given, recipe.samples)
+    place: Place | None = None
+    if recipe.own_parts is None:
+        latents = joint_samples(generator, given, recipe.samples)
+    else:
+        place = _Places(generator, recipe, given[0], cache, parts)
+        latents = place.images(given, stage(progress, 0, 2))
+        progress = stage(progress, 1, 2)
     kept: dict[str, Jacobian] = {}
     stages = 1
     if check_method(recipe.method, generator).uses_analyses:
@@ -90,18 +103,92 @@ def follow(
         layers=recipe.layers,
         parameters=recipe.parameters,
         jacobians=(lambda latent, _: kept[latent.digest]) if kept else None,
+        place=place,
         progress=stage(progress, stages - 1, stages),
     )
     return replace(directions, recipe=recipe)
 
 
+class _Places:
+    """Where a recipe's region is on each image, each found once.
+
+    Args:
+        first: the image that the region was chosen on.
+
+    Raises:
+        RegionError: the recipe's names are those of other parts than the given ones.
+    """
+
+    def __init__(
+        self, generator: Generator, recipe: Recipe, first: Latent, cache: JacobianCache, parts: Parts | None
+    ) -> None:
+        if recipe.own_parts and PartFinder.known(generator, parts).digest != recipe.own_parts:
+            raise RegionError(
+                "these directions were found with other parts of the generator: give the parts that were "
+                "used then"
+            )
+        self._generator, self._recipe, self._first, self._parts = generator, recipe, first, parts
+        self._finder = PartFinder(cache)
+        self._known = {first.digest: recipe.region}
+
+    def __call__(self, latent: Latent) -> Region:
+        """The region on the image of a latent.
+
+        Raises:
+            RegionError: it has nothing of a part, or nothing else.
+        """
+        if latent.digest not in self._known:
+            region = self._recipe.region.on(
+                lambda selection: self._finder.find(
+                    self._generator, latent, selection, self._parts, self._first
+                )
+            )
+            region.mask(*analysis_size(self._generator))
+            self._known[latent.digest] = region
+        return self._known[latent.digest]
+
+    def images(self, given: Sequence[Latent], progress: Progress | None) -> list[Latent]:
+        """As many images that have the region as the recipe asks for, the given ones first, or those there
+        are among a few times as many.
+
+        Raises:
+            RegionError: several were asked for, and only the first has it.
+        """
+        total = self._recipe.samples
+        found = [given[0]]
+        others = iter((*given[1:], *_further(self._generator, given, _TRIES * total)))
+        while len(found) < total and (latent := next(others, None)) is not None:
+            if progress is not None:
+                progress(len(found), total)
+            try:
+                self(latent)
+            except RegionError:
+                continue
+            found.append(latent)
+        if len(found) == 1 < total:
+            raise RegionError(
+                f"no other image has {self._recipe.region.words}: find directions for this one alone"
+            )
+        return found
+
+
+def _further(generator: Generator, given: Sequence[Latent], count: int) -> Iterator[Latent]:
+    """The samples that follow some latents, drawn as the first was."""
+    return (like(generator, given[0], seed) for seed in further_seeds(given, count))
+
+
 def find_again(
-    generator: Generator, recipe: Recipe, cache: JacobianCache, progress: Progress | None = None
+    generator: Generator,
+    recipe: Recipe,
+    cache: JacobianCache,
+    parts: Parts | None = None,
+    progress: Progress | None = None,
 ) -> Directions:
     """The directions that a recipe stands for.
 
     Raises:
         LatentError: they were found with another generator.
+        RegionError: they were found with other parts.
     """
     if recipe.generator != generator.fingerprint:
         raise LatentError(
@@ -112,7 +199,7 @@ def find_again(
     if not recipe.complete:
         parameters = check_method(recipe.method).earlier_parameters(recipe.parameters)
         recipe = replace(recipe, parameters=parameters, complete=True)
-    found = follow(generator, replace(recipe, chosen=None), given, cache, progress=progress)
+    found = follow(generator, replace(recipe, chosen=None), given, cache, parts=parts, progress=progress)
     if recipe.chosen is None:
         return found
     if max(recipe.chosen, default=0) >= len(found):

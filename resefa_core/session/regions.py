@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..analysis import analysis_size
+from ..directions import Directions
 from ..latents import Latent
 from ..parts import PartFinder, Parts, parts_of_generator
 from ..progress import Progress
@@ -117,6 +118,38 @@ class RegionSession(ImageSession):
             lambda selection: self._finder.find(
                 self.generator, self.original[:1], selection, self.parts, chosen_on, progress
             )
+        )
+
+    def _own_parts(self, region: Region, joint: bool) -> str | None:
+        """What a recipe says of a region of parts; see `Recipe.own_parts`.
+
+        Raises:
+            RegionError: other images are to have the region, and the names of its parts are unknown.
+        """
+        if not region.follows:
+            return None
+        if not any(selection.name for selection in region.selections):
+            return ""
+        if not joint and not self.part_names:
+            return None
+        return PartFinder.known(self.generator, self.parts).digest
+
+    def _region_on(self, latent: Latent, directions: Directions) -> Region | None:
+        """Where the region of directions is on another image; clicks can only be followed from an image that
+        is known.
+
+        Raises:
+            RegionError: the image has nothing of it, or nothing else.
+        """
+        region, recipe = directions.region, directions.recipe
+        if region is None or not region.follows:
+            return region
+        names = {selection.name for selection in region.selections}
+        if not names <= {"", *self.part_names} or (recipe is None and "" in names):
+            return region
+        first = self.original[:1] if recipe is None else recipe.points[0].latent(self.generator)
+        return region.on(
+            lambda selection: self._finder.find(self.generator, latent, selection, self.parts, first)
         )
 
     def _chosen(self, selection: Selection, progress: Progress | None = None) -> Region:

@@ -24,7 +24,7 @@ from ..defaults import (
 from ..directions import CONFINED, Directions, about, encode_thumbnail
 from ..directions.effects import Effect, effect_of
 from ..directions.recipes import Point, Recipe
-from ..errors import ParameterError, PhotoError
+from ..errors import ParameterError, PhotoError, RegionError
 from ..generators.base import Generator
 from ..inversion import edited_mark
 from ..latents import PNG_KEY, Latent, stack
@@ -197,7 +197,8 @@ class Session(PhotoSession):
                 None.
             count: how many.
             samples: how many images to solve together, this one among them: 1 for the image at hand, 6 or
-                more for directions that hold on others, too.
+                more for directions that hold on others, too. A part is each image's own; images without it
+                are passed over.
             confine: of the edits to come, in [0, 1].
             feather: softens the region; for None as `feather_for` says: sharp, soft for confined edits.
             colour: whether a change of the region's mean colour counts, as for lipstick or dyed hair; as the
@@ -228,6 +229,7 @@ class Session(PhotoSession):
             space = quick_space(generator)
         moved = generator.choose_layers(layers) if isinstance(layers, str) else generator.check_layers(layers)
         given = [self.original[index] for index in range(len(self.original))]
+        total = max(check_samples(samples), len(given))
         recipe = Recipe(
             generator=generator.fingerprint,
             points=tuple(Point.of(latent, generator) for latent in given),
@@ -236,15 +238,17 @@ class Session(PhotoSession):
             space=space or spaces[0],
             layers=moved,
             count=count,
-            samples=max(check_samples(samples), len(given)),
+            samples=total,
             parameters=known.check_parameters(asked),
             kind=analysis if jacobian is None else jacobian.kind,
+            own_parts=self._own_parts(chosen, joint=total > 1),
         )
         found = follow(
             generator,
             recipe,
             given,
             self.cache,
+            parts=self.parts,
             jacobian=jacobian,
             progress=progress,
         )
@@ -281,8 +285,9 @@ class Session(PhotoSession):
 
         Raises:
             LatentError: they were found with another generator.
+            RegionError: they were found with other parts than this session's.
         """
-        return find_again(self.generator, recipe, self.cache, progress)
+        return find_again(self.generator, recipe, self.cache, self.parts, progress)
 
     def strips(
         self,
@@ -362,9 +367,15 @@ class Session(PhotoSession):
             given = [self.original[index] for index in range(len(self.original))]
             points = tuple(Point.of(latent, generator) for latent in given)
             wider = replace(
-                recipe, points=points, samples=max(check_samples(samples), len(given)), chosen=None
+                recipe,
+                points=points,
+                samples=max(check_samples(samples), len(given)),
+                chosen=None,
+                own_parts=self._own_parts(recipe.region, joint=True),
             )
-            found = follow(generator, wider, given, self.cache, progress=stage(progress, 0, 2))
+            found = follow(
+                generator, wider, given, self.cache, parts=self.parts, progress=stage(progress, 0, 2)
+            )
             joint = self.directions = self._offered(found, recipe.chosen is not None)
         rest = stage(progress, 1, 2)
         before = self.measure(alone, progress=stage(rest, 0, 2))
@@ -380,7 +391,8 @@ class Session(PhotoSession):
         strength: float = TRIAL_STRENGTH,
         progress: Progress | None = None,
     ) -> Effect:
-        """What a direction does to other images, to both sides: the median by ratio.
+        """What a direction does to other images, to both sides: the median by ratio. A part is each image's
+        own; images without it are passed over.
 
         Args:
             which: the direction.
@@ -392,9 +404,16 @@ class Session(PhotoSession):
         fitting = self.prepared(directions)
         for seed in counted(seeds, len(seeds), progress):
             latent = like(generator, self.original, seed)
-            moved = [move(latent, fitting, {which: sign * strength}) for sign in (-1.0, 1.0)]
+            try:
+                region = self._region_on(latent, directions)
+            except RegionError:
+                continue
+            here = replace(fitting, region=region)
+            moved = [move(latent, here, {which: sign * strength}) for sign in (-1.0, 1.0)]
             before = generator.synthesize(latent)[0]
-            effects.append(effect_of(before, _draw_all(generator, moved), directions.region))
+            effects.append(effect_of(before, _draw_all(generator, moved), region))
+        if not effects:
+            raise RegionError("none of these images has the part that the directions are for")
         return sorted(effects, key=lambda effect: effect.ratio)[len(effects) // 2]
 
     # Files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .factorization import REGULARIZATION, Solver, check_options, factorize
-from .solution import STEP_CHANGE, signs, steps_of
+from .solution import STEP_CHANGE, pixels_of, signs, steps_of
 
 __all__ = [
     "REGULARIZATION",
@@ -11,6 +11,7 @@ __all__ = [
     "Solver",
     "check_options",
     "factorize",
+    "pixels_of",
     "signs",
     "steps_of",
 ]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from ..analysis import DenseJacobian, Jacobian
 from ..bounds import CHANGE, number, whole
@@ -25,7 +24,7 @@ from ..regions import Region
 from .cholesky import solve_cholesky, solve_in_spectrum
 from .iterative import AppliedPencil
 from .pencil import DensePencil
-from .solution import Solution, signs, steps_of
+from .solution import Solution, pixels_of, signs, steps_of
 from .terms import Terms
 from .woodbury import solve_woodbury
 
@@ -42,7 +41,7 @@ _ACCURACIES = (0.5, 0.999999)
 
 def factorize(
     jacobian: Jacobian | Sequence[Jacobian],
-    region: Region,
+    region: Region | Sequence[Region],
     num_directions: int = NUM_DIRECTIONS,
     regularization: float = REGULARIZATION,
     *,
@@ -57,7 +56,8 @@ def factorize(
     Args:
         jacobian: of one image, or of several images of one generator in one space: then A and B are
             summed over them (each divided by its own tr(JᵀJ)) and the directions hold for all.
-        region: where to change the image.
+        region: where to change the image; of several images, one for all, or one for each, such as a part
+            that each has in its own place.
         num_directions: k, in [1, 512]; fewer are returned where d is smaller, or where only fewer
             change the region at all.
         regularization: λ >= 0, a fraction of tr(B).
@@ -83,47 +83,47 @@ def factorize(
         RegionError: the image does not respond inside the region, or nothing is left outside, or
             `B + aI` is singular.
         JacobianError: the Jacobians do not belong together.
-        ParameterError: a number is out of range.
+        ParameterError: a number is out of range, or there are not as many regions as Jacobians.
     """
     jacobians = [jacobian] if isinstance(jacobian, Jacobian) else list(jacobian)
     check_options(num_directions, regularization, solver)
     number(accuracy, "accuracy", *_ACCURACIES)
-    _check(jacobians)
+    regions = [region] * len(jacobians) if isinstance(region, Region) else list(region)
+    _check(jacobians, regions)
     first = jacobians[0]
-    mask = region.mask(first.height, first.width)
-    if first.confined_to is not None and not _same(first, region):
+    if first.confined_to is not None and not all(map(_same, jacobians, regions)):
         raise JacobianError("the analysis is of edits that are confined to another region")
     count = min(num_directions, first.dimension)
-    terms = Terms(objective, mask)
+    known = {id(each): Terms(objective, each.mask(first.height, first.width)) for each in regions}
+    terms = [known[id(each)] for each in regions]
     with analysis_mode():
         if first.kind == "dense":
             formed = [each.formed() for each in jacobians]
-            found = if_it_fits(lambda: solve_dense(formed, mask, terms, count, regularization, solver))
+            found = if_it_fits(lambda: solve_dense(formed, terms, count, regularization, solver))
             if found is None:
                 formed = [each.to("cpu") for each in formed]
-                found = solve_dense(formed, mask, terms, count, regularization, solver)
+                found = solve_dense(formed, terms, count, regularization, solver)
             solution = found
         else:
-            free = AppliedPencil(jacobians, mask, terms, regularization, progress)
+            free = AppliedPencil(jacobians, terms, regularization, progress)
             limit = max(first.dimension, _LEAST_LIMIT) if max_passes is None else max_passes
             solution = free.solve(count, accuracy, limit)
-    return _directions(jacobians, region, mask, solution.responding(), regularization, objective)
+    return _directions(jacobians, regions, solution.responding(), regularization, objective)
 
 
 @analysis_mode()
 def _directions(
     jacobians: list[Jacobian],
-    region: Region,
-    mask: Tensor,
+    regions: Sequence[Region],
     solution: Solution,
     regularization: float,
     objective: Objective,
 ) -> Directions:
     """A solution in the terms that users see: change per pixel, steps, and where it comes from."""
     first = jacobians[0]
-    inside_pixels = 3.0 * float(mask.sum())
-    outside_pixels = 3.0 * float((1.0 - mask).sum())
-    inside, outside = solution.inside / inside_pixels, solution.outside / outside_pixels
+    inside_pixels, outside_pixels = pixels_of(regions, first.height, first.width)
+    inside = solution.inside / inside_pixels.to(solution.inside)
+    outside = solution.outside / outside_pixels.to(solution.outside)
     steps = steps_of(inside)
     vectors = solution.vectors.reshape(-1, *first.shape)
     seeds = [each.latent.seed for each in jacobians]
@@ -138,7 +138,7 @@ def _directions(
         space=first.space,
         layers=first.layers,
         layer_sizes=first.layer_sizes,
-        region=region,
+        region=regions[0],
         generator=first.described,
         regularization=regularization,
         damping=solution.damping,
@@ -158,11 +158,13 @@ def check_options(num_directions: int, regularization: float, solver: str) -> No
         raise ParameterError(f"solver {solver!r} is unknown: expected 'auto', 'cholesky' or 'woodbury'")
 
 
-def _check(jacobians: list[Jacobian]) -> None:
+def _check(jacobians: list[Jacobian], regions: list[Region]) -> None:
     if not jacobians:
         raise JacobianError("no Jacobians were given")
+    if len(regions) != len(jacobians):
+        raise ParameterError(f"{len(regions)} regions were given for {len(jacobians)} Jacobians")
     first = jacobians[0]
-    for other in jacobians[1:]:
+    for other, region in zip(jacobians[1:], regions[1:], strict=True):
         for what in ("space", "layers", "shape", "height"):
             if getattr(other, what) != getattr(first, what):
                 raise JacobianError(
@@ -171,7 +173,10 @@ def _check(jacobians: list[Jacobian]) -> None:
                 )
         if other.kind != first.kind:
             raise JacobianError("dense and matrix-free Jacobians can't be solved together")
-        if not _same(first, other.confined_to):
+        alike = region is regions[0]
+        if (other.confined_to is None) != (first.confined_to is None) or (
+            alike and not _same(first, other.confined_to)
+        ):
             raise JacobianError("Jacobians of edits that are confined differently were given")
         if other.device != first.device:
             raise JacobianError(f"Jacobians on {first.device} and on {other.device} were given")
@@ -195,15 +200,14 @@ def _same(jacobian: Jacobian, region: Region | None) -> bool:
 
 def solve_dense(
     jacobians: list[DenseJacobian],
-    mask: Tensor,
-    terms: Terms,
+    terms: Sequence[Terms],
     count: int,
     regularization: float,
     solver: Solver,
 ) -> Solution:
     alone = solver == "auto" and regularization >= _SURELY_REGULAR and len(jacobians) == 1
-    spectrum = jacobians[0].spectrum if alone and len(terms.first) == 0 else None
-    pencil = DensePencil(jacobians if spectrum is None else [spectrum.rotated], mask, terms)
+    spectrum = jacobians[0].spectrum if alone and len(terms[0].first) == 0 else None
+    pencil = DensePencil(jacobians if spectrum is None else [spectrum.rotated], terms)
     damping = regularization * pencil.trace_outside
     if spectrum is not None:
         vectors = solve_in_spectrum(pencil, damping, count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -36,8 +37,7 @@ class AppliedPencil:
     def __init__(
         self,
         jacobians: list[Jacobian],
-        mask: Tensor,
-        terms: Terms,
+        terms: Sequence[Terms],
         regularization: float,
         progress: Progress | None,
     ) -> None:
@@ -46,7 +46,7 @@ class AppliedPencil:
         self.progress = progress
         self.device = jacobians[0].device
         self.work_device = solver_device(self.device)
-        self.mask = mask.flatten().repeat(3).to(self.work_device, torch.float64)
+        self.masks = [each.mask.flatten().repeat(3).to(self.work_device, torch.float64) for each in terms]
         self.spent = 0
         self._reported = (0, 1)
         sketches = [each.sketch for each in jacobians]
@@ -59,9 +59,9 @@ class AppliedPencil:
         ]  # float32: as products give them
         self.inside = torch.zeros(len(jacobians), 0, 0, dtype=torch.float64, device=self.work_device)
         self.outside = self.inside
-        blank = torch.zeros(0, 3, *mask.shape, dtype=torch.float64, device=self.work_device)
-        self.colours = [terms.colours(blank) for _ in jacobians]
-        self.jumps = [terms.jumps(blank) for _ in jacobians]
+        blank = torch.zeros(0, 3, *terms[0].mask.shape, dtype=torch.float64, device=self.work_device)
+        self.colours = [each.colours(blank) for each in terms]
+        self.jumps = [each.jumps(blank) for each in terms]
         if len(jacobians) == 1:
             self._extend(sketches[0].basis, [self._scaled(0, sketches[0].basis_images)])
         else:
@@ -73,11 +73,12 @@ class AppliedPencil:
         """a, from what the sketch says of tr(B)."""
         scaled = [wide(self._scaled(index, images)) for index, images in enumerate(probes)]
         energies = [each.square().mean(dim=0) for each in scaled]
-        inside = sum(float(energy @ self.mask) for energy in energies)
-        outside = sum(float(energy @ (1.0 - self.mask)) for energy in energies)
-        tint = sum(float(self.terms.colours(each).square().sum()) / len(each) for each in scaled)
+        inside = sum(float(e @ mask) for e, mask in zip(energies, self.masks, strict=True))
+        outside = sum(float(e @ (1.0 - mask)) for e, mask in zip(energies, self.masks, strict=True))
+        own = list(zip(self.terms, scaled, strict=True))
+        tint = sum(float(terms.colours(each).square().sum()) / len(each) for terms, each in own)
         check_split(inside, inside - tint, outside, inside + outside)
-        outside += sum(float(self.terms.jumps(each).square().sum()) / len(each) for each in scaled)
+        outside += sum(float(terms.jumps(each).square().sum()) / len(each) for terms, each in own)
         if not regularization * outside > 0:
             raise RegionError(
                 "a regularization of 0 needs a dense Jacobian: use method='dense' or a value such as 1e-4"
@@ -157,14 +158,16 @@ class AppliedPencil:
         self.vectors = torch.cat([self.vectors, wide(vectors)])
         self.images = [torch.cat(pair) for pair in zip(self.images, images, strict=True)]
         for index, new in enumerate(images):
-            self.colours[index] = torch.cat([self.colours[index], self.terms.colours(wide(new))])
-            self.jumps[index] = torch.cat([self.jumps[index], self.terms.jumps(wide(new))])
+            terms = self.terms[index]
+            self.colours[index] = torch.cat([self.colours[index], terms.colours(wide(new))])
+            self.jumps[index] = torch.cat([self.jumps[index], terms.jumps(wide(new))])
         grams = []
-        for weights, old in ((self.mask, self.inside), (1.0 - self.mask, self.outside)):
+        for inner, old in ((True, self.inside), (False, self.outside)):
             gram = old.new_zeros(old.shape[0], known + count, known + count)
             gram[:, :known, :known] = old
             for index, new in enumerate(images):
-                weighted = (wide(new) * weights).T
+                mask = self.masks[index]
+                weighted = (wide(new) * (mask if inner else 1.0 - mask)).T
                 rows = torch.cat([wide(part) @ weighted for part in self.images[index].split(_ROWS)])
                 gram[index, :, known:] = rows
                 gram[index, known:, :] = rows.T
@@ -194,13 +197,12 @@ class AppliedPencil:
     def _residuals(self, quotients: Tensor, coordinates: Tensor) -> Tensor:
         """`rᵢ = Jᵀ[(m - θᵢ(1 - m)) ⊙ J xᵢ] - θᵢ a xᵢ`, `(n, d)`; in brackets also what the objective takes
         from A, and θᵢ times what it adds to B."""
-        weights = self.mask - quotients[:, None] * (1.0 - self.mask)
         changed = coordinates.to(self.device, torch.float32)
-        weights = weights.to(self.device, torch.float32)
         images = []
-        for known in self.images:
+        for known, mask, terms in zip(self.images, self.masks, self.terms, strict=True):
+            weights = (mask - quotients[:, None] * (1.0 - mask)).to(self.device, torch.float32)
             image = changed @ known
-            taken, added = self.terms.without_colour(image), self.terms.across(image)
+            taken, added = terms.without_colour(image), terms.across(image)
             images.append(weights * image - taken - quotients[:, None].to(image) * added)
         return self._pulled(images) - quotients[:, None] * self.damping * (coordinates @ self.vectors)
 

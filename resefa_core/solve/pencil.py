@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -42,7 +42,8 @@ def check_split(inside: float, shape: float, outside: float, total: float) -> No
 
 
 class DensePencil:
-    """A and T = A + B of Jacobians that were formed, summed over images, each over its tr(JᵀJ).
+    """A and T = A + B of Jacobians that were formed, summed over images, each over its tr(JᵀJ), and each with
+    its own terms.
 
     JᵀJ is the same for every region. A is applied through the rows of J on the smaller side of the
     region's edge, `A = R Rᵀ` or `A = T - R Rᵀ`, and only formed where these rows are very many. Of an
@@ -53,16 +54,19 @@ class DensePencil:
         edge: `(d, d)`, None where edges don't count.
     """
 
-    def __init__(self, jacobians: list[DenseJacobian], mask: Tensor, terms: Terms) -> None:
+    def __init__(self, jacobians: list[DenseJacobian], terms: Sequence[Terms]) -> None:
         self.totals = [each.gram() for each in jacobians]
         traces = [each.trace for each in jacobians]
         self.weights = [1.0 / trace for trace in traces]
         self.total = self.totals[0] * self.weights[0]
         for weight, total in zip(self.weights[1:], self.totals[1:], strict=True):
             self.total = self.total + weight * total
-        self.complement = int((mask > 0).sum()) > int((mask < 1).sum())
-        side = 1.0 - mask if self.complement else mask
-        self.products = [RowProduct(each, side) for each in jacobians]
+        masks = [each.mask for each in terms]
+        self.complement = sum(int((each > 0).sum()) - int((each < 1).sum()) for each in masks) > 0
+        self.products = [
+            RowProduct(each, 1.0 - mask if self.complement else mask)
+            for each, mask in zip(jacobians, masks, strict=True)
+        ]
         own = sum(w * p.trace for w, p in zip(self.weights, self.products, strict=True))
         both = sum(w * t for w, t in zip(self.weights, traces, strict=True))
         inside, outside = (both - own, own) if self.complement else (own, both - own)
@@ -71,11 +75,11 @@ class DensePencil:
         check_split(inside, shape, outside, float(len(jacobians)))
         self.trace_outside = outside + (0.0 if self.edge is None else float(self.edge.trace()))
 
-    def _terms(self, jacobians: list[DenseJacobian], terms: Terms) -> tuple[Tensor, Tensor | None]:
+    def _terms(self, jacobians: list[DenseJacobian], terms: Sequence[Terms]) -> tuple[Tensor, Tensor | None]:
         colours, edge = [], None
-        for jacobian, weight in zip(jacobians, self.weights, strict=True):
-            colours.append(math.sqrt(weight) * terms.colour_rows(jacobian))
-            own = terms.edge_gram(jacobian)
+        for jacobian, weight, each in zip(jacobians, self.weights, terms, strict=True):
+            colours.append(math.sqrt(weight) * each.colour_rows(jacobian))
+            own = each.edge_gram(jacobian)
             if own is not None:
                 edge = weight * own if edge is None else edge + weight * own
         return torch.cat(colours, dim=1), edge

@@ -26,9 +26,13 @@ class Terms:
         objective: which of them there are. A region of a single pixel has nothing but its colour, which then
             counts whatever the objective says.
         mask: m, `(h, w)` in [0, 1].
+
+    Attributes:
+        mask: m.
     """
 
     def __init__(self, objective: Objective, mask: Tensor) -> None:
+        self.mask = mask
         mask = mask.double().cpu()
         self.pixels = mask.numel()
         total = float(mask.sum())

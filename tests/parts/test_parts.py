@@ -84,6 +84,8 @@ def test_a_click_finds_the_same_part_on_another_image() -> None:
     selection = Selection("", (Click(*MOUTH),))
     region = part_by_clicks(there, selection, chosen_on=here)
     assert overlap(region.mask(SIDE, SIDE), places(shift=1) == 2) == 1.0
+    (own,) = region.selections
+    assert torch.equal(part_by_clicks(there, own).mask(SIDE, SIDE), region.mask(SIDE, SIDE))
     bare = places()
     bare[bare == 2] = 0
     with pytest.raises(RegionError, match="nothing of this image"):
@@ -269,6 +271,20 @@ def test_a_session_chooses_parts_and_links_keep_them(avatars: resefa.Generator) 
     assert again.selected.follows
     whole = resefa.Session(avatars, seed=13).part_at(0.05, 0.05)
     assert torch.equal(whole.mask(64, 64), mask)
+
+
+def test_what_is_clicked_on_one_image_is_clicked_in_its_place_on_another() -> None:
+    here, there = analysis_of(places()), analysis_of(places(shift=1), seed=1)
+    clicks = (Click(*EYE), Click(*MOUTH), Click(*HAT, add=False))
+    region = part_by_clicks(there, Selection("", clicks, islands=False), chosen_on=here)
+    eye = (places(1) == 1) & (torch.arange(SIDE) < SIDE // 2)
+    assert overlap(region.mask(SIDE, SIDE), eye | (places(1) == 2)) == 1.0
+    (selection,) = region.selections
+    assert [click.add for click in selection.clicks] == [True, True, False]
+    without = places(1)
+    without[(without == 1) | (without == 3)] = 0
+    rest = part_by_clicks(analysis_of(without), Selection("", clicks), chosen_on=here)
+    assert overlap(rest.mask(SIDE, SIDE), places(1) == 2) == 1.0
 
 
 def test_maps_get_the_edges_of_the_picture() -> None:

@@ -87,6 +87,56 @@ def test_every_solver_finds_the_optima_of_a_float64_reference(
     assert (quotients(applied, a, damped) / optima[:4]).min() > 0.97
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda each: each.name)
+@pytest.mark.parametrize("confined", [False, True], ids=["everywhere", "confined"])
+def test_each_image_may_have_the_region_in_its_own_place(objective: Objective, confined: bool) -> None:
+    generator = tiny_stylegan2(16)
+    latents = [generator.sample(0), generator.sample(1)]
+    regions = [REGION.feather(0.1), ~resefa.Region.from_box(0.5, 0.5, 0.3, 0.25)]
+    every = tuple(range(generator.num_layers))
+    a = b = np.zeros((8, 8))
+    for latent, region in zip(latents, regions, strict=True):
+        rows = reference_jacobian(generator, latent, "w", every, 8, region if confined else None)
+        own = reference([rows], region, objective)
+        a, b = a + own[0], b + own[1]
+    damped = b + LAMBDA * np.trace(b) * np.eye(len(b))
+    optima = scipy.linalg.eigvalsh(a, damped)[::-1]
+
+    def analyses(method: str) -> list[resefa.Jacobian]:
+        return [
+            resefa.compute_jacobian(
+                generator,
+                latent,
+                "w",
+                method=method,  # type: ignore[arg-type]
+                confine_to=region if confined else None,
+            )
+            for latent, region in zip(latents, regions, strict=True)
+        ]
+
+    for solver in ("cholesky", "woodbury"):
+        found = resefa.factorize(
+            analyses("dense"),
+            regions,
+            4,
+            LAMBDA,
+            objective=objective,
+            solver=solver,  # type: ignore[arg-type]
+        )
+        np.testing.assert_allclose(found.eigenvalues, optima[:4], rtol=2e-4, err_msg=solver)
+        np.testing.assert_allclose(quotients(found, a, damped), optima[:4], rtol=2e-4, err_msg=solver)
+        assert found.region is regions[0]
+    applied = resefa.factorize(
+        analyses("matrix-free"), regions, 4, LAMBDA, objective=objective, max_passes=4000
+    )
+    assert (quotients(applied, a, damped) / optima[:4]).min() > 0.97
+    with pytest.raises(resefa.ParameterError, match="1 regions were given for 2"):
+        resefa.factorize(analyses("dense"), regions[:1])
+    if confined:
+        with pytest.raises(resefa.JacobianError, match="confined to another region"):
+            resefa.factorize(analyses("dense"), regions[::-1])
+
+
 def test_a_spectrum_serves_objectives_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny_stylegan2(32, channels=24)
     latent = generator.sample(0)
