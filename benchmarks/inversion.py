@@ -264,10 +264,14 @@ def _found_table(results: Results) -> str:
 # Edits
 
 
-def joint_directions(generator: resefa.Generator) -> dict[str, resefa.Directions]:
-    """The first two directions of each part, of six samples."""
+def joint_directions(results: Results, generator: resefa.Generator) -> dict[str, resefa.Directions]:
+    """The first two directions of each part, of six samples; they are kept in the output folder."""
     session = resefa.Session(generator, seed=SAMPLE_SEEDS[-1] + 1, cache=resefa.JacobianCache(1 << 30))
-    return {part: session.find(part, samples=JOINT, count=2) for part in PARTS}
+    for part in PARTS:
+        file = results.folder / f"{part}.safetensors"
+        if not file.exists():
+            session.find(part, samples=JOINT, count=2).save(file)
+    return {part: resefa.Directions.load(results.folder / f"{part}.safetensors") for part in PARTS}
 
 
 def measured(
@@ -306,7 +310,7 @@ def priors(results: Results, generator: resefa.Generator, photos: list[Tensor], 
     if not list(results.todo(keys)):
         return
     classifier = AttributeClassifier.load()
-    directions = joint_directions(generator)
+    directions = joint_directions(results, generator)
     for key in results.todo(keys):
         _, index, weight = key.split("/")
         if weight == "drawn":

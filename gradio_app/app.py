@@ -2,7 +2,7 @@
 
 Options are also read from the environment, as a Space has no command line:
 RESEFA_GENERATORS (names or files, separated by the system's path separator), RESEFA_CACHE_MB, RESEFA_DISK_MB,
-RESEFA_LEAST_FREE_MB (of the disk, for others), RESEFA_UPLOADS.
+RESEFA_LEAST_FREE_MB (of the disk, for others), RESEFA_UPLOADS, RESEFA_PHOTOS.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
     uploads = options.uploads and not on_space
     each = MAX_CHECKPOINT_UPLOADS if uploads else MAX_UPLOADS
     presence, quota = Presence(), Quota(served, each, options.disk_mb << 20, LEAST_FREE)
-    page = build(studio, Settings(folder, presence, quota, uploads, on_space))
+    photos = not on_space if options.photos is None else options.photos
+    page = build(studio, Settings(folder, presence, quota, uploads, on_space, photos))
     page.queue(max_size=QUEUE_SIZE, api_open=False)
     launch = partial(
         page.launch,
@@ -130,6 +131,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         default=environment.get("RESEFA_UPLOADS", "") == "1",
         help="let visitors upload generators (never on a Space)",
+    )
+    allowed = environment.get("RESEFA_PHOTOS", "")
+    parser.add_argument(
+        "--photos",
+        action=argparse.BooleanOptionalAction,
+        default=allowed == "1" if allowed else None,
+        help="let visitors bring pictures of their own (by default everywhere but on a Space)",
     )
     options = parser.parse_args(arguments)
     options.generator = options.generator or generators or ["avatars"]

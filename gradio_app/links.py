@@ -78,6 +78,8 @@ def write(session: Session, is_known: bool, **others: str) -> tuple[str, str]:
         others: further things that it asks for.
     """
     original, region = session.original, session.selected
+    if original.crop is not None:
+        return _query({key: value for key, value in others.items() if value}), "your own picture"
     query = {"seed": str(session.seed), "truncation": f"{original.truncation:g}"}
     told = {} if region is None else region.to_json(embed=True)
     if set(told) == {"box"}:

@@ -16,6 +16,7 @@ import anyio
 import gradio as gr
 from anyio.to_thread import run_sync
 
+from gradio_app import photos
 from gradio_app.door import Door
 from gradio_app.endpoints import add_endpoints, fetch_nothing
 from gradio_app.methods import about_method
@@ -126,6 +127,7 @@ class Settings:
         quota: of what visitors cause to be written.
         checkpoints: whether visitors may upload generators.
         on_space: whether this runs on the Hub, where visitors sign in to publish.
+        photos: whether visitors may bring pictures of their own.
     """
 
     folder: Path
@@ -133,6 +135,7 @@ class Settings:
     quota: Quota
     checkpoints: bool = False
     on_space: bool = False
+    photos: bool = True
 
 
 class Parts(dict[str, Any]):
@@ -398,6 +401,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                     parts["file_layers"] = gr.Textbox(
                         label="Layers", placeholder="all", info="That it moves, such as 0-7"
                     )
+            paste = photos.add_photos(parts) if settings.photos else None
             sharing = add_sharing(parts, settings.on_space)
         with gr.Group():
             parts["card"] = widget("details", elem_id="card", visible="hidden", padding=True)
@@ -415,6 +419,8 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             "license",
         )
         sharing.listen(parts, steps)
+        if paste is not None:
+            photos.listen(parts, paste, steps, settings.folder)
     return page
 
 
@@ -524,6 +530,8 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen))
     if "checkpoint" in parts:
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint"))
+    if "photo" in parts:
+        drawn.append(parts.step(parts["photo"].upload, steps.find_photo, "photo", "photo_face"))
     method = parts.step(
         parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown)
     )
@@ -566,6 +574,8 @@ def _fit(name: str, value: Any) -> Any:
         return gr.update(visible=_seen(value["visible"]), placeholder=value["hint"])
     if name == "files":
         return gr.update(value=value, visible=True)
+    if name == "photo_files":
+        return gr.update(value=value, visible=_seen(value is not None))
     if name == "method" or (name == "generator" and isinstance(value, dict)):
         return gr.update(choices=value["choices"], value=value["value"])
     if name == "found":

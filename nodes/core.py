@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import resefa_core as resefa
     from resefa_core import bounds, kinds, parsing
     from resefa_core.directions import about
+    from resefa_core.inversion import inverting, pasting
     from resefa_core.latents import codes, samples
     from resefa_core.optional import the_hub
     from resefa_core.progress import Progress
@@ -15,8 +16,21 @@ else:
     from .. import resefa_core as resefa
     from ..resefa_core import bounds, kinds, parsing
     from ..resefa_core.directions import about
+    from ..resefa_core.inversion import inverting, pasting
     from ..resefa_core.latents import codes, samples
     from ..resefa_core.optional import the_hub
     from ..resefa_core.progress import Progress
 
-__all__ = ["Progress", "about", "bounds", "codes", "kinds", "parsing", "resefa", "samples", "the_hub"]
+__all__ = [
+    "Progress",
+    "about",
+    "bounds",
+    "codes",
+    "inverting",
+    "kinds",
+    "parsing",
+    "pasting",
+    "resefa",
+    "samples",
+    "the_hub",
+]

@@ -13,6 +13,7 @@ from .factorize_region import FactorizeRegion
 from .latents import LoadGANLatent, MixLatents, SampleGANLatent, SaveGANImage, SaveGANLatent
 from .load_gan import LoadGAN
 from .parts import GANParts
+from .photos import InvertImage, PasteEdit
 from .select_region import SelectRegion
 
 
@@ -38,6 +39,8 @@ class ReSeFaExtension(ComfyExtension):
             FromStyleGANLatent,
             FromStyleGANDirections,
             GANParts,
+            InvertImage,
+            PasteEdit,
         ]
 
 

@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from . import folders
-from .core import codes, resefa, samples
+from .core import codes, pasting, resefa, samples
 from .node import Node
 from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, as_output, synthesize
@@ -43,7 +43,7 @@ def with_notes(shown: ui.PreviewImage, *notes: str) -> dict[str, Any]:
 
 def foreign_note(gan: LoadedGAN, latent: resefa.Latent) -> str:
     """What the user should know where a latent was made with other weights, else nothing."""
-    if latent.generator in (None, gan.generator.fingerprint):
+    if latent.generator in (None, *gan.generator.fits):
         return ""
     return f"note: a latent was made with another generator than {gan.generator.name}"
 
@@ -291,7 +291,8 @@ class SaveGANImage(Node):
         files, subfolder = folders.numbered_images(filename_prefix, len(latent), *images.shape[2:])
         saved = []
         for index, file in enumerate(files):
-            texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text()}
+            mark = {} if latent.crop is None else pasting.edited_mark()
+            texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text(), **mark}
             resefa.save_png(resefa.to_pil(images[index]), file, texts=texts)
             saved.append(ui.SavedResult(file.name, subfolder, io.FolderType.output))
         return io.NodeOutput(ui=ui.SavedImages(saved))

@@ -101,6 +101,7 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._bar = comfy.utils.ProgressBar(_PARTS)
+        self._done = 0.0
 
     def part(self, start: float, stop: float, preview: Image.Image | None = None) -> Progress:
         """The callback of work that fills a part of the bar, in [0, 1]; the preview is shown on the node from
@@ -118,7 +119,12 @@ class ProgressBar:
         """Fill the bar. ComfyUI goes on showing the last preview, so it should be the result."""
         self._show(1.0, preview)
 
+    def show(self, preview: Image.Image) -> None:
+        """Show a picture on the node, with the bar as it is."""
+        self._show(self._done, preview)
+
     def _show(self, done: float, preview: Image.Image | None = None) -> None:
+        self._done = done
         shown = None if preview is None else ("JPEG", preview.convert("RGB"), None)
         self._bar.update_absolute(round(_PARTS * done), preview=shown)
 

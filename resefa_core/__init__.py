@@ -40,7 +40,7 @@ from .generators import (
     WrappedGenerator,
     register_generator,
 )
-from .inversion import Inversion, Pasted, Photo, invert, paste, paste_edit
+from .inversion import Inversion, InversionCache, Pasted, Photo, invert, paste, paste_edit, tune
 from .latents import PNG_KEY, Crop, Latent, stack
 from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .latents.edits import Edit, Edited, Move
@@ -78,6 +78,7 @@ __all__ = [
     "Generator",
     "HubError",
     "Inversion",
+    "InversionCache",
     "Jacobian",
     "JacobianCache",
     "JacobianError",
@@ -137,5 +138,6 @@ __all__ = [
     "stack",
     "sweep",
     "to_pil",
+    "tune",
     "with_confined_steps",
 ]

@@ -152,7 +152,9 @@ class Showing:
             "presets": {name: payloads.show_region(region) for name, region in session.presets.items()},
             "parts": list(session.part_names),
             "seed": session.seed,
-            "alt": f"A face that {visit.name} drew from seed {session.seed}",
+            "alt": f"A face that {visit.name} drew from seed {session.seed}"
+            if session.original.crop is None
+            else f"Your picture as {visit.name} draws it",
             "of": visit.version,
         }
 

@@ -21,7 +21,7 @@ from ..generators.base import Generator
 from ..kinds import Kind, kind_of_file
 from .container import Content, Tensors, Unpickled, open_file
 from .registry import READERS, Reader, register_reader
-from .weights import Lazy, Weights, explained, positive
+from .weights import TUNED_FROM, Lazy, Weights, explained, positive
 
 # isort: off
 from . import nvidia_safetensors, nvidia_pickle, tensorflow_pickle, rosinality, genforce  # noqa: F401 - as asked
@@ -57,7 +57,7 @@ __all__ = [
     "register_reader",
 ]
 
-_ABOUT = {"resefa.layout": "converted from"}
+_ABOUT = {"resefa.layout": "converted from", TUNED_FROM: "tuned from"}
 BUNDLED = Path(__file__).parent.parent / "bundled"
 
 

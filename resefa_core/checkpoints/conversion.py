@@ -22,7 +22,7 @@ from ..files import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, wr
 from ..generators import GENERATORS, Generator
 from .container import open_file
 from .nvidia_safetensors import check_hash
-from .weights import Lazy, Weights
+from .weights import TUNED_FROM, Lazy, Weights
 
 Progress = Callable[[int, int], None]
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -96,7 +96,8 @@ def save_generator(generator: Generator, output: Path, overwrite: bool = False) 
         for name, tensor in generator.state_dict().items()
     }
     arguments, name = dict(generator.arguments), generator.name or architecture
-    weights = Weights(output, "", architecture, arguments, tensors, {}, name)
+    about = {TUNED_FROM: generator.tuned_from}
+    weights = Weights(output, "", architecture, arguments, tensors, about, name)
     with torch.inference_mode(False), torch.no_grad():
         try:
             _write(weights, generator.image_size, output, overwrite)
@@ -140,6 +141,7 @@ def _metadata(weights: Weights, size: tuple[int, int], origin: str, license: str
         "resefa.layout": layout,
         "resefa.version": __version__,
         "resefa.origin": origin or weights.about.get("resefa.origin", ""),
+        TUNED_FROM: weights.about.get(TUNED_FROM, ""),
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": weights.architecture,
         "modelspec.implementation": GENERATORS[weights.architecture].implementation,

@@ -10,11 +10,18 @@ from torch import Tensor
 
 from ..files.described import StoredArray, StoredTensor, kind_of
 from .container import Content, Tensors
-from .weights import Lazy
+from .weights import TUNED_FROM, Lazy
 
 Change = Callable[[Tensor], Tensor]
 Rule = Callable[[str], tuple[str, Change | None] | None]
-ABOUT = ("resefa.origin", "resefa.layout", "modelspec.license", "modelspec.author", "modelspec.title")
+ABOUT = (
+    "resefa.origin",
+    "resefa.layout",
+    TUNED_FROM,
+    "modelspec.license",
+    "modelspec.author",
+    "modelspec.title",
+)
 
 
 def tensors_of(value: object) -> dict[str, Lazy]:

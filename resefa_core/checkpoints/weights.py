@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ FILTERS = ("resample_filter",)
 MEAN_CODE = "mapping.w_avg"
 _MEAN_DRAWS = 4096
 _MEAN_NUMBERS = 1 << 20
+TUNED_FROM = "resefa.tuned_from"
+"""What names, in a file's metadata, the fingerprint of the generator that it was tuned from."""
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _MAX_MEAN_NOISE = 4096
 _MAX_SHARING = 2
 _MAX_GROWTH = 4
@@ -138,6 +142,8 @@ class Weights:
                 if not tensor.is_floating_point() or not bool(own[name].isfinite().all()):
                     raise ValueError(f"tensor {name[:80]!r} is not all finite floating-point numbers")
         generator.name = self.title
+        told = self.about.get(TUNED_FROM, "")
+        generator.tuned_from = told if _FINGERPRINT.fullmatch(told) else ""
         return generator.eval()
 
     def _needed(self) -> dict[str, Lazy]:

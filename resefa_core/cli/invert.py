@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..inversion import invert
+from ..inversion import invert, tune
+from ..inversion.tuning import TUNING_STEPS
 from ..regions import Region
 from ..sheets import contact_sheet, save_png
 from .command import Command
@@ -35,12 +36,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_output(parser, "the latent's file, for --latent")
     parser.add_argument(
+        "--tune",
+        type=Path,
+        metavar="FILE",
+        help="also write a generator that is tuned to draw the photo more closely, for --generator",
+    )
+    parser.add_argument(
+        "--tune-steps", type=int, default=TUNING_STEPS, help=f"of the tuning (default: {TUNING_STEPS})"
+    )
+    parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="PNG of the photo beside what the generator draws of it"
     )
 
 
 def _run(options: argparse.Namespace) -> None:
-    refuse_existing(options, options.output, options.picture)
+    refuse_existing(options, options.output, options.picture, options.tune)
     generator = open_generator(options.generator, options.device)
     photo = open_photo(options, options.photo, generator)
     with progress("finding the photo") as report:
@@ -59,8 +69,17 @@ def _run(options: argparse.Namespace) -> None:
     )
     found.latent.save(options.output, options.force)
     print(f"wrote {options.output}")
+    images, labels = [found.target, found.image], ["photo", "found"]
+    if options.tune is not None:
+        with progress("tuning") as report:
+            tuned = tune(generator, found.latent, photo, steps=options.tune_steps, progress=report)
+        tuned.save(options.tune, options.force)
+        images.append(tuned.synthesize(found.latent)[0])
+        labels.append("tuned")
+        error = float((images[-1] - found.target).square().mean())
+        print(f"wrote {options.tune}: mean squared error {error:.4f}")
     if options.picture is not None:
-        sheet = contact_sheet([[found.target, found.image]], column_labels=["photo", "found"], cell=256)
+        sheet = contact_sheet([images], column_labels=labels, cell=256)
         save_png(sheet, options.picture, options.force)
         print(f"wrote {options.picture}")
 

@@ -242,8 +242,9 @@ class Directions:
         return self.generator.get("fingerprint") == generator.fingerprint
 
     def origin_note(self, generator: Generator) -> str:
-        """What people should know where they were made with other weights, else nothing."""
-        if "fingerprint" not in self.generator or self.matches(generator):
+        """What people should know where they were made with other weights, than those that the generator was
+        tuned from as well; else nothing."""
+        if "fingerprint" not in self.generator or self.generator["fingerprint"] in generator.fits:
             return ""
         return (
             f"note: these directions were made with {self.generator.get('name')}, other weights than those "

@@ -83,6 +83,8 @@ class Generator(Pretrained, nn.Module, ABC):
         arguments: what the class was built with, by name; files state them.
         published_directions: directions that were published for it as `.npy`, by file stem.
         implementation: the address of the code whose tensor names its files have; empty for none.
+        tuned_from: the fingerprint of the generator that it was tuned from, whose directions and latents fit
+            it; empty for none.
     """
 
     architecture: str
@@ -100,6 +102,7 @@ class Generator(Pretrained, nn.Module, ABC):
     preset_family: str = ""
     published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]] | Published]] = {}
     implementation: str = ""
+    tuned_from: str = ""
 
     arguments: Mapping[str, Any]
 
@@ -216,6 +219,12 @@ class Generator(Pretrained, nn.Module, ABC):
             digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
         self.__dict__["_fingerprint"] = (key, digest.hexdigest())
         return digest.hexdigest()
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """The fingerprints of the generators whose directions and latents are for this one as well: its own,
+        and that of the one that it was tuned from."""
+        return (self.fingerprint, self.tuned_from) if self.tuned_from else (self.fingerprint,)
 
     def _identity(self) -> str:
         """What tells models apart beyond their tensors."""

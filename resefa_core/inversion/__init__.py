@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from .cache import InversionCache
 from .inverting import Inversion, invert
 from .pasting import Pasted, edited_mark, paste, paste_edit
 from .photos import Photo
+from .tuning import tune
 
-__all__ = ["Inversion", "Pasted", "Photo", "edited_mark", "invert", "paste", "paste_edit"]
+__all__ = [
+    "Inversion",
+    "InversionCache",
+    "Pasted",
+    "Photo",
+    "edited_mark",
+    "invert",
+    "paste",
+    "paste_edit",
+    "tune",
+]

@@ -35,6 +35,7 @@ PERCEPTUAL = Bounds(0.0, 1e6)
 _TOGETHER = 0.3
 _RATE, _BETWEEN_RATE = 0.1, 0.3
 _SHOWN_EVERY = 5
+_FAR = 1.5
 
 Show = Callable[[Tensor], None]
 """Takes the image as it is found so far, `(3, H, W)` in about [-1, 1]."""
@@ -63,6 +64,12 @@ class Inversion:
     distance: float
     spread: float
     history: tuple[float, ...]
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the code lies farther out than those that the generator draws, so that edits may not work
+        as they do there."""
+        return self.distance > _FAR
 
 
 def invert(

@@ -45,12 +45,14 @@ class Photo:
         opacity: `(H, W)`, uint8, or None where everything is opaque.
         crop: where the image lies; None for the middle.
         profile: the file's ICC profile, which says what the colours mean; written back beside them.
+        ignored: `(H, W)` in [0, 1], what does not count when its latent is sought: a hand, a frame.
     """
 
     colours: Tensor
     opacity: Tensor | None = None
     crop: Crop | None = None
     profile: bytes | None = None
+    ignored: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.colours.shape)
@@ -63,6 +65,11 @@ class Photo:
             self.opacity.shape != self.colours.shape[:2] or self.opacity.dtype != torch.uint8
         ):
             raise PhotoError(f"an opacity of shape {tuple(self.opacity.shape)} for colours of shape {shape}")
+        if self.ignored is not None and self.ignored.shape != self.colours.shape[:2]:
+            raise PhotoError(
+                f"a mask of shape {tuple(self.ignored.shape)} for a photo of {self.width} x {self.height} "
+                "pixels: expected its height and width"
+            )
         if self.crop is not None and (self.crop.width, self.crop.height) != (self.width, self.height):
             raise PhotoError(
                 f"a crop of a photo of {self.crop.width} x {self.crop.height} pixels, and one of "
@@ -209,17 +216,18 @@ class Photo:
             )
 
     def image(self, crop: Crop, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """What the photo shows in a crop, at a generator's size, and where it shows anything.
+        """What the photo shows in a crop, at a generator's size, and how much of it counts.
 
         Averaged over the area of each pixel; what is not opaque is laid over white, and beyond the photo its
         edge goes on.
 
         Returns:
-            The image `(3, height, width)` in [-1, 1], and which of its pixels lie in the photo, `(height,
-            width)`, 0 or 1.
+            The image `(3, height, width)` in [-1, 1], and how much of each pixel counts, `(height, width)`
+            in [0, 1]: nothing beyond the photo.
         """
         if crop.is_whole and (height, width) == (self.height, self.width):
-            return self._over_white(slice(None), slice(None)), torch.ones(height, width)
+            exact = self._layers(slice(None), slice(None))
+            return exact[:3], exact[3]
         left, upper, right, lower = crop.bounds()
         if right <= left or lower <= upper:
             raise PhotoError("the crop lies beside the photo: place it over the face")
@@ -241,20 +249,25 @@ class Photo:
         ).float()
         seen = F.grid_sample(part, grid[None], mode="bilinear", padding_mode="border", align_corners=False)
         shown = F.avg_pool2d(seen, _SAMPLES)[0]
-        return shown, (F.avg_pool2d(inside[None, None], _SAMPLES)[0, 0] > 0.5).float()
+        within = (F.avg_pool2d(inside[None, None], _SAMPLES)[0, 0] > 0.5).float()
+        return shown[:3], within * shown[3]
 
-    def _over_white(self, rows: slice, columns: slice) -> Tensor:
+    def _layers(self, rows: slice, columns: slice) -> Tensor:
+        """A part's colours over white in [-1, 1], and how much counts in [0, 1], `(4, rows, columns)`."""
         colours = self.colours[rows, columns].permute(2, 0, 1).float() / 127.5 - 1.0
-        if self.opacity is None:
-            return colours
-        opacity = self.opacity[rows, columns].float() / 255.0
-        return opacity * colours + (1.0 - opacity)
+        if self.opacity is not None:
+            opacity = self.opacity[rows, columns].float() / 255.0
+            colours = opacity * colours + (1.0 - opacity)
+        counts = torch.ones_like(colours[:1])
+        if self.ignored is not None:
+            counts = 1.0 - self.ignored[None, rows, columns].clamp(0.0, 1.0)
+        return torch.cat([colours, counts])
 
     def _shrunk(self, rows: slice, columns: slice, shrink: int) -> Tensor:
         """A part of the photo, `shrink` times smaller; a band at a time, for large photos."""
         bands = []
         for start in range(rows.start, rows.stop, _BAND * shrink):
-            band = self._over_white(slice(start, min(start + _BAND * shrink, rows.stop)), columns)[None]
+            band = self._layers(slice(start, min(start + _BAND * shrink, rows.stop)), columns)[None]
             padding = (0, -band.shape[3] % shrink, 0, -band.shape[2] % shrink)
             bands.append(F.avg_pool2d(F.pad(band, padding, mode="replicate"), shrink)[0])
         return torch.cat(bands, dim=1)

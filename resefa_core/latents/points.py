@@ -134,6 +134,12 @@ class Latent:
     def __len__(self) -> int:
         return int(self.codes.shape[0])
 
+    @property
+    def codes_to_tell(self) -> Tensor | None:
+        """`(L, D)`, the codes of one image as direction files tell them, float32; None for those of a photo,
+        which show what it shows."""
+        return self.codes[0].float().cpu() if self.crop is None else None
+
     def __getitem__(self, index: int | slice) -> Latent:
         """One latent of the batch, or several, still as a batch."""
         rows = range(len(self))[index]

@@ -340,7 +340,7 @@ def measured(request: Request, vectors: Tensor, progress: Progress | None = None
         truncation=first.truncation,
         seeds=None if None in seeds else tuple(s for seed in seeds for s in seed or ()),
         num_samples=len(request.latents),
-        base_codes=first.codes[0].float().cpu() if len(request.latents) == 1 else None,
+        base_codes=first.codes_to_tell if len(request.latents) == 1 else None,
     )
 
 

@@ -430,7 +430,7 @@ class Session(PhotoSession):
         progress: Progress | None = None,
     ) -> Directions:
         """Directions with all that their file should say: names, a title, the steps of confined edits, a
-        picture. The codes of a photo are left out.
+        picture.
 
         Args:
             directions: the last ones found for None.
@@ -451,7 +451,6 @@ class Session(PhotoSession):
             thumbnail = to_pil(torch.cat(list(images), dim=2))
         return replace(
             chosen,
-            base_codes=None if self.original.crop is not None else chosen.base_codes,
             title=title or chosen.title or about.title_of(chosen, generator),
             author=author or chosen.author,
             description=description or chosen.description,

@@ -146,7 +146,7 @@ def _directions(
         truncation=first.latent.truncation,
         seeds=None if None in seeds else tuple(s for seed in seeds for s in seed or ()),
         num_samples=len(jacobians),
-        base_codes=first.latent.codes[0].float().cpu() if len(jacobians) == 1 else None,
+        base_codes=first.latent.codes_to_tell if len(jacobians) == 1 else None,
     )
 
 

@@ -7,6 +7,8 @@ import pytest
 from comfy_server import DIRECTORY, ComfyUI
 from hub_server import HubServer
 
+import resefa_core as resefa
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if DIRECTORY is None:
@@ -24,7 +26,12 @@ def hub() -> Iterator[HubServer]:
 
 @pytest.fixture(scope="session")
 def comfyui(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterator[ComfyUI]:
-    server = ComfyUI(tmp_path_factory.mktemp("comfyui"), {"HF_ENDPOINT": hub.url})
+    base = tmp_path_factory.mktemp("comfyui")
+    (base / "input").mkdir()
+    generator = resefa.load_generator("avatars")
+    face = resefa.to_pil(generator.synthesize(generator.sample(77, 0.7))[0]).resize((256, 256))
+    face.save(base / "input" / "example.png")  # what Load Image has in an installation
+    server = ComfyUI(base, {"HF_ENDPOINT": hub.url})
     yield server
     server.stop()
 

@@ -189,6 +189,21 @@ def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> N
     assert shown[1:] == [after["x"], after["y"], after["width"], after["height"]]
 
 
+def test_an_own_picture_is_found_edited_and_put_back(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "edit_your_own_picture")
+    outputs = run(page, comfyui)
+    fit(page)
+    keep(page, "photo")
+    with Image.open(comfyui.base / "input" / "example.png") as picture:
+        before = np.asarray(picture.convert("RGB")).astype(int)
+    with Image.open(comfyui.picture(outputs["8"]["images"][0])) as picture:
+        change = np.abs(np.asarray(picture.convert("RGB")) - before).max(axis=2)
+    height, width = change.shape
+    assert change[int(0.6 * height) : int(0.78 * height), int(0.31 * width) : int(0.69 * width)].mean() > 5
+    assert not change[: height // 2].any()
+    assert page.problems == []
+
+
 def test_the_box_is_drawn_behind_a_reroute_too(page: Any, comfyui: ComfyUI) -> None:
     open_template(page, "edit_a_face_part")
     page.evaluate(

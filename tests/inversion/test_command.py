@@ -75,3 +75,12 @@ def test_what_can_not_be_used_is_said(
     moved = ("--move", "0=1", "-o", tmp_path / "new.png")
     assert run("edit", mouth, "--photo", other, "--latent", latent, *moved) == 1
     assert "another photo" in capsys.readouterr().err
+
+
+def test_a_tuned_generator_is_written_and_used(photo: Path, mouth: Path, tmp_path: Path) -> None:
+    latent, tuned = tmp_path / "photo.latent.safetensors", tmp_path / "tuned.safetensors"
+    assert run("invert", photo, "--steps", "5", "-o", latent, "--tune", tuned, "--tune-steps", "3") == 0
+    assert resefa.load_generator(tuned).tuned_from == resefa.load_generator("avatars").fingerprint
+    moved = ("--move", "0=1", "-o", tmp_path / "new.png")
+    assert run("edit", mouth, "-g", tuned, "--photo", photo, "--latent", latent, *moved) == 0
+    assert run("invert", photo, "--steps", "5", "-o", latent, "--tune", tuned, "--tune-steps", "3") == 1

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import test_biggan_bottleneck
+import test_lightweight_gan
+import test_lucidrains
+import test_stylegan1
+import test_stylegan_xl
 import torch
 from models import tiny_stylegan2, tiny_stylegan3
 from older_gans import tiny_biggan, tiny_dcgan, tiny_deep, tiny_pggan
@@ -14,7 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 import resefa_core as resefa
+from resefa_core.generators import GENERATORS
 from resefa_core.generators.base import Generator
+from resefa_core.generators.fastgan import FastGAN
 from resefa_core.inversion.losses import ImageDistance
 from resefa_core.inversion.prior import CodePrior, squared_distance, squared_spread
 from resefa_core.session import Session
@@ -63,6 +71,14 @@ def test_the_prior_keeps_codes_near(avatars: Generator, drawn: Tensor, found: re
     assert near.error > free.error
 
 
+def tiny_fastgan() -> FastGAN:
+    torch.manual_seed(0)
+    generator = FastGAN(5, (8, 6, 6, 4, 4), (True,)).eval()
+    generator.to_image.weight.data.mul_(30.0)
+    generator.init.weight.data.mul_(5.0)
+    return generator
+
+
 TINY: dict[str, Callable[[], Generator]] = {
     "stylegan2": tiny_stylegan2,
     "stylegan2, classes": lambda: tiny_stylegan2(c_dim=3),
@@ -73,10 +89,20 @@ TINY: dict[str, Callable[[], Generator]] = {
     "dcgan": tiny_dcgan,
     "dcgan, grey": lambda: tiny_dcgan(grey=True),
     "pggan": tiny_pggan,
+    "stylegan1": test_stylegan1.tiny,
+    "stylegan2 of lucidrains": test_lucidrains.tiny,
+    "stylegan-xl": test_stylegan_xl.tiny,
+    "biggan, bottlenecks": test_biggan_bottleneck.tiny,
+    "lightweight-gan": test_lightweight_gan.tiny,
+    "fastgan": tiny_fastgan,
     "wrapped": lambda: resefa.WrappedGenerator(
         lambda z: z.reshape(-1, 3, 1, 1).tanh().expand(-1, 3, 16, 16), latent_dim=3
     ),
 }
+
+
+def test_every_architecture_is_tried() -> None:
+    assert {make().architecture for make in TINY.values()} >= set(GENERATORS)
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -243,3 +269,40 @@ def test_the_latent_remembers_the_photo_in_its_file(avatars: Generator, tmp_path
     assert resefa.mix(avatars, found.latent, found.latent, 0.5).crop is None
     without = dataclasses.replace(found.latent, crop=None)
     assert without.digest == found.latent.digest
+
+
+def test_what_was_found_is_kept_by_the_photos_content(avatars: Generator, drawn: Tensor) -> None:
+    cache = resefa.InversionCache(most=2)
+    steps: list[int] = []
+    photo = resefa.Photo.of(drawn)
+
+    def find(photo: resefa.Photo, **options: Any) -> resefa.Inversion:
+        return cache.invert(
+            avatars, photo, **{"steps": 3, **options}, progress=lambda done, total: steps.append(done)
+        )
+
+    first = find(photo)
+    assert find(resefa.Photo.of(drawn.clone())) is first
+    assert steps == [1, 2, 3]
+    other = dataclasses.replace(photo, ignored=torch.eye(64))
+    assert find(other) is not first
+    assert find(photo, prior=0.5) is not first
+    assert len(cache) == 2
+    assert len(steps) == 9
+
+
+def test_what_is_painted_on_the_photo_does_not_count(avatars: Generator, drawn: Tensor) -> None:
+    picture = Image.new("RGB", (128, 100))
+    picture.paste(resefa.to_pil(drawn), (20, 30))
+    mask = torch.zeros(100, 128)
+    mask[62:] = 1.0
+    photo = dataclasses.replace(resefa.Photo.of(picture).aligned(avatars, box=(20, 30, 64, 64)), ignored=mask)
+    _, counted = photo.image(photo.crop_for(avatars), 64, 64)
+    assert counted[:31].min() > 0.99
+    assert counted[33:].max() < 0.01
+    found = resefa.invert(avatars, photo, steps=20)
+    picture.paste((9, 99, 199), (20, 64, 84, 94))
+    again = dataclasses.replace(photo, colours=resefa.Photo.of(picture).colours)
+    assert torch.allclose(resefa.invert(avatars, again, steps=20).latent.codes, found.latent.codes, atol=1e-4)
+    with pytest.raises(resefa.PhotoError, match="height and width"):
+        dataclasses.replace(photo, ignored=mask.T)

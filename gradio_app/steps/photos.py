@@ -1,0 +1,113 @@
+"""A visitor's own picture: found, and given back with the edit."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import resefa_core as resefa
+from gradio_app import jobs, payloads
+from gradio_app.files import fresh_folder
+from gradio_app.quota import Quota
+from gradio_app.steps.finding import Finding
+from gradio_app.updates import Update, Updates, progress, said, told
+from gradio_app.visit import Visit
+from resefa_core.errors import named
+from resefa_core.inversion import Inversion
+from resefa_core.parsing import parse_numbers
+from resefa_core.progress import Progress
+
+
+class Photos(Finding):
+    """Steps that take a photo."""
+
+    _quota: Quota | None
+
+    @told
+    def find_photo(self, visit: Visit, path: object, face: object = "") -> Updates:
+        """Find a picture in the generator, shown as it is being found, and go on with it as with a drawn
+        face. Its file is removed as soon as it is read.
+
+        Args:
+            face: x and y of both eyes and the mouth, in pixels; the middle of the picture for nothing.
+        """
+        if not isinstance(path, (str, Path)):
+            return
+        session, file = visit.needed, Path(path)
+        try:
+            with named(file):
+                photo = resefa.Photo.open(file).aligned(session.generator, face=_points(face))
+        finally:
+            file.unlink(missing_ok=True)
+        visit.settle()
+        wanted, seen = visit.begin(), list[Tensor]()
+
+        def find(report: Progress) -> Inversion | None:
+            return session.set_photo(photo, progress=self.studio.giving_way(report), show=seen.append)
+
+        work = jobs.run_in_turn(self.studio.lines.methods, visit.address, find, wanted)
+        found = yield from self._watched(work, seen, visit)
+        region = session.selected
+        name, class_name = visit.name, visit.class_name
+        wanted = self.enter(visit, session, name, class_name)
+        if region is None:
+            self.choose(visit, None)
+        visit.note = f"This is your picture as {name} draws it."
+        if found is not None and found.is_far:
+            visit.note += " It is far from what the generator draws by itself: edits may not work as usual."
+        yield {**self.everything(visit), "photo": None, "pasted": {"images": []}, "photo_files": None}
+        yield from self.find(visit, wanted)
+
+    def _watched(
+        self, work: Generator[Any, None, Any], seen: list[Tensor], visit: Visit
+    ) -> Generator[Update, None, Any]:
+        """The progress of a search, and its picture so far."""
+        telling = progress(work, "Finding your picture")
+        try:
+            while True:
+                update = next(telling)
+                if seen:
+                    shown = payloads.data_url(resefa.to_pil(seen[-1]))
+                    seen.clear()
+                    update = {**update, "picker": {"image": shown, "of": visit.version}}
+                yield update
+        except StopIteration as end:
+            return end.value
+        finally:
+            telling.close()
+
+    @told
+    def paste_photo(self, visit: Visit, whole: object = False, *, folder: Path) -> Updates:
+        """Put the edit into the visitor's picture, and give the file."""
+        visit.settle()
+        pasted = visit.needed.pasted(whole=whole is True)
+        data = pasted.to_png()
+        if self._quota is not None:
+            self._quota.charge(visit.address, len(data))
+        file = fresh_folder(folder) / "edited.png"
+        file.write_bytes(data)
+        pictures = {"your picture": pasted.photo.picture(), "edited": pasted.picture}
+        images = [
+            {"image": payloads.data_url(picture.convert("RGB")), "label": label}
+            for label, picture in pictures.items()
+        ]
+        yield {
+            "pasted": {"images": images},
+            "photo_files": str(file),
+            "status": said("Your picture with the edit is ready; its file says that it was edited."),
+        }
+
+
+def _points(text: object) -> list[list[float]] | None:
+    """The places of both eyes and the mouth, as they were typed."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    numbers = parse_numbers(text[:200])
+    if len(numbers) != 6:
+        raise resefa.ParameterError(
+            f"{len(numbers)} numbers were given for the face: expected x and y of both eyes and the mouth"
+        )
+    return [numbers[0:2], numbers[2:4], numbers[4:6]]

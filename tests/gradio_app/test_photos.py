@@ -1,0 +1,191 @@
+"""A visitor's own picture in the demo: found, edited, put back, and told to nobody."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from demo_browser import DESKTOP, find_chromium, keep_offline, launch, serve
+from PIL import Image
+
+import resefa_core as resefa
+from gradio_app.app import _options
+from gradio_app.page import Settings, build
+from gradio_app.presence import Presence
+from gradio_app.quota import Quota
+from gradio_app.steps import Steps
+from gradio_app.studio import Studio
+from gradio_app.visit import Visit
+
+Updates = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def steps(avatars: resefa.Generator) -> Steps:
+    return Steps(Studio({"avatars": avatars}))
+
+
+@pytest.fixture
+def visit(steps: Steps) -> Visit:
+    visit = Visit()
+    list(steps.arrive(visit, {"seed": "7", "region": "mouth"}))
+    return visit
+
+
+@pytest.fixture
+def photo(tmp_path: Path, avatars: resefa.Generator) -> Path:
+    """A drawn face within a larger picture."""
+    picture = Image.new("RGB", (260, 192), (30, 90, 60))
+    face = resefa.to_pil(avatars.synthesize(avatars.sample(77, 0.7))[0])
+    picture.paste(face.resize((192, 192)), (34, 0))
+    picture.save(tmp_path / "me.png")
+    return tmp_path / "me.png"
+
+
+def last(updates: Updates, part: str) -> Any:
+    return [update[part] for update in updates if part in update][-1]
+
+
+def test_a_picture_is_found_as_one_looks_on_and_edited(
+    steps: Steps, visit: Visit, photo: Path, tmp_path: Path
+) -> None:
+    before = np.asarray(Image.open(photo))
+    shown = list(steps.find_photo(visit, str(photo)))
+    assert last(shown, "status")["kind"] == "done"
+    searching = [each for each in shown if each.get("status", {}).get("text") == "Finding your picture"]
+    assert any("picker" in each for each in searching)
+    assert not photo.exists()
+    session = visit.needed
+    assert session.photo is not None
+    assert session.selected is not None
+    assert "Your picture" in last([u for u in shown if "alt" in u.get("picker", {})], "picker")["alt"]
+    assert "your picture as avatars draws it" in last(shown, "status")["text"]
+    assert visit.directions is not None
+
+    high = visit.directions.strength_range[1]
+    list(steps.slide(visit, {"version": visit.version, "strengths": [min(3.0, high)]}))
+    out = list(steps.paste_photo(visit, False, folder=tmp_path))
+    file = Path(last(out, "photo_files"))
+    with Image.open(file) as made:
+        after = np.asarray(made)
+        assert "generative model" in made.info["Comment"]
+        assert "resefa_latent" not in made.info
+    changed = (before != after).any(axis=2)
+    assert 0 < changed.sum() < 0.3 * changed.size
+    assert not changed[:, :34].any()
+    assert [each["label"] for each in last(out, "pasted")["images"]] == ["your picture", "edited"]
+    whole = Path(last(list(steps.paste_photo(visit, True, folder=tmp_path)), "photo_files"))
+    assert (np.asarray(Image.open(whole)) != after).any()
+
+    kept = last([*shown, *steps.rest(visit, {"version": visit.version, "strengths": [1.0]})], "history")
+    assert session.original.digest not in kept["link"]
+    assert "seed" not in kept["link"]
+    assert "edit" not in kept["link"]
+    assert kept["left_out"] == "your own picture"
+    assert json.loads(kept["stored"])["session"]
+
+    while visit.needed.can_undo:
+        list(steps.travel(visit, {"go": "undo"}))
+    assert visit.needed.seed == 7
+    assert visit.needed.photo is None
+
+
+def test_what_is_no_picture_is_said_and_removed(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    session = visit.needed
+    for name, content in (("a.png", b"nothing"), ("b.jpg", b"\xff\xd8\xff" + bytes(100))):
+        file = tmp_path / name
+        file.write_bytes(content)
+        line = last(list(steps.find_photo(visit, str(file))), "status")
+        assert line["kind"] == "problem"
+        assert "not readable" in line["text"]
+        assert str(tmp_path) not in line["text"]
+        assert not file.exists()
+    assert visit.needed is session
+    assert session.seed == 7
+    assert list(steps.find_photo(visit, None)) == []
+    assert list(steps.find_photo(visit, {"path": "/etc/passwd"})) == []
+
+
+def test_the_face_is_where_the_visitor_says(steps: Steps, visit: Visit, photo: Path) -> None:
+    line = last(list(steps.find_photo(visit, str(photo), "1,2,3")), "status")
+    assert "x and y of both eyes" in line["text"]
+    line = last(list(steps.paste_photo(visit, False, folder=photo.parent)), "status")
+    assert "no photo" in line["text"]
+
+
+def test_the_operator_decides(avatars: resefa.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESEFA_PHOTOS", raising=False)
+    assert _options([]).photos is None
+    assert _options(["--no-photos"]).photos is False
+    monkeypatch.setenv("RESEFA_PHOTOS", "1")
+    assert _options([]).photos is True
+    monkeypatch.setenv("RESEFA_PHOTOS", "0")
+    assert _options([]).photos is False
+    studio = Studio({"avatars": avatars})
+    for allowed in (True, False):
+        folder = Path(tempfile.mkdtemp())
+        page = build(studio, Settings(folder, Presence(), Quota(folder), photos=allowed))
+        labels = [getattr(block, "label", None) for block in page.blocks.values()]
+        assert ("Your picture" in labels) is allowed
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if find_chromium() is None:
+        pytest.skip("no browser: set RESEFA_CHROMIUM, or install chromium or google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        running = launch(playwright)
+        yield running
+        running.close()
+
+
+@pytest.mark.flaky(reruns=2)  # a browser on a busy machine
+def test_a_picture_is_dropped_found_edited_and_taken_away(browser: Any, photo: Path, tmp_path: Path) -> None:
+    before = np.asarray(Image.open(photo))
+    with serve() as address:
+        context = browser.new_context(**DESKTOP)
+        context.set_default_timeout(120_000)
+        refused: list[str] = []
+        keep_offline(context, refused)
+        page = context.new_page()
+        page.goto(address)
+        said = "(text) => document.querySelector('#status .text').textContent.includes(text)"
+        page.wait_for_function(said, arg="Move a slider")
+        first = page.eval_on_selector(".after", "(image) => image.src")
+        page.get_by_role("tab", name="Your picture").click()
+        assert page.get_by_text("without their consent").is_visible()
+        page.get_by_role("tabpanel").locator("input[type=file]").set_input_files(photo)
+        page.wait_for_function(said, arg="Finding your picture")
+        page.wait_for_function("(src) => document.querySelector('.after').src !== src", arg=first)
+        page.wait_for_function(said, arg="your picture as avatars draws it")
+        page.evaluate(
+            """() => {
+              const slider = document.querySelector(".rows [type=range]");
+              slider.value = 3;
+              slider.dispatchEvent(new Event("input", { bubbles: true }));
+              slider.dispatchEvent(new Event("change", { bubbles: true }));
+            }"""
+        )
+        page.locator("#paste").click()
+        page.wait_for_function(said, arg="is ready")
+        page.locator("#pasted figure").nth(1).wait_for()
+        shown = page.eval_on_selector("#pasted figure:nth-child(2) img", "(image) => image.src")
+        pasted = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.split(",", 1)[1]))).convert("RGB"))
+        assert pasted.shape == before.shape
+        assert np.abs(pasted[60:190, 60:200].astype(int) - before[60:190, 60:200]).max() > 30
+        assert "edit" not in page.url
+        assert "seed" not in page.url
+        page.screenshot(path=tmp_path / "photo.png", full_page=True)
+        context.close()
+        assert refused == []
