@@ -185,8 +185,8 @@ class Photo:
         """The photo with a crop for a generator: of a face, a box, or else its middle.
 
         Args:
-            face: the eye at the left, the one at the right and the mouth, x and y in pixels each; see
-                `Crop.of_face`. An optional landmark library finds them: `find_face`.
+            face: the eye at the left, the one at the right and the mouth, x and y in pixels each, or the 68
+                landmarks that a library finds; see `Crop.of_face`.
             box: x, y, width and height in pixels.
 
         Raises:

@@ -18,6 +18,9 @@ LONGEST_SIDE = 16_384
 """Of a photo, in pixels."""
 _PLACE = Bounds(-1e5, 1e5)
 _SIDE = Bounds(1.0, 1e5)
+_LANDMARKS = 68
+_EYES_AND_MOUTH = (range(36, 42), range(42, 48), (48, 54))
+"""Which of the landmarks lie around the eyes, and in the corners of the mouth."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 FACES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -102,17 +105,21 @@ class Crop:
 
         Args:
             points: the eye at the left of the photo, the one at the right, and the middle of the mouth, each
-                x and y in pixels.
+                x and y in pixels; or the 68 landmarks of iBUG's 300-W, which landmark libraries give.
             family: of images, see `preset_family`.
 
         Raises:
-            ParameterError: not three points, or points too close together.
+            ParameterError: not three points or 68, or points too close together.
         """
-        if len(points) != 3 or any(len(point) != 2 for point in points):
-            raise ParameterError("expected three points, x and y each: left eye, right eye, mouth")
-        left, right, mouth = (
-            complex(*(number(value, "point", *_PLACE) for value in point)) for point in points
-        )
+        if len(points) not in (3, _LANDMARKS) or any(len(point) != 2 for point in points):
+            raise ParameterError(
+                f"{len(points)} points were given for a face: expected three, x and y each (left eye, right "
+                f"eye, mouth), or {_LANDMARKS} landmarks"
+            )
+        places = [complex(*(number(float(value), "point", *_PLACE) for value in point)) for point in points]
+        if len(places) == _LANDMARKS:
+            places = [sum(places[i] for i in part) / len(part) for part in _EYES_AND_MOUTH]
+        left, right, mouth = places
         if min(abs(left - right), abs((left + right) / 2 - mouth)) < 1.0:
             raise ParameterError("the eyes and the mouth are less than a pixel apart: mark three places")
         known = FACES.get(family)

@@ -201,6 +201,11 @@ def test_faces_are_cut_as_in_ffhq() -> None:
     assert turned.turn == pytest.approx(math.degrees(angle))
     assert (turned.x, turned.y) == (pytest.approx(500), pytest.approx(422))
     assert turned.wide == pytest.approx(upright.wide)
+    landmarks = np.zeros((68, 2), np.float32)
+    landmarks[36:42], landmarks[42:48] = (400, 400), (600, 400)
+    landmarks[36], landmarks[39] = (390, 400), (410, 400)
+    landmarks[48], landmarks[54] = (450, 620), (550, 620)
+    assert resefa.Crop.of_face(1000, 1000, landmarks) == upright
 
 
 def test_drawn_faces_are_cut_where_the_bundled_generator_has_them(avatars: Generator) -> None:
@@ -216,7 +221,7 @@ def test_drawn_faces_are_cut_where_the_bundled_generator_has_them(avatars: Gener
     assert photo.aligned(avatars, box=(10, 20, 100, 100)).crop == resefa.Crop(800, 700, 60, 70, 100, 100)
     with pytest.raises(resefa.ParameterError, match="less than a pixel"):
         photo.aligned(avatars, face=[(5, 5), (5, 5), (5, 9)])
-    with pytest.raises(resefa.ParameterError, match="three points"):
+    with pytest.raises(resefa.ParameterError, match="expected three"):
         photo.aligned(avatars, face=[(5, 5), (9, 5)])
     with pytest.raises(resefa.PhotoError, match="both a face and a box"):
         photo.aligned(avatars, face=points, box=(0, 0, 5, 5))

@@ -67,7 +67,7 @@ def test_its_file_says_what_it_was_tuned_from(photo: Tensor, found: resefa.Inver
     tuned = resefa.tune(generator, found.latent, photo, steps=5)
     tuned.save(tmp_path / "tuned.safetensors")
     opened = resefa.load_generator(tmp_path / "tuned.safetensors")
-    assert opened.name == "faces-tuned"
+    assert tuned.name == "faces-tuned"
     assert opened.tuned_from == generator.fingerprint
     assert opened.fingerprint == tuned.fingerprint != generator.fingerprint
     assert describe(tmp_path / "tuned.safetensors")["tuned from"] == generator.fingerprint
