@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from comfy_api.latest import io, ui
 
-from .core import about, parsing, resefa
-from .latents import foreign_note, latent_outputs, with_image, with_notes
+from .core import about, index_of, resefa
+from .latents import foreign_note, latent_outputs, offered, with_image, with_notes
 from .node import Node
 from .pictures import to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output, synthesize
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
+
+BY_STRENGTH, BY_IMAGE = "strength by strength", "image by image"
 
 
 def direction_inputs() -> list[io.Input]:
@@ -22,7 +26,7 @@ def direction_inputs() -> list[io.Input]:
         io.String.Input(
             "direction",
             default="0",
-            tooltip="Which one: its number, counted from 0, or its name.",
+            tooltip="Which one: a name, once a run has shown which there are; or its number, counted from 0.",
         ),
     ]
 
@@ -58,14 +62,19 @@ def confine_inputs() -> list[io.Input]:
     ]
 
 
-def which(directions: resefa.Directions, text: str) -> resefa.Directions:
-    """One direction of a set, by number or by name.
-
-    Raises:
-        ParameterError: there is none.
-    """
-    name = text.strip()
-    return directions[name if name in directions.names else parsing.parse_which(name)]
+def move_of(
+    gan: LoadedGAN,
+    latent: resefa.Latent,
+    directions: resefa.Directions,
+    strengths: Mapping[int | str, float],
+    region: resefa.Region | None,
+    confine: float,
+    feather: float,
+) -> resefa.Move:
+    """A move that fits the generator; it is confined as the directions are, and as softly, if they were found
+    for that."""
+    amount, softness = (None, None) if directions.confined else (confine, feather)
+    return resefa.Move.of(gan.ready(), latent, directions, strengths, amount, softness, region)
 
 
 def move_along(
@@ -78,11 +87,9 @@ def move_along(
     confine: float,
     feather: float,
 ) -> resefa.Move:
-    """A move along one direction, which fits the generator; it is confined as the directions are, and as
-    softly, if they were found for that."""
-    chosen = which(directions, direction)
-    amount, softness = (None, None) if chosen.confined else (confine, feather)
-    return resefa.Move.of(gan.ready(), latent, chosen, {0: strength}, amount, softness, region)
+    """A move along one direction of a set; see `move_of`."""
+    chosen = directions[index_of(directions, direction)]
+    return move_of(gan, latent, chosen, {0: strength}, region, confine, feather)
 
 
 class ApplyDirection(Node):
@@ -128,7 +135,8 @@ class ApplyDirection(Node):
             move.directions.origin_note(gan.generator),
             about.in_range(move.directions, move.strengths),
         )
-        return with_image(cls, gan, resefa.Edit((move,)).apply(latent), *notes)
+        shown = with_image(cls, gan, resefa.Edit((move,)).apply(latent), *notes)
+        return offered(shown, directions)
 
 
 class DirectionSweep(Node):
@@ -149,10 +157,18 @@ class DirectionSweep(Node):
                 io.Float.Input("last", default=4.0, min=-12.0, max=12.0, step=0.5, tooltip="Last strength."),
                 io.Int.Input("frames", default=9, min=2, max=512, tooltip="How many images, evenly spaced."),
                 *confine_inputs(),
+                io.Combo.Input(
+                    "order",
+                    options=[BY_STRENGTH, BY_IMAGE],
+                    default=BY_STRENGTH,
+                    optional=True,
+                    tooltip="Of a batch: all its images at one strength after another, or one image after "
+                    "another at all strengths, as a video of each.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
-                    "images", display_name="images", tooltip="For each strength the images of the batch."
+                    "images", display_name="images", tooltip="All images, in the order that was chosen."
                 )
             ],
         )
@@ -170,6 +186,7 @@ class DirectionSweep(Node):
         confine: float,
         confine_feather: float,
         region: resefa.Region | None = None,
+        order: str = BY_STRENGTH,
     ) -> io.NodeOutput:
         move = move_along(gan, latent, directions, direction, last, region, confine, confine_feather)
         report = ProgressBar().part(0.0, 1.0)
@@ -178,6 +195,8 @@ class DirectionSweep(Node):
             moved = move.with_strengths({0: strength}).apply(latent)
             images.append(to_comfy(synthesize(gan, moved)))
             report(index + 1, frames)
-        batch = torch.cat(images)
+        stacked = torch.stack(images)
+        batch = (stacked.transpose(0, 1) if order == BY_IMAGE else stacked).flatten(0, 1)
         notes = (foreign_note(gan, latent), move.directions.origin_note(gan.generator))
-        return io.NodeOutput(as_output(batch), ui=with_notes(ui.PreviewImage(batch, cls=cls), *notes))
+        shown = with_notes(ui.PreviewImage(batch, cls=cls), *notes)
+        return offered(io.NodeOutput(as_output(batch), ui=shown), directions)

@@ -8,16 +8,18 @@ if TYPE_CHECKING:
     import resefa_core as resefa
     from resefa_core import bounds, kinds, parsing
     from resefa_core.directions import about
+    from resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
     from resefa_core.inversion import inverting, pasting
-    from resefa_core.latents import codes, samples
+    from resefa_core.latents import codes, samples, sequences
     from resefa_core.optional import the_hub
     from resefa_core.progress import Progress
 else:
     from .. import resefa_core as resefa
     from ..resefa_core import bounds, kinds, parsing
     from ..resefa_core.directions import about
+    from ..resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
     from ..resefa_core.inversion import inverting, pasting
-    from ..resefa_core.latents import codes, samples
+    from ..resefa_core.latents import codes, samples, sequences
     from ..resefa_core.optional import the_hub
     from ..resefa_core.progress import Progress
 
@@ -26,11 +28,15 @@ __all__ = [
     "about",
     "bounds",
     "codes",
+    "index_of",
     "inverting",
     "kinds",
     "parsing",
     "pasting",
+    "read_keyframes",
+    "read_strengths",
     "resefa",
     "samples",
+    "sequences",
     "the_hub",
 ]

@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 
 from . import folders
 from .core import about, parsing, resefa, the_hub
+from .latents import offered
 from .node import Node
 from .runtime import LoadedGAN
 from .sockets import GAN, GANDirections
@@ -101,7 +102,7 @@ class LoadDirections(Node):
                 None if gan is None else gan.generator.num_layers,
             )
         info = describe(directions)
-        return io.NodeOutput(directions, info, ui=ui.PreviewText(info))
+        return offered(io.NodeOutput(directions, info, ui=ui.PreviewText(info)), directions)
 
 
 class SaveDirections(Node):

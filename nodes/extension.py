@@ -6,15 +6,18 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import folders
 from .apply_direction import ApplyDirection, DirectionSweep
+from .batches import AverageLatents, JoinLatents, PickLatents, SplitLatents
 from .convert import FromStyleGANDirections, FromStyleGANLatent
 from .core import resefa
 from .direction_files import LoadDirections, SaveDirections
+from .direction_sliders import DirectionSliders
 from .factorize_region import FactorizeRegion
 from .latents import LoadGANLatent, MixLatents, SampleGANLatent, SaveGANImage, SaveGANLatent
 from .load_gan import LoadGAN
 from .parts import GANParts
 from .photos import InvertImage, PasteEdit
 from .select_region import SelectRegion
+from .sequences import EditFrames, WalkLatents
 
 
 class ReSeFaExtension(ComfyExtension):
@@ -29,6 +32,7 @@ class ReSeFaExtension(ComfyExtension):
             SelectRegion,
             FactorizeRegion,
             ApplyDirection,
+            DirectionSliders,
             DirectionSweep,
             MixLatents,
             LoadDirections,
@@ -41,6 +45,12 @@ class ReSeFaExtension(ComfyExtension):
             GANParts,
             InvertImage,
             PasteEdit,
+            WalkLatents,
+            EditFrames,
+            PickLatents,
+            SplitLatents,
+            JoinLatents,
+            AverageLatents,
         ]
 
 

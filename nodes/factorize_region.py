@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from .core import parsing, resefa
-from .latents import chosen_layers, foreign_note, layers_inputs, with_notes
+from .latents import chosen_layers, foreign_note, layers_inputs, offered, with_notes
 from .node import Node
 from .pictures import picture_to_comfy
 from .runtime import ANALYSIS_IMAGES, LoadedGAN, ProgressBar, as_output
@@ -176,7 +176,7 @@ class FactorizeRegion(Node):
         progress.finish(sheet)
         images = picture_to_comfy(sheet)
         shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent))
-        return io.NodeOutput(directions, as_output(images), ui=shown)
+        return offered(io.NodeOutput(directions, as_output(images), ui=shown), directions)
 
 
 def regularized() -> list[str]:

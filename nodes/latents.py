@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from comfy.cli_args import args
 from comfy_api.latest import io, ui
 from torch import Tensor
+
+from comfy.cli_args import args
 
 from . import folders
 from .core import codes, pasting, resefa, samples
@@ -39,6 +40,15 @@ def with_notes(shown: ui.PreviewImage, *notes: str) -> dict[str, Any]:
     """A preview, and beneath it the notes that are not empty, each once."""
     said = list(dict.fromkeys(note for note in notes if note))
     return {**shown.as_dict(), **({"text": tuple(said)} if said else {})}
+
+
+def offered(output: io.NodeOutput, directions: resefa.Directions) -> io.NodeOutput:
+    """The output of a node that has directions, which also tells the browser what to offer: a name for each,
+    and the strengths that are worth offering."""
+    told = {"names": list(directions.names), "range": list(directions.strength_range)}
+    shown = output.ui if isinstance(output.ui, dict) else output.ui.as_dict()
+    output.ui = {**shown, "resefa_directions": (told,)}
+    return output
 
 
 def foreign_note(gan: LoadedGAN, latent: resefa.Latent) -> str:

@@ -48,6 +48,8 @@ def _value(socket: io.Input, value: Any) -> Any:
         return bounds.whole(value, name, socket.min, socket.max)
     if isinstance(socket, io.Float.Input):
         return bounds.number(value, name, socket.min, socket.max)
+    if isinstance(socket, io.Autogrow.Input):
+        return {each: _value(socket.template.input, item) for each, item in value.items()}
     kind, words = CARRIED.get(socket.io_type, (object, ""))
     if not isinstance(value, kind):
         given = "nothing" if value is None else bounds.shown(value)

@@ -9,12 +9,13 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import torch
+from PIL import Image
+
 import comfy.model_management
 import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.utils
-import torch
-from PIL import Image
 
 from .core import Progress, resefa
 
@@ -134,7 +135,7 @@ def heed_interrupt() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
+def synthesize(gan: LoadedGAN, latent: resefa.Latent, report: Progress | None = None) -> torch.Tensor:
     """The images of a batch, `(B, 3, H, W)`, on the CPU; a few at a time, fewer where memory runs out."""
     generator = gan.ready()
     free = int(comfy.model_management.get_free_memory(gan.patcher.load_device))
@@ -153,6 +154,8 @@ def synthesize(gan: LoadedGAN, latent: resefa.Latent) -> torch.Tensor:
             comfy.model_management.soft_empty_cache()
             continue
         start += chunk
+        if report is not None:
+            report(min(start, len(latent)), len(latent))
     return torch.cat(images)
 
 

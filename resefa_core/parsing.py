@@ -84,6 +84,26 @@ def parse_strength(text: str) -> tuple[int | str, float]:
     return parse_which(name), number
 
 
+def parse_keyframes(text: str) -> list[tuple[int, float]]:
+    """`0:0, 12:3, 24:0`, numbers at frames counted from 0, in their order.
+
+    Raises:
+        ParameterError: anything else, or a frame twice.
+
+    Example:
+        >>> parse_keyframes("12:3, 0:-1.5")
+        [(0, -1.5), (12, 3.0)]
+    """
+    keys: dict[int, float] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,6})\s*:(.*)", part)
+        value = None if match is None else _float(match[2])
+        if match is None or value is None or int(match[1]) in keys:
+            raise ParameterError(f"{part[:80]!r} is not FRAME:NUMBER, such as 12:3, each frame once")
+        keys[int(match[1])] = value
+    return sorted(keys.items())
+
+
 def parse_parameters(texts: Iterable[str]) -> dict[str, float]:
     """`regularization=0.01`, several times, as parameters of a method.
 

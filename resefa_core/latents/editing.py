@@ -80,14 +80,15 @@ def mix(
     generator: Generator,
     first: Latent,
     second: Latent,
-    amount: float = 0.5,
+    amount: float | Sequence[float] = 0.5,
     layers: Iterable[int] | None = None,
 ) -> Latent:
     """Blend two latents on some layers; the other layers stay the first one's (style mixing).
 
     Args:
         first, second: `(B, L, D)`; a batch of one goes with any other.
-        amount: 0 keeps the first, 1 takes the second's codes; between and beyond, linearly.
+        amount: 0 keeps the first, 1 takes the second's codes; between and beyond, linearly. Several are one
+            for each latent of the batch.
         layers: all for None.
 
     Returns:
@@ -95,25 +96,29 @@ def mix(
 
     Raises:
         LatentError: latents that do not fit the generator or each other.
-        ParameterError: the amount is out of range.
+        ParameterError: an amount is out of range.
     """
-    amount = number(amount, "amount", *MIX)
+    amounts = amount if isinstance(amount, Sequence) else [amount]
+    amounts = [number(each, "amount", *MIX) for each in amounts]
     parts = []
     for latent in (first, second):
         generator.check_latent(latent)
-        parts.append(_without_noise(generator, latent.to(generator.device, generator.dtype)))
+        parts.append(without_noise(generator, latent.to(generator.device, generator.dtype)))
     count = max(len(part) for part in parts)
     if any(len(part) not in (1, count) for part in parts):
         raise LatentError(f"{len(first)} and {len(second)} latents can't be mixed: expected as many, or one")
+    if len(amounts) not in (1, count):
+        raise LatentError(f"{len(amounts)} amounts for {count} latents: expected one for each, or one")
     one, other = (part.map_tensors(lambda t: t.expand(count, *t.shape[1:])) for part in parts)
     if (one.label is None) != (other.label is None) or (
         one.label is not None and other.label is not None and not torch.equal(one.label, other.label)
     ):
         raise LatentError("latents of different classes can't be mixed")
     chosen = generator.check_layers(layers)
-    weight = one.codes.new_zeros(generator.num_layers, 1)
-    weight[list(chosen)] = amount
-    channels = weight[:, 0].repeat_interleave(torch.tensor(generator.layer_sizes, device=weight.device))
+    weight = one.codes.new_zeros(len(amounts), generator.num_layers, 1)
+    weight[:, list(chosen)] = one.codes.new_tensor(amounts)[:, None, None]
+    sizes = torch.tensor(generator.layer_sizes, device=weight.device)
+    channels = weight[..., 0].repeat_interleave(sizes, dim=1)
     styles = None
     if one.style_offset is not None or other.style_offset is not None:
         blank = weight.new_zeros(count, sum(generator.layer_sizes))
@@ -133,7 +138,7 @@ def mix(
 
 
 def _scaled(moves: Sequence[ConfinedMove], layers: Tensor, channels: Tensor) -> list[ConfinedMove]:
-    """Confined moves times a factor for each layer, `(L, 1)`, and for each style channel, `(sum S,)`."""
+    """Confined moves times a factor for each layer `(1 or B, L, 1)`, and style channel `(1 or B, sum S)`."""
     scaled = [
         move._replace(
             codes=None if move.codes is None else move.codes * layers,
@@ -144,7 +149,7 @@ def _scaled(moves: Sequence[ConfinedMove], layers: Tensor, channels: Tensor) -> 
     return [move for move in scaled if any(bool(part.any()) for part in move.tensors().values())]
 
 
-def _without_noise(generator: Generator, latent: Latent) -> Latent:
+def without_noise(generator: Generator, latent: Latent) -> Latent:
     """The same images from codes alone: moves of the noise become moves of the codes."""
     confined = []
     for move in latent.confined:

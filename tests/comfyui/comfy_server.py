@@ -31,13 +31,16 @@ class ComfyUI:
     Args:
         base: for its folders; made if it is not there.
         environment: beside that of this process.
+        pack: the folder of the pack.
     """
 
-    def __init__(self, base: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, base: Path, environment: Mapping[str, str] | None = None, pack: Path = ROOT
+    ) -> None:
         assert DIRECTORY is not None
         self.base = base
         (base / "custom_nodes").mkdir(parents=True)
-        (base / "custom_nodes" / "resefa").symlink_to(ROOT)
+        (base / "custom_nodes" / "resefa").symlink_to(pack)
         (base / "custom_nodes" / "stylegan").symlink_to(Path(__file__).parent / "stylegan_pack")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

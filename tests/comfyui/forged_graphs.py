@@ -127,6 +127,33 @@ def whole() -> Prompt:
         "latent": node("FromStyleGANLatent", gan=["load", 0], stylegan_latent=["theirs", 0]),
         "directions": node("FromStyleGANDirections", gan=["load", 0], stylegan_directions=["vectors", 0]),
         "moved": node("ApplyDirection", **{**edit, "directions": ["directions", 0]}, strength=1.0),
+        "joined": node("JoinLatents", gan=["load", 0], **_joined("sample", "apply")),
+        "walk": node(
+            "WalkLatents",
+            gan=["load", 0],
+            latent=["joined", 0],
+            frames=3,
+            path="linear",
+            loop=True,
+            layers="all",
+            layer_list="",
+        ),
+        "frames": node(
+            "EditFrames",
+            **{name: value for name, value in edit.items() if name != "direction"} | {"latent": ["walk", 0]},
+            keyframes="0 = 0:0, 2:2",
+            frames=3,
+            between="smooth",
+            loop=True,
+        ),
+        "split": node("SplitLatents", latent=["walk", 0], at=1),
+        "pick": node("PickLatents", gan=["load", 0], latent=["walk", 0], which="0, 2"),
+        "mean": node("AverageLatents", gan=["load", 0], latent=["split", 1]),
+        "sliders": node(
+            "DirectionSliders",
+            **{name: value for name, value in edit.items() if name != "direction"},
+            strengths="0=1\nsmile=2",
+        ),
     }
     prompt["store"]["inputs"] |= dict.fromkeys(("title", "description", "author", "license"), "")
     for index, (source, slot) in enumerate(
@@ -138,10 +165,18 @@ def whole() -> Prompt:
             ("moved", 1),
             ("region", 2),
             ("factorize", 1),
+            ("frames", 1),
+            ("pick", 1),
+            ("mean", 1),
         ]
     ):
         prompt[f"seen {index}"] = {"class_type": "PreviewImage", "inputs": {"images": [source, slot]}}
     return prompt
+
+
+def _joined(*sources: str) -> dict[str, Any]:
+    """The growing inputs of Join Latents."""
+    return {f"latents.latent{index}": [source, 0] for index, source in enumerate(sources)}
 
 
 class Forger:

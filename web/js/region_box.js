@@ -3,12 +3,15 @@
 // either interface.
 //
 // Both editors show the image of the node that `getInputNode` gives. Where that has none (a Reroute, the input
-// of a subgraph) they get a stand-in with the image that Select Region has sent when it ran.
+// of a subgraph, a graph that was just opened) they get a stand-in with the image that Select Region has sent
+// when it ran. A small copy of it is kept in the graph, so that there is something to drag on before a run.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
 const NODE = "ReSeFa_SelectRegion";
+const KEPT = "resefa_picture";
+const KEPT_SIDE = 192;
 const EDGES = ["x", "y", "width", "height"];
 const MARGIN = 12;
 const GRIP = 8;
@@ -19,10 +22,17 @@ app.registerExtension({
   name: "ReSeFa.RegionBox",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== NODE) return;
-    const { onExecuted, getInputNode } = nodeType.prototype;
+    const { onExecuted, onConfigure, getInputNode } = nodeType.prototype;
     nodeType.prototype.onExecuted = function (output) {
-      if (output?.resefa_image) this.standIn = standIn(this, output.resefa_image);
+      if (output?.resefa_image) showSent(this, output.resefa_image);
       onExecuted?.apply(this, arguments);
+    };
+    nodeType.prototype.onConfigure = function () {
+      onConfigure?.apply(this, arguments);
+      const box = boxOf(this);
+      if (box) setBox(box, box.value);
+      const kept = this.properties[KEPT];
+      if (typeof kept === "string" && kept.startsWith("data:image/")) showKept(this, kept);
     };
     nodeType.prototype.getInputNode = function (slot) {
       const source = getInputNode.apply(this, arguments);
@@ -31,27 +41,61 @@ app.registerExtension({
   },
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
-    const box = node.widgets?.find((widget) => widget.name === "box");
+    const box = boxOf(node);
     if (box) addEditor(node, box);
-  },
-  loadedGraphNode(node) {
-    if (node.comfyClass !== NODE) return;
-    const box = node.widgets?.find((widget) => widget.name === "box");
-    if (box) setBox(box, box.value);
   },
 });
 
-function standIn(node, images) {
+function boxOf(node) {
+  return node.widgets?.find((widget) => widget.name === "box");
+}
+
+function showSent(node, images) {
+  node.standIn = standIn(node, api.apiURL(`/view?${new URLSearchParams(images[0])}`), (picture) => {
+    node.properties[KEPT] = smallCopy(picture);
+  });
+  const key = outputsKey(node.standIn);
+  delete app.nodePreviewImages[key];
+  app.nodeOutputs[key] = { images };
+}
+
+function showKept(node, kept) {
+  if (node.standIn) return;
+  node.standIn = standIn(node, kept);
+  app.nodePreviewImages[outputsKey(node.standIn)] = [kept];
+}
+
+// What stands for the node before this one: a node of the same graph under an id of its own.
+function standIn(node, url, loaded) {
   const picture = new Image();
-  picture.onload = () => node.setDirtyCanvas(true, true);
-  picture.src = api.apiURL(`/view?${new URLSearchParams(images[0])}`);
-  const stand = Object.create(node, { id: { value: `${node.id}_image` }, imgs: { value: [picture] } });
-  app.nodeOutputs[outputsKey(stand)] = { images };
-  return stand;
+  picture.onload = () => {
+    loaded?.(picture);
+    node.setDirtyCanvas(true, true);
+  };
+  picture.src = url;
+  return Object.create(node, { id: { get: () => `${node.id}_image` }, imgs: { value: [picture] } });
+}
+
+// A few kilobytes that are as wide and high as the picture, since boxes are in its pixels.
+function smallCopy(picture) {
+  const { naturalWidth: width, naturalHeight: height } = picture;
+  const scale = Math.min(1, KEPT_SIDE / Math.max(width, height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const small = canvas.toDataURL("image/jpeg", 0.8);
+  const size = `width="${width}" height="${height}"`;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" ${size}><image ${size} href="${small}"/></svg>`;
+  return `data:image/svg+xml;base64,${btoa(svg)}`;
 }
 
 function showsImage(node) {
-  return Boolean(node?.imgs?.length || (node && app.nodeOutputs[outputsKey(node)]?.images?.length));
+  if (!node) return false;
+  const key = outputsKey(node);
+  return Boolean(
+    node.imgs?.length || app.nodeOutputs[key]?.images?.length || app.nodePreviewImages[key]?.length,
+  );
 }
 
 function outputsKey({ graph, id }) {
@@ -62,8 +106,12 @@ function outputsKey({ graph, id }) {
 function setBox(box, value) {
   box.value = value;
   box.callback?.(value);
+  showNumbers(box);
+}
+
+function showNumbers(box) {
   for (const field of box.linkedWidgets ?? []) {
-    if (EDGES.includes(field.name)) field.value = value[field.name];
+    if (EDGES.includes(field.name) && field.value !== box.value[field.name]) field.value = box.value[field.name];
   }
 }
 
@@ -82,6 +130,7 @@ function addEditor(node, box) {
 
     draw(context, _, width, top) {
       const area = { left: MARGIN, top, width: width - 2 * MARGIN, height: (this.computedHeight ?? HEIGHT) - 8 };
+      showNumbers(box); // Nodes 2.0 may have changed the box
       const source = node.getInputNode(0);
       const image = source?.imgs?.[source.imageIndex ?? 0];
       context.save();
