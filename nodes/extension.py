@@ -9,6 +9,7 @@ from .apply_direction import ApplyDirection, DirectionSweep
 from .batches import AverageLatents, JoinLatents, PickLatents, SplitLatents
 from .convert import FromStyleGANDirections, FromStyleGANLatent
 from .core import resefa
+from .difference import ImageDifference
 from .direction_files import LoadDirections, SaveDirections
 from .direction_sliders import DirectionSliders
 from .factorize_region import FactorizeRegion
@@ -51,6 +52,7 @@ class ReSeFaExtension(ComfyExtension):
             SplitLatents,
             JoinLatents,
             AverageLatents,
+            ImageDifference,
         ]
 
 

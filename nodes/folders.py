@@ -212,7 +212,9 @@ def _model_file(kind: str, name: str, error: type[resefa.ReSeFaError]) -> Path |
 def _missing(what: str, name: str, kind: str, bundled: list[str] | None = None) -> str:
     folders = ", ".join(folder_paths.get_folder_paths(kind))
     message = f"there is no {what} {name[:120]!r} in {folders}: put the file there and refresh (R)"
-    return message if bundled is None else f"{message}, or choose {' or '.join(bundled)}, which comes along"
+    if bundled is None:
+        return message
+    return f"{message}, or choose {' or '.join(bundled)} as *{what}*, which comes along"
 
 
 def _model_names(kind: str) -> list[str]:

@@ -99,7 +99,7 @@ class SampleGANLatent(Node):
                     default=7,
                     min=0,
                     max=_LARGEST_SEED,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    control_after_generate=True,
                     tooltip="The same seed gives the same image here and in NVIDIA's tools.",
                 ),
                 io.Float.Input(

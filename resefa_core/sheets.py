@@ -10,15 +10,20 @@ from os import PathLike
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from .bounds import check_image
 from .directions import Directions
-from .errors import ReSeFaError
+from .errors import ParameterError, ReSeFaError
 from .files import write_bytes
 from .regions import Region
 
+GAIN = 6.0
+"""How much difference maps are amplified."""
+
+_HEAT = ((0, 0, 4), (59, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 _MARGIN = 8
 _MOVING_MS, _RESTING_MS = 60, 600
 _BACKGROUND = (255, 255, 255)
@@ -123,6 +128,37 @@ def show_region(image: Tensor, region: Region, side: int = 512) -> Image.Image:
         edge |= middle != inside[rows : rows + size[1], columns : columns + size[0]]
     lit[edge] = _OUTLINE
     return Image.fromarray(lit.round().astype(np.uint8))
+
+
+def heat_map(levels: NDArray[np.floating]) -> Image.Image:
+    """Levels `(H, W)` in [0, 1] (beyond is clipped) as colours from black through red to pale yellow."""
+    heat = np.array(_HEAT, dtype=np.float64)
+    place = np.clip(levels, 0.0, 1.0) * (len(heat) - 1)
+    colours = np.stack([np.interp(place, np.arange(len(heat)), heat[:, c]) for c in range(3)], axis=2)
+    return Image.fromarray(colours.round().astype(np.uint8))
+
+
+def differences(before: Tensor, after: Tensor, gain: float = GAIN) -> Tensor:
+    """How much images differ, pixel by pixel: the mean absolute difference of the channels times the gain.
+
+    Args:
+        before, after: `(B, 3, H, W)` in [-1, 1], as many, or one for all.
+
+    Returns:
+        `(B, H, W)` in [0, 1].
+
+    Raises:
+        ParameterError: they differ in size or number.
+    """
+    if before.shape[1:] != after.shape[1:] or (
+        len(before) != len(after) and 1 not in (len(before), len(after))
+    ):
+        sizes = [f"{len(images)} of {images.shape[3]} x {images.shape[2]}" for images in (before, after)]
+        raise ParameterError(
+            f"images {sizes[0]} and {sizes[1]} can't be compared: expected the same size, as many"
+        )
+    change = (after.clamp(-1.0, 1.0) - before.clamp(-1.0, 1.0)).abs().mean(dim=1) / 2.0
+    return (gain * change).clamp(0.0, 1.0)
 
 
 def change_labels(directions: Directions) -> list[str]:

@@ -20,7 +20,9 @@ def packed_files() -> list[str]:
         text=True,
     )
     lines = (ROOT / ".comfyignore").read_text().split()
-    assert all(line.startswith("/") for line in lines), "other patterns hold in every folder, as in .gitignore"
+    assert all(line.startswith("/") for line in lines), (
+        "other patterns hold in every folder, as in .gitignore"
+    )
     ignored = [line.removeprefix("/") for line in lines]
     folders = tuple(line for line in ignored if line.endswith("/"))
     files = sorted({name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()})

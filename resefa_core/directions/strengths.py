@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from ..bounds import STRENGTH, number
 from ..errors import ParameterError
 from ..parsing import parse_keyframes, parse_numbers, parse_strength, parse_which
-from .sets import MAX_DIRECTIONS, Directions
+from .format import MAX_DIRECTIONS
+from .sets import Directions
 
 _MOST_LINES = 4 * MAX_DIRECTIONS
 

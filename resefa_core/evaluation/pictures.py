@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..regions import Region
-from ..sheets import printable
+from ..sheets import GAIN, heat_map, printable
 from .results import Evaluation, Numbers
 from .tables import amount
-
-GAIN = 6.0
-"""How much difference maps are amplified."""
 
 _CELL = 120
 _GAP = 5
@@ -25,7 +22,6 @@ _MARGIN = 20
 _LABEL_WIDTH = 190
 _INK, _FAINT, _RULE = (28, 30, 36), (112, 116, 126), (224, 226, 231)
 _OUTLINE = (64, 224, 255)
-_HEAT = ((0, 0, 4), (59, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 _COLUMNS = ("-", "+", "changed by -", "changed by +")
 
 _Pixels = NDArray[np.uint8]
@@ -105,10 +101,7 @@ def _cells(evaluation: Evaluation, seed: int, row: int, region: str) -> list[Ima
 def _change(before: _Pixels, after: _Pixels, region: Region, text: str) -> Image.Image:
     """The mean absolute change of a pixel, amplified, with the region's outline and a line of text."""
     difference = np.abs(after.astype(np.int16) - before.astype(np.int16)).mean(axis=2)
-    heat = np.array(_HEAT, dtype=np.float64)
-    level = np.clip(GAIN * difference / 255.0, 0.0, 1.0) * (len(heat) - 1)
-    colours = np.stack([np.interp(level, np.arange(len(heat)), heat[:, c]) for c in range(3)], axis=2)
-    map_ = Image.fromarray(colours.round().astype(np.uint8))
+    map_ = heat_map(GAIN * difference / 255.0)
     cell = _outlined(map_.resize((_CELL, _CELL), Image.Resampling.NEAREST), region)
     draw = ImageDraw.Draw(cell, "RGBA")
     box = draw.textbbox((0, 0), text, font=_font(17))

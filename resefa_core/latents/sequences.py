@@ -141,7 +141,7 @@ def move_each(
         scale = start.codes.new_tensor([number(value, "strength", *STRENGTH) for value in amounts])
         step = move(start, directions, {key: 1.0}, confine, feather)
         if len(step.confined) > len(start.confined):
-            scaled = step.confined[-1].map_tensors(lambda t, scale=scale: t * _per_image(scale, t))
+            scaled = _scaled(step.confined[-1], scale)
             confined = scaled if confined is None else _added(confined, scaled)
         moved = replace(
             moved,
@@ -163,9 +163,13 @@ def _moved(moved: Tensor | None, step: Tensor | None, start: Tensor | None, scal
     return change if moved is None else moved + change
 
 
+def _scaled(move: ConfinedMove, scale: Tensor) -> ConfinedMove:
+    return move.map_tensors(lambda tensor: tensor * _per_image(scale, tensor))
+
+
 def _added(first: ConfinedMove, second: ConfinedMove) -> ConfinedMove:
-    theirs = second.tensors()
-    return first._replace(**{name: tensor + theirs[name] for name, tensor in first.tensors().items()})
+    theirs = iter(second.tensors().values())
+    return first.map_tensors(lambda tensor: tensor + next(theirs))
 
 
 def pick(latent: Latent, places: Sequence[int]) -> Latent:

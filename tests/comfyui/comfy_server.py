@@ -34,9 +34,7 @@ class ComfyUI:
         pack: the folder of the pack.
     """
 
-    def __init__(
-        self, base: Path, environment: Mapping[str, str] | None = None, pack: Path = ROOT
-    ) -> None:
+    def __init__(self, base: Path, environment: Mapping[str, str] | None = None, pack: Path = ROOT) -> None:
         assert DIRECTORY is not None
         self.base = base
         (base / "custom_nodes").mkdir(parents=True)

@@ -149,6 +149,7 @@ def whole() -> Prompt:
         "split": node("SplitLatents", latent=["walk", 0], at=1),
         "pick": node("PickLatents", gan=["load", 0], latent=["walk", 0], which="0, 2"),
         "mean": node("AverageLatents", gan=["load", 0], latent=["split", 1]),
+        "difference": node("ImageDifference", before=["sample", 1], after=["apply", 1], gain=6.0),
         "sliders": node(
             "DirectionSliders",
             **{name: value for name, value in edit.items() if name != "direction"},
@@ -168,6 +169,7 @@ def whole() -> Prompt:
             ("frames", 1),
             ("pick", 1),
             ("mean", 1),
+            ("difference", 1),
         ]
     ):
         prompt[f"seen {index}"] = {"class_type": "PreviewImage", "inputs": {"images": [source, slot]}}

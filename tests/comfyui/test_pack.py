@@ -78,6 +78,27 @@ def test_every_node_is_listed_explained_and_documented(schemas: Schemas, comfyui
         assert (ROOT / "web" / "docs" / f"{name}.md").is_file(), name
 
 
+def test_the_english_texts_are_those_of_the_nodes(schemas: Schemas) -> None:
+    english = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text())
+    for name, texts in english.items():
+        schema = schemas[name]
+        assert (texts["display_name"], texts["description"]) == (
+            schema["display_name"],
+            schema["description"],
+        )
+        inputs = {**schema["input"].get("required", {}), **schema["input"].get("optional", {})}
+        for socket, (_, options) in inputs.items():
+            shown = {"name": options.get("display_name") or socket, "tooltip": options["tooltip"]}
+            assert texts["inputs"][socket] == shown, (name, socket)
+        outputs = zip(schema["output_name"], schema["output_tooltips"], strict=True)
+        assert list(texts["outputs"].values()) == [{"name": n, "tooltip": t} for n, t in outputs], name
+
+
+def test_translations_are_served(comfyui: ComfyUI) -> None:
+    served = comfyui.get("/i18n")
+    assert served["de"]["nodeDefs"]["ReSeFa_DirectionSliders"]["display_name"] == "Richtungsregler"
+
+
 def test_inputs_and_outputs_are_only_ever_added_at_the_end(schemas: Schemas) -> None:
     for name, known in SCHEMAS.items():
         required = list(schemas[name]["input"].get("required", {}))
