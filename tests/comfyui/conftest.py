@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browsing import ARGUMENTS, CHROMIUM, SETTINGS, SIZE, WAIT_MILLISECONDS
 from comfy_server import DIRECTORY, ComfyUI
 from hub_server import HubServer
 
@@ -39,3 +41,27 @@ def comfyui(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterato
 @pytest.fixture(scope="session")
 def schemas(comfyui: ComfyUI) -> dict[str, dict]:
     return comfyui.get("/object_info")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=["nodes2", "classic"])
+def page(request: pytest.FixtureRequest, browser: Any, comfyui: ComfyUI) -> Iterator[Any]:
+    comfyui.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": request.param == "nodes2"})
+    opened = browser.new_page(viewport=SIZE)
+    opened.set_default_timeout(WAIT_MILLISECONDS)
+    opened.problems = []
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+    opened.interface = request.param
+    opened.goto(comfyui.url, wait_until="domcontentloaded")
+    opened.wait_for_function("() => window.app?.canvas && window.app.graph && window.app.extensionManager")
+    opened.wait_for_timeout(2000)
+    yield opened
+    opened.close()
