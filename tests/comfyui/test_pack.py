@@ -115,7 +115,10 @@ def test_example_workflows_run_to_finished_images(file: Path, comfyui: ComfyUI, 
     shown = [output for output in outputs.values() if "images" in output]
     assert len(shown) >= 4
     for output in shown:
-        assert pixels(comfyui, output).std() > 5
+        if output["images"][0]["filename"].endswith(".mp4"):
+            assert comfyui.picture(output["images"][0]).stat().st_size > 10_000
+        else:
+            assert pixels(comfyui, output).std() > 5
     listed = comfyui.get("/workflow_templates")
     assert file.stem in listed["resefa"]
     assert file.with_suffix(".jpg").is_file()
