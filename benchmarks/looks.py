@@ -34,9 +34,13 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS))
     parser.add_argument("--space")
     parser.add_argument("--confine", type=float, default=0.0)
+    parser.add_argument("--samples", type=int, default=1, help="images solved jointly")
+    parser.add_argument("--parameters", nargs="*", default=[], metavar="NAME=VALUE", help="of the method")
     parser.add_argument("--earlier", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("looks"))
     options = parser.parse_args()
+    given = dict(each.split("=", 1) for each in options.parameters)
+    parameters = EARLIER if options.earlier else {name: float(value) for name, value in given.items()}
     generator = resefa.load_generator(options.generator)
     cache = resefa.JacobianCache(1 << 30)
     seeds = [seed for text in options.seeds for seed in parse_seeds(text)]
@@ -50,8 +54,9 @@ def main() -> None:
                 part,
                 space=options.space,
                 confine=options.confine,
+                samples=options.samples,
                 only_good=not options.earlier,
-                parameters=EARLIER if options.earlier else None,
+                parameters=parameters,
             )
             if options.earlier:
                 found = replace(found, strength_range=(-6.0, 6.0))

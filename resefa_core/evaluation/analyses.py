@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -30,11 +30,15 @@ class Analyses:
 
     Attributes:
         seconds: how long each derivative took, by space.
+        alone: how long the derivative of an image takes in a space on some layers by itself, by both in words.
+        seconds_measuring: what it took to measure that.
     """
 
     def __init__(self, generator: Generator, spaces: Iterable[str]) -> None:
         self.generator = generator
         self.seconds: dict[str, list[float]] = {}
+        self.alone: dict[str, float] = {}
+        self.seconds_measuring = 0.0
         wanted = set(spaces)
         every = generator.check_layers(None)
         fitting = [s for s in WIDEST_FIRST if s in wanted and chosen_kind(generator, s, every) == "dense"]
@@ -69,6 +73,18 @@ class Analyses:
             progress=progress,
         )
 
+    def seconds_alone(self, latent: Latent, space: str, layers: Iterable[int] | None) -> float:
+        """How long an analysis takes that follows from no other, measured once."""
+        chosen = self.generator.check_layers(layers)
+        key = f"{space} {','.join(map(str, chosen))}"
+        if key not in self.alone:
+            clock = clock_of(self.generator)
+            began = clock()
+            compute_jacobian(self.generator, latent, space, chosen)
+            self.alone[key] = clock() - began
+            self.seconds_measuring += self.alone[key]
+        return self.alone[key]
+
     def _made(
         self,
         generator: Generator,
@@ -87,7 +103,8 @@ class Analyses:
         if base is not None and follows and self._cache.holds(generator, latent, base, method="dense"):
             whole = self._cache.analyse(generator, latent, base, method="dense").formed()
             return derived(generator, whole, space, layers)
-        started = time.perf_counter()
+        clock = clock_of(generator)
+        started = clock()
         jacobian = compute_jacobian(
             generator,
             latent,
@@ -97,8 +114,14 @@ class Analyses:
             memory_budget=memory_budget,
             progress=progress,
         )
-        self.seconds.setdefault(space, []).append(time.perf_counter() - started)
+        self.seconds.setdefault(space, []).append(clock() - started)
         return jacobian
+
+
+def clock_of(generator: Generator) -> Callable[[], float]:
+    """A clock in seconds: of the processor's time where the generator lies on it, so that what else the
+    machine does is not counted; else of the time that passes."""
+    return time.process_time if generator.device.type == "cpu" else time.perf_counter
 
 
 @analysis_mode()

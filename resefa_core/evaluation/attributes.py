@@ -159,12 +159,20 @@ class AttributeChanges:
             attribute is hidden before it or after.
         moved: `(n, A)`, how much of an attribute's probability went over to other values (the total
             variation distance), in [0, 1]; NaN where it is hidden.
+        valid: `(n, A)`, 1 where an attribute's likeliest value changed to one that the classifier is sure of,
+            else 0; NaN where it is hidden.
     """
 
     names: tuple[str, ...]
     targets: tuple[str, ...]
     changed: Tensor
     moved: Tensor
+    valid: Tensor
+
+    @property
+    def target_valid(self) -> Tensor:
+        """Whether an edit changes any targeted attribute to another value that is one, `(n,)`: 1 or 0."""
+        return self._of_targets(self.valid)
 
     @property
     def target_changed(self) -> Tensor:
@@ -198,14 +206,30 @@ class AttributeChanges:
         return values[:, [name not in self.targets for name in self.names]].nanmean(dim=1)
 
 
+def sure_of(classifier: Predictor, images: Tensor) -> dict[str, float]:
+    """How sure a classifier is of each attribute's likeliest value in nine of ten unedited images
+    `(n, 3, H, W)`: the tenth percentile of its probability."""
+    found = probabilities(classifier, images)
+    shown = seen(classifier, found)
+    return {
+        name: float(scores.amax(dim=1)[own].quantile(0.1)) if bool(own.any()) else 1.0
+        for (name, scores), own in zip(found.items(), shown.T, strict=True)
+    }
+
+
 def attribute_changes(
-    classifier: Predictor, before: Tensor, after: Tensor, *targets: str
+    classifier: Predictor,
+    before: Tensor,
+    after: Tensor,
+    *targets: str,
+    sure: Mapping[str, float] | None = None,
 ) -> AttributeChanges:
     """Which attributes edits change, as a classifier sees them.
 
     Args:
         before, after: n images each, `(n, 3, H, W)` in [-1, 1].
         targets: the attributes that the edits were for, e.g. `*REGION_ATTRIBUTES["mouth"]`.
+        sure: from which probability each attribute's value is a valid one, by `sure_of`; 0.5 for None.
 
     Raises:
         ParameterError: images of different shapes, or a target that the classifier does not know.
@@ -229,9 +253,15 @@ def attribute_changes(
     hidden = ~(seen(classifier, first) & seen(classifier, second))
     changed = torch.stack([first[name].argmax(dim=1) != second[name].argmax(dim=1) for name in names], dim=1)
     moved = torch.stack([(first[name] - second[name]).abs().sum(dim=1) / 2 for name in names], dim=1)
+    bounds = {name: 0.5 for name in names} if sure is None else sure
+    certain = torch.stack([second[name].amax(dim=1) >= bounds[name] for name in names], dim=1)
     nan = torch.nan
     return AttributeChanges(
-        names, targets, changed.float().masked_fill(hidden, nan), moved.masked_fill(hidden, nan)
+        names,
+        targets,
+        changed.float().masked_fill(hidden, nan),
+        moved.masked_fill(hidden, nan),
+        (changed & certain).float().masked_fill(hidden, nan),
     )
 
 

@@ -20,10 +20,14 @@ from ..regions import Region
 from ..spaces import SPACES
 from .equal_change import TARGET
 from .identity import WHOLE, Box
+from .natural import LEAST as LEAST_REFERENCES
+from .natural import REFERENCES
 
 STUDY_SEEDS = tuple(range(5000, 5050))
 """Seeds that nothing else in this package draws by itself."""
 SOURCES = tuple(range(7000, 7016))
+LARGER = (0.08, 0.3)
+"""Larger changes at which the first directions are measured besides."""
 FID_FEATURES = ("", "classifier", "inception")
 
 _MAX_BYTES = 1 << 20
@@ -31,6 +35,8 @@ _MAX_SEEDS = 4096
 _MAX_ROWS = 256
 _MAX_REGIONS = 32
 _MAX_TEXT = 200
+_MAX_LARGER = 4
+_MAX_REFERENCES = 4096
 _T = TypeVar("_T")
 
 
@@ -126,6 +132,10 @@ class Study:
         truncation, label: of all images; the label is a class, its number or name.
         directions: how many of each row are measured, k.
         target: the mean squared change inside the region at which edits are compared, on [-1, 1].
+        larger: further changes, above the target and ascending, at which the first direction of each row is
+            measured besides.
+        references: how many unedited images the insides of edited ones are compared with; 0 for no such
+            comparison.
         transfer: for rows with `samples`.
         variations: other drawings of each region; None for none. Directions found for them are measured in
             the region itself.
@@ -150,6 +160,8 @@ class Study:
     label: str | None = None
     directions: int = 4
     target: float = TARGET
+    larger: tuple[float, ...] = LARGER
+    references: int = REFERENCES
     transfer: Transfer = Transfer()
     variations: Variations | None = None
     attributes: bool = False
@@ -167,6 +179,9 @@ class Study:
         _check_whole("directions", self.directions, 1, 64)
         if not 0.0 < _check_number("target", self.target, 0.0, 4.0) < 4.0:
             raise ParameterError(f"target {self.target} is out of range: expected a change in (0, 4)")
+        self._check_larger()
+        if self.references:
+            _check_whole("references", self.references, LEAST_REFERENCES, _MAX_REFERENCES)
         _check_whole("sheet_seeds", self.sheet_seeds, 0, 16)
         if self.fid not in FID_FEATURES:
             raise ParameterError(
@@ -177,6 +192,23 @@ class Study:
         with_place("transfer", self._check_transfer)
         if self.variations is not None:
             with_place("variations", lambda: _check_variations(self.variations))
+
+    def _check_larger(self) -> None:
+        ascending = (self.target, *(_check_number("larger", each, 0.0, 4.0) for each in self.larger))
+        if (
+            len(self.larger) > _MAX_LARGER
+            or list(ascending) != sorted(set(ascending))
+            or ascending[-1] >= 4.0
+        ):
+            raise ParameterError(
+                f"larger {str(list(self.larger))[:80]}: expected up to {_MAX_LARGER} ascending changes above the "
+                f"target, {self.target:g}, and below 4"
+            )
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """All changes at which edits are measured, the one that they are compared at first."""
+        return self.target, *self.larger
 
     def _check_transfer(self) -> None:
         _check_seeds("sources", self.transfer.sources)
@@ -262,6 +294,8 @@ def study_of(data: object, folder: Path | None = None) -> Study:
         "truncation": _number,
         "directions": _whole,
         "target": _number,
+        "larger": lambda value: tuple(_number(each) for each in _list(value)),
+        "references": _whole,
         "transfer": _transfer,
         "variations": _variations,
         "attributes": _boolean,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..methods import METHODS, check_method, find_directions
 from ..regions import Region
-from .analyses import Analyses
+from .analyses import Analyses, clock_of
 from .config import Row
 from .results import Found
 from .variations import principal_angles
@@ -118,17 +117,22 @@ class Finder:
 
     def _find(self, row: int, latents: Sequence[Latent], region: Region) -> tuple[Directions | None, Found]:
         each, layers = self.rows[row], self.layers[row]
-        waited, passes = 0.0, 0
+        shared, passes = 0.0, 0
+        clock = clock_of(self.generator)
 
         def analysis(latent: Latent, space: str) -> Jacobian:
-            nonlocal waited, passes
-            began = time.perf_counter()
+            nonlocal shared
+            alone = self.analyses.seconds_alone(latent, space, layers)
+            began = clock()
             jacobian = self.analyses(latent, space, layers)
-            waited += time.perf_counter() - began
-            passes += jacobian.passes
+            shared += clock() - began - alone
             return jacobian
 
-        started = time.perf_counter()
+        def count(jacobian: Jacobian) -> None:
+            nonlocal passes
+            passes += jacobian.passes
+
+        started, before = clock(), self.analyses.seconds_measuring
         directions, problem = None, ""
         try:
             directions = find_directions(
@@ -141,12 +145,13 @@ class Finder:
                 layers=layers,
                 parameters=each.parameters,
                 jacobians=analysis,
+                on_analysis=count,
             )
             if _feather(each):
                 directions = replace(directions, region=region)
         except (RegionError, LatentError) as error:
             problem = str(error)
-        seconds = time.perf_counter() - started - waited
+        seconds = clock() - started - shared - (self.analyses.seconds_measuring - before)
         return directions, Found(float(f"{seconds:.3g}"), passes, problem)
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .attributes import REGION_ATTRIBUTES, AttributeClassifier, Predictor, attribute_changes
+from .attributes import REGION_ATTRIBUTES, AttributeClassifier, Predictor, attribute_changes, sure_of
 from .config import Study
 from .distances import Features, inception
 from .identity import Embedding, FaceRecogniser, identity_similarity
 from .results import Numbers, numbers
 
-_ATTRIBUTES = ("target_changed", "target_moved", "others_changed", "others_moved")
+_ATTRIBUTES = ("target_changed", "target_valid", "target_moved", "others_changed", "others_moved")
 
 
 @dataclass(frozen=True)
 class Meters:
-    """The networks that measure; None for what is not asked for."""
+    """The networks that measure; None for what is not asked for. `sure` is as in `attribute_changes`."""
 
     classifier: Predictor | None = None
     embedding: Embedding | None = None
     features: Features | None = None
+    sure: Mapping[str, float] | None = None
 
     def completed(self, study: Study) -> Meters:
         """These, and those that a study asks for besides.
@@ -38,10 +40,16 @@ class Meters:
             features = inception() if study.fid == "inception" else AttributeClassifier.load().features
         return Meters(classifier, embedding, features)
 
+    def accustomed(self, images: Tensor | None) -> Meters:
+        """These, told by unedited images `(n, 3, H, W)` which values of attributes are valid ones."""
+        if self.classifier is None or images is None:
+            return self
+        return replace(self, sure=sure_of(self.classifier, images))
+
     @property
     def names(self) -> list[str]:
         """Which of them there are."""
-        return [name for name, meter in vars(self).items() if meter is not None]
+        return [name for name in ("classifier", "embedding", "features") if getattr(self, name) is not None]
 
     def measures(self, before: Tensor, after: Tensor, region: str) -> dict[str, Numbers]:
         """What each of n edits changes, by the measures of `Record`.
@@ -53,9 +61,14 @@ class Meters:
         found: dict[str, Numbers] = {}
         if self.classifier is not None:
             targets = [t for t in REGION_ATTRIBUTES.get(region, ()) if t in self.classifier.attributes]
-            changes = attribute_changes(self.classifier, before, after, *targets)
+            changes = attribute_changes(self.classifier, before, after, *targets, sure=self.sure)
             each = [
-                replace(changes, changed=changes.changed[row : row + 1], moved=changes.moved[row : row + 1])
+                replace(
+                    changes,
+                    changed=changes.changed[row : row + 1],
+                    moved=changes.moved[row : row + 1],
+                    valid=changes.valid[row : row + 1],
+                )
                 for row in range(len(after))
             ]
             for name in _ATTRIBUTES:

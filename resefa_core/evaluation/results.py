@@ -35,8 +35,9 @@ class Found:
     """How directions were found for one row's method.
 
     Attributes:
-        seconds: what it took, the analysis of the image aside, which methods share.
-        passes: forward-mode products that the analyses it asked for are made of, one pass back as two.
+        seconds: what it took, the analyses of images included, each as if no other row had asked for it;
+            the processor's seconds on a CPU.
+        passes: forward-mode products that these analyses are made of, one pass back as two.
         problem: why there are none; empty where there are.
     """
 
@@ -59,8 +60,9 @@ class Record:
         measures: by name, a number for each edit, by direction, then backwards and forwards; None where an
             edit does not reach the target. `distance`, `inside` and `outside` as in `EqualChange`, `most` (of
             all edits), `tint` and `border`; where they were asked for `target_changed`, `target_moved`,
-            `others_changed` and
-            `others_moved` as in `AttributeChanges`, and `identity`.
+            `target_valid`, `others_changed` and `others_moved` as in `AttributeChanges`, and `identity`;
+            `texture` as in `Inside`.
+        larger: the same of the first direction at larger changes, by the change as text, all but `most`.
         angles: with variations, the principal angles to the directions of the region itself, in degrees; of
             the first directions alone, then of all.
     """
@@ -73,6 +75,11 @@ class Record:
     found: Found
     measures: Mapping[str, Numbers]
     angles: tuple[float, ...] = ()
+    larger: Mapping[str, Mapping[str, Numbers]] = field(default_factory=dict)
+
+    def at(self, target: str | None) -> Mapping[str, Numbers]:
+        """Its measures at one of the larger changes; for None at the one that rows are compared at."""
+        return self.measures if target is None else self.larger.get(target, {})
 
 
 @dataclass
@@ -90,6 +97,9 @@ class Evaluation:
         skipped: why images were left out, by seed.
         analysis_seconds: how long each derivative took, by space.
         distances: `fid` and `kid` of the edited images to those before, by `row|region`.
+        natural: `distance` and `p` of the first directions' edited images, inside the region, to unedited
+            ones, by `row|region|change`; see `natural`.
+        alone: how long one derivative takes by itself, by space and layers.
         pictures: of the seeds that contact sheets show: `before` `(1, H, W, 3)`, and by `row|region` each
             row's first direction backwards and forwards at equal change, `(2, H, W, 3)`; uint8.
     """
@@ -103,6 +113,8 @@ class Evaluation:
     skipped: dict[int, str] = field(default_factory=dict)
     analysis_seconds: dict[str, list[float]] = field(default_factory=dict)
     distances: dict[str, dict[str, float]] = field(default_factory=dict)
+    natural: dict[str, dict[str, float]] = field(default_factory=dict)
+    alone: dict[str, float] = field(default_factory=dict)
     regions: Mapping[str, Region] = field(default_factory=dict)
     pictures: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict)
 
@@ -119,21 +131,29 @@ class Evaluation:
             ):
                 yield record
 
-    def values(self, measure: str, records: Iterable[Record], directions: int | None = None) -> Numbers:
+    def values(
+        self,
+        measure: str,
+        records: Iterable[Record],
+        directions: int | None = None,
+        target: str | None = None,
+    ) -> Numbers:
         """A measure of some records' edits, pooled: of their first `directions`, all for None.
 
         Args:
             measure: of `Record.measures`; or `ratio`, inside over outside; or `fraction`, the share of the
                 whole change that lies inside.
+            target: of the larger changes; for None the one that rows are compared at.
         """
         count = None if directions is None else SIGNS * directions
         pooled: Numbers = []
         for record in records:
+            measures = record.at(target)
             if measure not in ("ratio", "fraction"):
-                pooled += record.measures.get(measure, [])[:count]
+                pooled += measures.get(measure, [])[:count]
                 continue
             area = self.areas[record.region]
-            pairs = zip(record.measures["inside"], record.measures["outside"], strict=True)
+            pairs = zip(measures.get("inside", []), measures.get("outside", []), strict=True)
             for inside, outside in list(pairs)[:count]:
                 if inside is None or outside is None:
                     pooled.append(None)
@@ -159,6 +179,8 @@ class Evaluation:
             "areas": self.areas,
             "analysis_seconds": self.analysis_seconds,
             "distances": self.distances,
+            "natural": self.natural,
+            "alone": self.alone,
             "skipped": self.skipped,
             "records": [asdict(record) for record in self.records],
         }
@@ -195,8 +217,9 @@ def _from_data(data: dict[str, Any]) -> Evaluation:
             row=int(each["row"]),
             sources=tuple(int(seed) for seed in each["sources"]),
             found=Found(**each["found"]),
-            measures={str(name): [_number(v) for v in values] for name, values in each["measures"].items()},
+            measures=_measures(each["measures"]),
             angles=tuple(float(angle) for angle in each["angles"]),
+            larger={str(target): _measures(own) for target, own in each.get("larger", {}).items()},
         )
         for each in data["records"]
     ]
@@ -213,8 +236,18 @@ def _from_data(data: dict[str, Any]) -> Evaluation:
         analysis_seconds={
             str(k): [float(v) for v in values] for k, values in data["analysis_seconds"].items()
         },
-        distances={str(k): {str(n): float(v) for n, v in d.items()} for k, d in data["distances"].items()},
+        distances=_tables(data["distances"]),
+        natural=_tables(data.get("natural", {})),
+        alone={str(key): float(value) for key, value in data.get("alone", {}).items()},
     )
+
+
+def _measures(data: dict[str, list[object]]) -> dict[str, Numbers]:
+    return {str(name): [_number(value) for value in values] for name, values in data.items()}
+
+
+def _tables(data: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {str(key): {str(name): float(v) for name, v in own.items()} for key, own in data.items()}
 
 
 def _number(value: object) -> float | None:

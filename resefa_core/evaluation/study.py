@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -35,13 +35,15 @@ from .equal_change import Edits, edits_of, equal_change, images
 from .finding import Entry, Finder, resolved
 from .identity import Embedding
 from .meters import Meters
+from .natural import FIRST_REFERENCE, Inside
 from .results import SIGNS, Evaluation, Numbers, Record, numbers
 from .variations import varied
 
 RESULTS = "results.json"
 
-_DIRECTIONS, _PICTURES, _FEATURES = "directions", "pictures", "features"
+_DIRECTIONS, _PICTURES, _FEATURES, _INSIDES = "directions", "pictures", "features", "insides"
 _BEFORE = "before"
+_AT_ONCE = 32
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -131,6 +133,8 @@ class _Run:
         most = max(study.directions, *(row.directions or 0 for row in rows))
         self.finder = Finder(generator, rows, layers, most, analyses)
         self.features: dict[int, Arrays] = {}
+        self.insides: dict[str, Inside] = {}
+        self.inside_features: dict[int, Arrays] = {}
         self.steps, self.steps_done = 0, 0
 
     def _region(self, region: Region | str) -> Region:
@@ -150,6 +154,8 @@ class _Run:
             "class": self.label,
             "directions": study.directions,
             "target": study.target,
+            "larger": list(study.larger),
+            "references": study.references,
             "transfer": asdict(study.transfer) if any(row.samples for row in study.rows) else None,
             "variations": None if study.variations is None else asdict(study.variations),
             "measured": self.meters.names,
@@ -165,11 +171,13 @@ class _Run:
         sources = sorted({seed for group in groups for seed in group})
         if todo:
             self.steps = len(sources) + (len(groups) + len(todo)) * len(self.regions)
+        self._look_at_references()
         transferred = self._transferred(groups, sources) if todo else {}
         for seed in todo:
             self._redo(seed, transferred)
             self._save()
         self._compare_features()
+        self._compare_insides()
         self._save()
         return self.evaluation
 
@@ -191,14 +199,30 @@ class _Run:
                 )
             self.evaluation.records, self.evaluation.skipped = known.records, known.skipped
             self.finder.analyses.seconds = known.analysis_seconds
+            self.finder.analyses.alone = known.alone
 
     def _save(self) -> None:
         seconds = self.finder.analyses.seconds
         self.evaluation.analysis_seconds = {
             space: [float(f"{s:.3g}") for s in each] for space, each in seconds.items()
         }
+        self.evaluation.alone = {
+            key: float(f"{each:.3g}") for key, each in self.finder.analyses.alone.items()
+        }
         if self.folder is not None:
             self.evaluation.save(self.folder / RESULTS)
+
+    def _look_at_references(self) -> None:
+        """See what unedited images show inside each region, and how sure a classifier is of them."""
+        if not self.study.references:
+            return
+        seeds = torch.arange(FIRST_REFERENCE, FIRST_REFERENCE + self.study.references)
+        shown = [
+            self.generator.synthesize(self._sample(part)).clamp(-1.0, 1.0).cpu() for part in _parts(seeds)
+        ]
+        images = torch.cat(shown)
+        self.insides = {name: Inside.of(images, region) for name, region in self.regions.items()}
+        self.meters = self.meters.accustomed(images)
 
     def _has_arrays(self, seed: int) -> bool:
         """Read what a measured seed left beside its numbers; False if some of it isn't there."""
@@ -207,6 +231,7 @@ class _Run:
         for wanted, name, into in (
             (self._is_shown(seed), _PICTURES, self.evaluation.pictures),
             (self.meters.features is not None, _FEATURES, self.features),
+            (bool(self.study.references), _INSIDES, self.inside_features),
         ):
             arrays = _load_arrays(self.folder / name / f"{seed}.npz") if wanted else {}
             if arrays is None:
@@ -223,7 +248,7 @@ class _Run:
         if self.progress is not None:
             self.progress(self.steps_done, self.steps)
 
-    def _sample(self, seed: int) -> Latent:
+    def _sample(self, seed: int | list[int]) -> Latent:
         return self.generator.sample(seed, self.study.truncation, self.label)
 
     def _transferred(
@@ -272,19 +297,20 @@ class _Run:
         before = self.generator.synthesize(latent).clamp(-1.0, 1.0).cpu()
         pictures: Arrays = {_BEFORE: _pixels(before)}
         features: Arrays = {}
+        insides: Arrays = {}
         if self.meters.features is not None:
             features[_BEFORE] = features_of(self.meters.features, [before]).numpy()
         for name, drawn in self.drawn.items():
             entries = [*self.finder.entries(self.own, [latent], name, drawn, ()), *transferred.get(name, ())]
             for group in self._drawn_together(entries):
-                self._measure(seed, latent, before, name, group, pictures, features)
+                self._measure(seed, latent, before, name, group, pictures, features, insides)
             self.evaluation.records += [
                 self._unreached(seed, name, entry) for entry in entries if entry.directions is None
             ]
             self._step()
-        self._keep(seed, pictures, features)
+        self._keep(seed, pictures, features, insides)
 
-    def _keep(self, seed: int, pictures: Arrays, features: Arrays) -> None:
+    def _keep(self, seed: int, pictures: Arrays, features: Arrays, insides: Arrays) -> None:
         if self._is_shown(seed):
             self.evaluation.pictures[seed] = pictures
             if self.folder is not None:
@@ -293,6 +319,10 @@ class _Run:
             self.features[seed] = features
             if self.folder is not None:
                 _save_arrays(self.folder / _FEATURES / f"{seed}.npz", features)
+        if self.study.references:
+            self.inside_features[seed] = insides
+            if self.folder is not None:
+                _save_arrays(self.folder / _INSIDES / f"{seed}.npz", insides)
 
     def _drawn_together(self, entries: Sequence[Entry]) -> list[list[Entry]]:
         """Entries with directions, those together whose edits are confined alike and to the same region."""
@@ -318,17 +348,67 @@ class _Run:
         entries: Sequence[Entry],
         pictures: Arrays,
         features: Arrays,
+        insides: Arrays,
     ) -> None:
         """Add a record for each entry, and what sheets and comparisons need of their first directions."""
         row = self.evaluation.rows[entries[0].row]
-        edits = _joined(
-            [
-                edits_of(latent, each.directions[: self._count(each)], row.confine, row.feather)
-                for each in entries
-                if each.directions is not None
-            ]
-        )
-        change = equal_change(self.generator, edits, self.regions[region], self.study.target)
+        found = [entry.directions for entry in entries if entry.directions is not None]
+
+        def edits(counts: Sequence[int]) -> Edits:
+            return _joined(
+                [
+                    edits_of(latent, each[:count], row.confine, row.feather)
+                    for each, count in zip(found, counts, strict=True)
+                ]
+            )
+
+        counts = [self._count(entry) for entry in entries]
+        measures, after, reached = self._measured(edits(counts), before, region, self.study.target)
+        firsts = edits([1] * len(entries))
+        larger = {
+            f"{target:g}": self._measured(firsts, before, region, target) for target in self.study.larger
+        }
+        start = 0
+        for place, (entry, count) in enumerate(zip(entries, counts, strict=True)):
+            own, first = slice(start, start + SIGNS * count), slice(start, start + SIGNS)
+            beside = slice(SIGNS * place, SIGNS * (place + 1))
+            self.evaluation.records.append(
+                self._record(
+                    seed,
+                    region,
+                    entry,
+                    {name: values[own] for name, values in measures.items()},
+                    {
+                        target: {name: values[beside] for name, values in each.items() if name != "most"}
+                        for target, (each, _, _) in larger.items()
+                    },
+                )
+            )
+            if entry.drawn == region:
+                key = f"{entry.row}|{region}"
+                pictures.setdefault(key, _pixels(after[first]))
+                seen = after[first][reached[first]]
+                if self.meters.features is not None:
+                    self._add(features, key, seen, lambda s: features_of(self.meters.features, [s]))  # type: ignore[arg-type]
+                if self.study.references:
+                    look = self.insides[region].features
+                    self._add(insides, f"{key}|{self.study.target:g}", seen, lambda s: look(before, s))
+                    for target, (_, drawn, got) in larger.items():
+                        shown = drawn[beside][got[beside]]
+                        self._add(insides, f"{key}|{target}", shown, lambda s: look(before, s))
+            start += SIGNS * count
+
+    def _add(self, kept: Arrays, key: str, seen: Tensor, look: Callable[[Tensor], Tensor]) -> None:
+        """Keep what is seen in some images, if there are any, beside what is kept under a key."""
+        if len(seen):
+            added = look(seen).float().numpy()
+            kept[key] = np.concatenate([kept[key], added]) if key in kept else added
+
+    def _measured(
+        self, edits: Edits, before: Tensor, region: str, target: float
+    ) -> tuple[dict[str, Numbers], Tensor, Tensor]:
+        """The measures of edits at a change, their images `(n, 3, H, W)`, and which of them reach it."""
+        change = equal_change(self.generator, edits, self.regions[region], target)
         measures: dict[str, Numbers] = {
             name: numbers(getattr(change, name)) for name in ("distance", "inside", "outside", "most")
         }
@@ -343,41 +423,41 @@ class _Run:
                 measures[name] = [None] * len(edits)
                 for edit, value in zip(reached.tolist(), values, strict=True):
                     measures[name][edit] = value
-        start = 0
-        for entry in entries:
-            stop = start + SIGNS * self._count(entry)
-            own = {name: values[start:stop] for name, values in measures.items()}
-            self.evaluation.records.append(self._record(seed, region, entry, own))
-            first = slice(start, start + SIGNS)
-            if entry.drawn == region:
-                key = f"{entry.row}|{region}"
-                pictures.setdefault(key, _pixels(after[first]))
-                if self.meters.features is not None and bool(change.reached[first].any()):
-                    seen = after[first][change.reached[first]]
-                    added = features_of(self.meters.features, [seen]).numpy()
-                    features[key] = np.concatenate([features[key], added]) if key in features else added
-            start = stop
+        return measures, after, change.reached
 
     def _looks(self, before: Tensor, after: Tensor, region: str) -> dict[str, Numbers]:
-        """Of each edit, the share of its change inside that is one uniform colour, and the edge energy along
-        the region's edge over the unedited image's."""
+        """Of each edit, the share of its change inside that is one uniform colour, the edge energy along the
+        region's edge over the unedited image's, and what it draws that the generator doesn't."""
         mask = self.regions[region].mask(before.shape[2], before.shape[3]).to(before)
         energy = edge_energy(before[0], mask).clamp_min(1e-6)
-        return {
+        looks = {
             "tint": numbers(tint_share(after - before, mask)),
             "border": numbers(edge_energy(after, mask) / energy),
         }
+        if self.study.references:
+            looks["texture"] = numbers(self.insides[region].texture(before, after))
+        return looks
 
-    def _record(self, seed: int, region: str, entry: Entry, measures: dict[str, Numbers]) -> Record:
+    def _record(
+        self,
+        seed: int,
+        region: str,
+        entry: Entry,
+        measures: dict[str, Numbers],
+        larger: dict[str, dict[str, Numbers]],
+    ) -> Record:
         return Record(
-            seed, region, entry.drawn, entry.row, entry.sources, entry.found, measures, entry.angles
+            seed, region, entry.drawn, entry.row, entry.sources, entry.found, measures, entry.angles, larger
         )
 
     def _unreached(self, seed: int, region: str, entry: Entry) -> Record:
         """The record of an entry without directions: none of its edits gets anywhere."""
         nothing: Numbers = [None] * (SIGNS * self._count(entry))
         names = ("distance", "inside", "outside", "most")
-        return self._record(seed, region, entry, {name: list(nothing) for name in names})
+        larger: dict[str, dict[str, Numbers]] = {
+            f"{target:g}": {name: [None] * SIGNS for name in names[:3]} for target in self.study.larger
+        }
+        return self._record(seed, region, entry, {name: list(nothing) for name in names}, larger)
 
     def _compare_features(self) -> None:
         """FID and KID of the images that each row's first direction edits, against those before."""
@@ -390,6 +470,25 @@ class _Run:
                     "fid": frechet_distance(before, after),
                     "kid": kernel_distance(before, after).mean,
                 }
+
+    def _compare_insides(self) -> None:
+        """How far the insides of the first directions' edited images are from unedited ones."""
+        parts = [
+            (seed, self.inside_features[seed]) for seed in self.study.seeds if seed in self.inside_features
+        ]
+        for key in sorted({key for _, part in parts for key in part}):
+            own = [(seed, torch.from_numpy(part[key])) for seed, part in parts if key in part]
+            if len(own) > 1:
+                owners = torch.cat([torch.full((len(each),), seed) for seed, each in own])
+                region = key.split("|")[1]
+                found = self.insides[region].distance(torch.cat([each for _, each in own]), owners)
+                self.evaluation.natural[key] = {
+                    name: float(f"{v:.4g}") for name, v in found._asdict().items()
+                }
+
+
+def _parts(seeds: Tensor) -> list[list[int]]:
+    return [part.tolist() for part in seeds.split(_AT_ONCE)]
 
 
 def _joined(parts: Sequence[Edits]) -> Edits:

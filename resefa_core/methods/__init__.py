@@ -5,10 +5,10 @@ Each is registered where it is written; `register_method` takes those of other p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ..analysis import analysis_size
+from ..analysis import Jacobian, analysis_size
 from ..defaults import NUM_DIRECTIONS
 from ..directions import Directions
 from ..errors import LatentError, ParameterError
@@ -61,6 +61,7 @@ def find_directions(
     parameters: Mapping[str, float] | None = None,
     jacobians: Analyse | None = None,
     place: Place | None = None,
+    on_analysis: Callable[[Jacobian], None] | None = None,
     progress: Progress | None = None,
 ) -> Directions:
     """Directions that change a region, found by one of `METHODS`.
@@ -84,6 +85,7 @@ def find_directions(
             methods that take one (`uses_analyses`); by default `compute_jacobian`.
         place: gives the region on the image of a latent, such as a part that each has in its own place; by
             default it is where `region` is on all of them.
+        on_analysis: called with each analysis before it is used, those of confined edits among them.
         progress: called with (done, total); the work stops if it raises.
 
     Raises:
@@ -107,6 +109,7 @@ def find_directions(
         parameters=chosen.check_parameters(parameters),
         analyse=jacobians,
         place=place,
+        on_analysis=on_analysis,
         progress=progress,
     )
     return replace(chosen.find(request), method=chosen.key)

@@ -94,6 +94,7 @@ class Request:
         analyse: gives the analysis of a latent in a space, or None: compute it.
         confined: whether the edits to come are confined to the region.
         place: gives the region on the image of a latent, or None: it is the same on all.
+        on_analysis: called with each analysis before it is used.
     """
 
     generator: Generator
@@ -107,6 +108,7 @@ class Request:
     progress: Progress | None = None
     confined: bool = False
     place: Place | None = None
+    on_analysis: Callable[[Jacobian], None] | None = None
 
     def region_on(self, latent: Latent) -> Region:
         """The region on the image of a latent."""
@@ -149,6 +151,8 @@ class Request:
                     confine_to=self.region_on(latent) if self.confined else None,
                     progress=own,
                 )
+            if self.on_analysis is not None:
+                self.on_analysis(jacobian)
             yield jacobian
 
     def _check(self, jacobian: Jacobian) -> None:
