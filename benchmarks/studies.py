@@ -1,7 +1,7 @@
 """Which method, on which region? The studies of `benchmarks/studies/`, and what docs say of them.
 
-    python benchmarks/studies.py [STUDY ...] [--dcgan FILE] [--ordinary FILE] [--output-dir DIR] [--seeds N]
-                                 [--documents]
+    python benchmarks/studies.py [STUDY ...] [--dcgan FILE] [--digiface FILE] [--ordinary FILE]
+                                 [--output-dir DIR] [--seeds N] [--documents]
 
 A study compares methods at equal change, as `resefa evaluate` does with its file:
 
@@ -11,10 +11,12 @@ A study compares methods at equal change, as `resefa evaluate` does with its fil
   the generator that was bundled first, which this repository's history holds;
 * `natural`: the same on a DCGAN of photographs, given by `--dcgan`: generator.safetensors of five transposed
   convolutions without biases, with activations cut off at 15/16, from Azzam-Alhussain/QDCGAN-PYNQ;
+* `rendered`: the same on a DCGAN of rendered faces, given by `--digiface`: that of PyTorch's tutorial, from
+  the package gan-face-generate;
 * `robustness`: the region shifted, grown, shrunk and scribbled, against LowRankGAN with its relaxation from 0
   to 100;
 * `samples`: how directions carry over, by how many images they are solved on;
-* `regularization`: λ from 1e-5 to 1e-1;
+* `regularization`: λ from 1e-5 to 1e-1, free and confined, on the images that defaults are chosen on;
 * `spaces`: W, W+ and S, on all, coarse, middle and fine layers, confined or not;
 * `confined`: directions that are found for confined edits, sharp and soft, by λ.
 
@@ -41,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import resefa_core as resefa
 from benchmarks.studies_text import FRAGMENTS, readme, replace_fragment
 from resefa_core.evaluation.config import Study, read_study
-from resefa_core.evaluation.pictures import study_sheet
+from resefa_core.evaluation.pictures import pareto, study_sheet
 from resefa_core.evaluation.results import Evaluation
 from resefa_core.evaluation.study import RESULTS, evaluate
 from resefa_core.evaluation.tables import report
@@ -52,6 +54,7 @@ DOCUMENT = ROOT / "docs" / "evaluation.md"
 FOLDER = ROOT / "docs" / "evaluation"
 DCGAN_BOUND = 15 / 16
 DCGAN_NOISE = (-1.0, 0.992)
+PARETO = "pareto.png"
 SHEET_WIDTH = 1240
 JPEG_QUALITY = 85
 
@@ -76,8 +79,9 @@ def load(name: str, study: Study, arguments: argparse.Namespace) -> resefa.Gener
     """The generator that a study is made on."""
     if name == "natural":
         return load_dcgan(arguments.dcgan)
-    if name == "ordinary":
-        generator = resefa.load_generator(arguments.ordinary)
+    file = {"ordinary": arguments.ordinary, "rendered": arguments.digiface}.get(name)
+    if file is not None:
+        generator = resefa.load_generator(file)
         generator.name = study.generator
         return generator
     return resefa.load_generator(study.generator)
@@ -98,6 +102,9 @@ def run(name: str, study: Study, generator: resefa.Generator, folder: Path) -> E
         picture = study_sheet(evaluation, region)
         if picture is not None:
             picture.save(folder / f"sheet-{region}.png")
+    plot = pareto(evaluation)
+    if plot is not None:
+        plot.save(folder / PARETO)
     print(f"{name}: {time.perf_counter() - started:.0f} s, in {folder}")
     return evaluation
 
@@ -111,7 +118,12 @@ def document(name: str, evaluation: Evaluation, folder: Path) -> None:
     (FOLDER / f"{name}.md").write_text(
         f"# {evaluation_title(name)}\n\n{report(evaluation)}", encoding="utf-8"
     )
-    parts = [f"![{evaluation_title(name)}](evaluation/{name}.png)", FRAGMENTS[name](evaluation)]
+    parts = [f"![{evaluation_title(name)}](evaluation/{name}.png)"]
+    if (folder / PARETO).is_file():
+        with Image.open(folder / PARETO) as picture:
+            picture.save(FOLDER / f"{name}-pareto.png")
+        parts.append(f"![Locality against how natural edits are](evaluation/{name}-pareto.png)")
+    parts.append(FRAGMENTS[name](evaluation))
     for region in evaluation.areas:
         sheet = folder / f"sheet-{region}.png"
         if sheet.is_file():
@@ -143,6 +155,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ordinary", type=Path, help="the file that `ordinary` needs; without it, it is left out"
     )
+    parser.add_argument(
+        "--digiface", type=Path, help="the file that `rendered` needs; without it, it is left out"
+    )
     parser.add_argument("--output-dir", type=Path, default=ROOT / "benchmarks" / "results" / "studies")
     parser.add_argument("--seeds", type=int, help="only so many images of each study: a trial")
     parser.add_argument("--documents", action="store_true", help="rewrite what docs/ says")
@@ -158,7 +173,11 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     names = arguments.studies or list(FRAGMENTS)
-    files = {"natural": ("--dcgan", arguments.dcgan), "ordinary": ("--ordinary", arguments.ordinary)}
+    files = {
+        "natural": ("--dcgan", arguments.dcgan),
+        "rendered": ("--digiface", arguments.digiface),
+        "ordinary": ("--ordinary", arguments.ordinary),
+    }
     for name, (option, file) in files.items():
         if file is None and name in names:
             print(f"{name}: left out, it needs {option} FILE")

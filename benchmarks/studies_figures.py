@@ -194,19 +194,20 @@ def samples(evaluation: Evaluation) -> Figure:
 
 
 def regularization(evaluation: Evaluation) -> Figure:
-    """Locality by λ, in each space: on the image itself, and dashed, found on others."""
+    """Locality by λ, in each space, and dashed, for confined edits."""
     values = sorted({row.parameters["regularization"] for row in evaluation.rows})
     figure, panels = canvas(len(evaluation.areas), 9.6, 3.6)
     for panel, region in zip(panels, evaluation.areas, strict=True):
         for space in SPACES:
-            for samples_, dashed in ((0, False), (8, True)):
+            for method, dashed in (("resefa", False), (CONFINED, True)):
                 found = []
                 for value in values:
-                    row = find(evaluation, space=space, regularization=value, samples=samples_)
+                    row = find(evaluation, method=method, space=space, regularization=value)
                     if row is not None:
                         found.append((value, ratios(evaluation, row, region)))
-                label = f"{space.upper()}, {_KINDS['others' if dashed else 'itself']}"
-                _curve(panel, found, SPACE_COLOURS[space], label, dashed)
+                if found:
+                    label = f"{space.upper()}, for confined edits" if dashed else space.upper()
+                    _curve(panel, found, SPACE_COLOURS[space], label, dashed)
         panel.set_xscale("log")
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_yscale("log")
@@ -291,6 +292,7 @@ FIGURES: dict[str, Callable[[Evaluation], Figure]] = {
     "peers": peers,
     "ordinary": peers,
     "natural": peers,
+    "rendered": peers,
     "robustness": robustness,
     "samples": samples,
     "regularization": regularization,

@@ -13,6 +13,7 @@ from resefa_core.evaluation.results import Evaluation
 from resefa_core.evaluation.tables import (
     advantage,
     amount,
+    change_table,
     measured_rows,
     overview,
     skipped_list,
@@ -67,6 +68,8 @@ def peers(evaluation: Evaluation) -> str:
     for title, chosen in groups.items():
         if chosen:
             parts.append(f"**{title}**\n\n{overview(evaluation, chosen)}")
+            if evaluation.setup.get("larger"):
+                parts.append(change_table(evaluation, rows=chosen))
     parts.append(
         "**Image by image**: how many times more local, as the geometric mean, and on which share of the "
         f"images\n\n{_pairs(evaluation)}"
@@ -205,18 +208,18 @@ def regularization(evaluation: Evaluation) -> str:
             cells = [f"{value:g}"]
             for region in evaluation.areas:
                 for space in SPACES:
-                    row = find(evaluation, space=space, regularization=value, samples=samples)
+                    row = find(
+                        evaluation, method="resefa", space=space, regularization=value, samples=samples
+                    )
                     records = () if row is None else evaluation.select(row, region, region)
                     cells.append(spread(summary(evaluation.values(measure, records, count))))
             lines.append(cells)
         return table(["λ", *_by_space(evaluation)], lines)
 
-    pooled = f"First {evaluation.setup['directions']}, pooled"
     blocks = {
         "First direction": block("ratio", 0, 1),
-        pooled: block("ratio", 0, None),
-        "First direction, found jointly on eight other images": block("ratio", 8, 1),
         "First direction: the distance moved, in the space": block("distance", 0, 1),
+        "Both regions": change_table(evaluation),
     }
     return "\n\n".join([_counted(evaluation), *(f"**{title}**\n\n{text}" for title, text in blocks.items())])
 
@@ -250,6 +253,7 @@ FRAGMENTS: dict[str, Callable[[Evaluation], str]] = {
     "peers": peers,
     "ordinary": peers,
     "natural": peers,
+    "rendered": peers,
     "robustness": robustness,
     "samples": samples,
     "regularization": regularization,

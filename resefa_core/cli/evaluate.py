@@ -10,9 +10,10 @@ from pathlib import Path
 from ..checkpoints import bundled_names
 from ..errors import ParameterError, ReSeFaError
 from ..evaluation import tables
-from ..evaluation.config import FID_FEATURES, STUDY_SEEDS, Study, read_study, study_of
+from ..evaluation.config import FID_FEATURES, LARGER, STUDY_SEEDS, Study, read_study, study_of
 from ..evaluation.equal_change import TARGET
-from ..evaluation.pictures import study_sheet
+from ..evaluation.natural import REFERENCES
+from ..evaluation.pictures import pareto, study_sheet
 from ..evaluation.study import evaluate
 from ..files import write_bytes
 from ..methods import METHODS
@@ -67,6 +68,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", type=float, help=f"mean squared change inside to compare at (default: {TARGET})"
     )
+    parser.add_argument(
+        "--larger",
+        nargs="*",
+        type=float,
+        metavar="CHANGE",
+        help=f"larger changes to measure first directions at (default: {' '.join(map(str, LARGER))})",
+    )
+    parser.add_argument(
+        "--references",
+        type=int,
+        help=f"unedited images to compare insides with, 0: none (default: {REFERENCES})",
+    )
     parser.add_argument("--sources", type=SEEDS, help="seeds to find directions on, for --samples")
     parser.add_argument("--sets", type=int, help="disjoint sets of sources to try (default: 2)")
     parser.add_argument(
@@ -83,7 +96,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="for results.json, tables.md and sheets; a study that was stopped goes on from it",
+        help="for results.json, tables.md, sheets and a plot; a study that was stopped goes on from it",
     )
 
 
@@ -100,6 +113,9 @@ def _run(options: argparse.Namespace) -> None:
         if picture is not None:
             name = re.sub(r"\W+", "-", region).strip("-") or "region"
             save_png(picture, options.output / f"sheet-{name}.png", overwrite=True)
+    plot = pareto(evaluation)
+    if plot is not None:
+        save_png(plot, options.output / "pareto.png", overwrite=True)
     print(f"wrote {options.output}")
 
 

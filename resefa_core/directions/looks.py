@@ -14,6 +14,9 @@ from .effects import Effect, effect_of
 
 MOST_TINT = 0.2
 """The share of a change that may be one uniform colour, where shapes are asked for."""
+LEAST_RATIO_OF_COLOURS = 60.0
+"""How many times a change of colour must be as large inside as outside: what isn't a change of the region's
+own colour, but of a box or of all skin, is less local."""
 MOST_BORDER = 2.0
 """How many times the edge energy at the border of a confined edit may be that before it."""
 MOST_ALIKE = 0.9
@@ -22,6 +25,9 @@ MOST_ALIKE = 0.9
 _MOVES = 0.15
 _FULLER = 1.15
 _FEATURE = 0.3
+_FEATURE_AREA = 0.5
+_ONE_WAY = 0.3
+_ONE_PLACE = 0.05
 _OPENING = ("eye", "mouth", "lip", "beak")
 
 
@@ -35,6 +41,7 @@ class Look:
         border: edge energy of the edited image along the region's edge, over that before; the larger of both.
         change: half the difference of the two images, under the region's mask, `(3, H, W)`.
         words: what changes, forwards and backwards: `opens / closes`.
+        more: what changes besides, in the same form.
     """
 
     effect: Effect
@@ -42,6 +49,13 @@ class Look:
     border: float
     change: Tensor
     words: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def recolours(self) -> bool:
+        """Whether the region takes another colour and hardly anything else changes: what is worth offering as
+        a change of colour."""
+        return self.tint > MOST_TINT and self.effect.ratio >= LEAST_RATIO_OF_COLOURS
 
     def flaws(self, confined: bool, colour: bool) -> tuple[str, ...]:
         """Why the direction is not worth offering; empty where it is.
@@ -70,12 +84,14 @@ def look_of(before: Tensor, backwards: Tensor, forwards: Tensor, region: Region)
     sides = (backwards.clamp(-1.0, 1.0), forwards.clamp(-1.0, 1.0))
     before = before.clamp(-1.0, 1.0)
     energy = max(float(edge_energy(before, mask)), 1e-6)
+    words, *more = descriptions(sides[0], sides[1], mask, region.name)
     return Look(
         effect=effect_of(before, sides, region),
         tint=max(float(tint_share(side - before, mask)) for side in sides),
         border=max(float(edge_energy(side, mask)) for side in sides) / energy,
         change=(sides[1] - sides[0]) / 2 * mask,
-        words=words_for(sides[0], sides[1], mask, region.name),
+        words=words,
+        more=tuple(more),
     )
 
 
@@ -101,11 +117,16 @@ def edge_energy(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def words_for(backwards: Tensor, forwards: Tensor, mask: Tensor, part: str = "") -> str:
-    """What changes from one image `(3, H, W)` to the other under a mask `(H, W)`, forwards then backwards.
+    """What changes most from one image `(3, H, W)` to the other under a mask `(H, W)`; see `descriptions`."""
+    return descriptions(backwards, forwards, mask, part)[0]
+
+
+def descriptions(backwards: Tensor, forwards: Tensor, mask: Tensor, part: str = "") -> tuple[str, ...]:
+    """All that can be said of what changes, what says most first.
 
     A change that is mostly one colour is called by that. Else it is fitted by a movement, of which the
-    largest part gives the word: to the side, up or down, wider or taller; or what stands out grows or
-    shrinks.
+    largest part gives the word: to the side, up or down, wider or taller, or a turn. Then comes whether what
+    stands out grows or shrinks, whether most of what changes becomes lighter, redder or the like, and where.
 
     Args:
         part: the region's name; what mouths and eyes do is to open.
@@ -113,22 +134,38 @@ def words_for(backwards: Tensor, forwards: Tensor, mask: Tensor, part: str = "")
     change = (forwards - backwards) / 2
     energy = float((change.square() * mask).sum())
     if energy <= 0.0:
-        return _UNKNOWN
+        return (_UNKNOWN,)
+    told = []
     if float(tint_share(change, mask)) >= 0.5:
-        return _colour_words((change * mask).sum(dim=(1, 2)) / mask.sum())
+        told.append(_colour_words((change * mask).sum(dim=(1, 2)) / mask.sum()))
     moved = _movement(change, (forwards + backwards) / 2, mask)
     if moved is not None:
         axis, sign = moved
         opening = axis == 3 and any(name in part.lower() for name in _OPENING)
-        return _both(("opens", "closes") if opening else _AXES[axis], sign)
+        told.append(_both(("opens", "closes") if opening else _AXES[axis], sign))
     areas = [_standing_out(image, mask) for image in (backwards, forwards)]
-    if max(areas) > _FULLER * min(areas):
-        return _both(("larger", "smaller"), areas[1] - areas[0])
-    return _UNKNOWN
+    grows = max(areas) > _FULLER * min(areas)
+    if grows and max(areas) < _FEATURE_AREA * float(mask.sum()):
+        told.append(_both(("larger", "smaller"), areas[1] - areas[0]))
+    weights = change.square().sum(dim=0) * mask
+    colour = (change * weights).sum(dim=(1, 2)) / weights.sum()
+    if float(colour.square().sum()) > _ONE_WAY * float((weights * weights).sum() / weights.sum()):
+        told.append(_colour_words(colour))
+    elsewhere = _elsewhere(change, mask)
+    if elsewhere:
+        told.append(elsewhere)
+    return tuple(dict.fromkeys(told)) or (_UNKNOWN,)
 
 
 _UNKNOWN = "another shape"
-_AXES = (("right", "left"), ("down", "up"), ("wider", "narrower"), ("taller", "shorter"))
+_AXES = (
+    ("right", "left"),
+    ("down", "up"),
+    ("wider", "narrower"),
+    ("taller", "shorter"),
+    ("turns right", "turns left"),
+)
+_PLACES = ("on the right", "on the left", "below", "above", "outside", "in the middle")
 
 
 def _both(words: tuple[str, str], sign: float) -> str:
@@ -160,7 +197,10 @@ def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float] 
     for at in (x.to(mask), y.to(mask)):
         centred = at - (at * mask).sum() / total
         away.append(centred / ((centred.square() * mask).sum() / total).sqrt().clamp_min(1e-6))
-    fields = torch.stack([-right, -down, -right * away[0], -down * away[1]]) * mask.sqrt()
+    turn = (
+        right * (y.to(mask) - (y * mask).sum() / total) - down * (x.to(mask) - (x * mask).sum() / total)
+    ) / 8
+    fields = torch.stack([-right, -down, -right * away[0], -down * away[1], turn]) * mask.sqrt()
     rows = fields.flatten(1).double()
     wanted = (change * mask.sqrt()).flatten().double()
     gram = rows @ rows.T
@@ -174,6 +214,27 @@ def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float] 
     return axis, float(amounts[axis])
 
 
+def _elsewhere(change: Tensor, mask: Tensor) -> str:
+    """What becomes lighter or darker in one half of the region and not in the other; empty where nothing."""
+    height, width = mask.shape
+    light = change.mean(dim=0)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    total = mask.sum()
+    places = []
+    for at in (x.to(mask), y.to(mask)):
+        centred = at - (at * mask).sum() / total
+        places.append(centred / ((centred.square() * mask).sum() / total).sqrt().clamp_min(1e-6))
+    away = (places[0].square() + places[1].square()).sqrt()
+    away = away - (away * mask).sum() / total
+    patterns = [*places, away / ((away.square() * mask).sum() / total).sqrt().clamp_min(1e-6)]
+    amounts = [float((light * pattern * mask).sum() / total) for pattern in patterns]
+    largest = max(range(3), key=lambda index: abs(amounts[index]))
+    if amounts[largest] ** 2 < _ONE_PLACE * float((light.square() * mask).sum() / total):
+        return ""
+    there = _PLACES[2 * largest + (amounts[largest] < 0)]
+    return f"lighter {there} / darker {there}"
+
+
 def _standing_out(image: Tensor, mask: Tensor) -> float:
     """The area of what is not of the region's median colour."""
     inside = image[:, mask > 0.5]
@@ -181,6 +242,28 @@ def _standing_out(image: Tensor, mask: Tensor) -> float:
         return 1.0
     distance = (image - inside.median(dim=1).values[:, None, None]).abs().amax(dim=0)
     return max(float(((distance > _FEATURE) * mask).sum()), 1.0)
+
+
+def names_of(looks: Sequence[Look]) -> tuple[str, ...]:
+    """A name for each: by what changes most, `colour: ` before it for mere changes of colour, and by what
+    changes besides where others are called so already."""
+    told: list[str] = []
+    for look in looks:
+        plain = f"colour: {look.words}" if look.recolours else look.words
+        longer = (_joined(plain, more) for more in look.more)
+        told.append(next((name for name in (plain, *longer) if name not in told), plain))
+    return distinct(told)
+
+
+def _joined(words: str, more: str) -> str:
+    """Two pairs of words as one.
+
+    Example:
+        >>> _joined("opens / closes", "wider / narrower")
+        'opens, wider / closes, narrower'
+    """
+    sides = zip(words.split(" / "), more.split(" / "), strict=False)
+    return " / ".join(f"{first}, {second}" for first, second in sides)
 
 
 def distinct(words: Sequence[str]) -> tuple[str, ...]:

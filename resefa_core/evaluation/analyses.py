@@ -30,7 +30,7 @@ class Analyses:
 
     Attributes:
         seconds: how long each derivative took, by space.
-        alone: how long the derivative of an image takes in a space on some layers by itself, by both in words.
+        alone: how long the derivative of an image takes by itself, by space and layers.
         seconds_measuring: what it took to measure that.
     """
 

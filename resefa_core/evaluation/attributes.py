@@ -253,7 +253,7 @@ def attribute_changes(
     hidden = ~(seen(classifier, first) & seen(classifier, second))
     changed = torch.stack([first[name].argmax(dim=1) != second[name].argmax(dim=1) for name in names], dim=1)
     moved = torch.stack([(first[name] - second[name]).abs().sum(dim=1) / 2 for name in names], dim=1)
-    bounds = {name: 0.5 for name in names} if sure is None else sure
+    bounds = dict.fromkeys(names, 0.5) if sure is None else sure
     certain = torch.stack([second[name].amax(dim=1) >= bounds[name] for name in names], dim=1)
     nan = torch.nan
     return AttributeChanges(

@@ -132,8 +132,8 @@ class Study:
         truncation, label: of all images; the label is a class, its number or name.
         directions: how many of each row are measured, k.
         target: the mean squared change inside the region at which edits are compared, on [-1, 1].
-        larger: further changes, above the target and ascending, at which the first direction of each row is
-            measured besides.
+        larger: further changes at which the first direction of each row is measured besides: those above the
+            target, ascending.
         references: how many unedited images the insides of edited ones are compared with; 0 for no such
             comparison.
         transfer: for rows with `samples`.
@@ -194,21 +194,13 @@ class Study:
             with_place("variations", lambda: _check_variations(self.variations))
 
     def _check_larger(self) -> None:
-        ascending = (self.target, *(_check_number("larger", each, 0.0, 4.0) for each in self.larger))
-        if (
-            len(self.larger) > _MAX_LARGER
-            or list(ascending) != sorted(set(ascending))
-            or ascending[-1] >= 4.0
-        ):
-            raise ParameterError(
-                f"larger {str(list(self.larger))[:80]}: expected up to {_MAX_LARGER} ascending changes above the "
-                f"target, {self.target:g}, and below 4"
-            )
-
-    @property
-    def targets(self) -> tuple[float, ...]:
-        """All changes at which edits are measured, the one that they are compared at first."""
-        return self.target, *self.larger
+        if len(self.larger) > _MAX_LARGER:
+            raise ParameterError(f"{len(self.larger)} larger changes: expected up to {_MAX_LARGER}")
+        for each in self.larger:
+            if not 0.0 < _check_number("larger", each, 0.0, 4.0) < 4.0:
+                raise ParameterError(f"larger {each} is out of range: expected changes in (0, 4)")
+        above = tuple(sorted({float(each) for each in self.larger if each > self.target}))
+        object.__setattr__(self, "larger", above)
 
     def _check_transfer(self) -> None:
         _check_seeds("sources", self.transfer.sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ..directions.looks import MOST_TINT
 from ..regions import Region
 from ..sheets import GAIN, heat_map, printable
 from .results import Evaluation, Numbers
-from .tables import amount
+from .tables import amount, changes_of, measured_rows, summary, targets_of, unlikeness
 
 _CELL = 120
 _GAP = 5
@@ -22,6 +24,7 @@ _MARGIN = 20
 _LABEL_WIDTH = 190
 _INK, _FAINT, _RULE = (28, 30, 36), (112, 116, 126), (224, 226, 231)
 _OUTLINE = (64, 224, 255)
+_BEST, _TINTS = (11, 122, 117), (180, 40, 40)
 _COLUMNS = ("-", "+", "changed by -", "changed by +")
 
 _Pixels = NDArray[np.uint8]
@@ -75,6 +78,71 @@ def study_sheet(evaluation: Evaluation, region: str) -> Image.Image | None:
             x = left + column * (block + _BLOCK_GAP)
             for cell, picture in enumerate(_cells(evaluation, seed, row, region)):
                 page.paste(picture, (x + cell * (_CELL + _GAP), y))
+    return page
+
+
+def pareto(evaluation: Evaluation) -> Image.Image | None:
+    """Each row's locality and how unlike unedited images its edits are inside, over all regions, at the first
+    of the larger changes, if there is one: rows that no other beats in both are in colour, joined by a line;
+    rows that mostly tint are crossed out.
+
+    Returns:
+        None unless the study measured both.
+    """
+    target = targets_of(evaluation)[:2][-1]
+    regions, points = list(evaluation.areas), []
+    for row in measured_rows(evaluation):
+        records = [each for region in regions for each in evaluation.select(row, region, region)]
+        ratio = summary(evaluation.values("ratio", records, 1, target)).median
+        unlike = unlikeness(evaluation, row, regions, target)
+        tints = [tint for tint in evaluation.values("tint", records, 1, target) if tint is not None]
+        if ratio == ratio and unlike == unlike and ratio > 0.0:
+            points.append((row, math.log10(ratio), max(unlike, 0.0), float(np.mean(tints)) > MOST_TINT))
+    if not points:
+        return None
+    best = [
+        point
+        for point in points
+        if not any(
+            other[1] >= point[1] and other[2] <= point[2] and other[1:3] != point[1:3] for other in points
+        )
+    ]
+    side, legend = 620, 560
+    page = Image.new("RGB", (side + legend, max(side, 90 + 24 * len(points))), "white")
+    draw = ImageDraw.Draw(page)
+    low, high = (edge([point[1] for point in points]) for edge in (min, max))
+    most = max(max(point[2] for point in points), 1e-3)
+    left, top, right, bottom = 70, 60, side - 30, side - 60
+
+    def place(point: tuple[int, float, float, bool]) -> tuple[float, float]:
+        return (
+            left + (right - left) * (0.04 + 0.92 * (point[1] - low) / max(high - low, 1e-9)),
+            top + (bottom - top) * (0.04 + 0.92 * point[2] / most),
+        )
+
+    change = changes_of(evaluation)[:2][-1]
+    title = f"Locality and how natural edits are, changed by {change:g} inside"
+    draw.text((left, 18), title, font=_font(18), fill=_INK)
+    draw.rectangle([left, top, right, bottom], outline=_RULE)
+    draw.text(
+        (right, bottom + 10), "change inside / outside, more local", font=_font(15), fill=_FAINT, anchor="ra"
+    )
+    draw.text((left, top - 18), "like unedited ones", font=_font(15), fill=_FAINT)
+    draw.text((left, bottom - 22), f"unlike: distance {most:.2g}", font=_font(15), fill=_FAINT)
+    for tenfold in range(math.ceil(low), math.floor(high) + 1):
+        x = place((0, float(tenfold), 0.0, False))[0]
+        draw.line([(x, top), (x, bottom)], fill=_RULE)
+        draw.text((x, bottom + 30), f"{10.0**tenfold:g}", font=_font(15), fill=_FAINT, anchor="ma")
+    draw.line([place(point) for point in sorted(best, key=lambda point: point[1])], fill=_BEST, width=2)
+    for number, point in enumerate(points, 1):
+        x, y = place(point)
+        colour = _BEST if point in best else _FAINT
+        draw.ellipse([x - 9, y - 9, x + 9, y + 9], fill=colour)
+        draw.text((x, y), str(number), font=_font(12), fill="white", anchor="mm")
+        if point[3]:
+            draw.line([(x - 11, y + 11), (x + 11, y - 11)], fill=_TINTS, width=2)
+        said = f"{number}  {printable(evaluation.rows[point[0]].title)}{' (tints)' if point[3] else ''}"
+        draw.text((side, 42 + 24 * number), said[:70], font=_font(15), fill=_INK if point in best else _FAINT)
     return page
 
 

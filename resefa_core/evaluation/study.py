@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -388,21 +388,16 @@ class _Run:
                 key = f"{entry.row}|{region}"
                 pictures.setdefault(key, _pixels(after[first]))
                 seen = after[first][reached[first]]
-                if self.meters.features is not None:
-                    self._add(features, key, seen, lambda s: features_of(self.meters.features, [s]))  # type: ignore[arg-type]
+                if self.meters.features is not None and len(seen):
+                    _add(features, key, features_of(self.meters.features, [seen]))
                 if self.study.references:
-                    look = self.insides[region].features
-                    self._add(insides, f"{key}|{self.study.target:g}", seen, lambda s: look(before, s))
+                    shown = {f"{self.study.target:g}": seen}
                     for target, (_, drawn, got) in larger.items():
-                        shown = drawn[beside][got[beside]]
-                        self._add(insides, f"{key}|{target}", shown, lambda s: look(before, s))
+                        shown[target] = drawn[beside][got[beside]]
+                    for target, seen in shown.items():
+                        if len(seen):
+                            _add(insides, f"{key}|{target}", self.insides[region].features(before, seen))
             start += SIGNS * count
-
-    def _add(self, kept: Arrays, key: str, seen: Tensor, look: Callable[[Tensor], Tensor]) -> None:
-        """Keep what is seen in some images, if there are any, beside what is kept under a key."""
-        if len(seen):
-            added = look(seen).float().numpy()
-            kept[key] = np.concatenate([kept[key], added]) if key in kept else added
 
     def _measured(
         self, edits: Edits, before: Tensor, region: str, target: float
@@ -485,6 +480,12 @@ class _Run:
                 self.evaluation.natural[key] = {
                     name: float(f"{v:.4g}") for name, v in found._asdict().items()
                 }
+
+
+def _add(kept: Arrays, key: str, features: Tensor) -> None:
+    """Keep features `(n, f)` beside what is kept under a key."""
+    added = features.float().numpy()
+    kept[key] = np.concatenate([kept[key], added]) if key in kept else added
 
 
 def _parts(seeds: Tensor) -> list[list[int]]:

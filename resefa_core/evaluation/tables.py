@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,8 @@ def report(evaluation: Evaluation) -> str:
         parts.append(f"## All regions: the first direction's ratio\n\n{overview(evaluation)}")
     for region in evaluation.areas:
         parts.append(f"## {_escaped(region)}\n\n{ratio_table(evaluation, region)}")
+        if evaluation.setup.get("larger"):
+            parts.append(f"### The larger the change\n\n{change_table(evaluation, [region])}")
         if evaluation.setup.get("variations"):
             parts.append(f"### Drawn otherwise\n\n{variation_table(evaluation, region)}")
     parts += [part for part in (unavailable_list(evaluation), skipped_list(evaluation)) if part]
@@ -69,10 +71,88 @@ def preface(evaluation: Evaluation) -> str:
         "ninetieth percentile in brackets; an edit that does not get there is unreachable and enters no "
         "median. Tint is the mean share of the change inside that is one uniform colour, in bold above "
         f"{100 * MOST_TINT:.0f} %; border the edge energy along the region's edge over that of the unedited "
-        "image. "
-        "Passes are forward-mode products for an image's analysis; seconds are for finding directions, the "
-        f"analysis aside{f' (which took {seconds})' if seconds else ''} unless it serves one region alone."
+        "image; texture the energy inside that is outside the principal components of what the generator "
+        "draws there, over that of the unedited image. "
+        "Passes are forward-mode products for the analyses that directions are found from; seconds are for "
+        f"these analyses{f' (which took {seconds})' if seconds else ''}, each as if no other row had asked "
+        "for it, and for finding."
     )
+
+
+def change_table(
+    evaluation: Evaluation, regions: Sequence[str] | None = None, rows: Sequence[int] | None = None
+) -> str:
+    """What becomes of the first direction's edits of each row as they grow: a number for each change.
+
+    Args:
+        regions: pooled; all for None.
+        rows: their numbers; all that could be measured for None.
+    """
+    chosen = list(evaluation.areas if regions is None else regions)
+    targets = targets_of(evaluation)
+    names = {name for record in evaluation.select() for name in record.measures}
+    heads = ["", "ratio", "tint", "border"]
+    heads += ["texture"] if "texture" in names else []
+    heads += ["unlike unedited (p)"] if evaluation.natural else []
+    heads += ["to another valid attribute"] if "target_valid" in names else []
+    heads += ["unreachable"]
+    lines = []
+    for row in measured_rows(evaluation, rows):
+        records = [each for region in chosen for each in evaluation.select(row, region, region)]
+
+        def told(measure: str, tell: Callable[[Numbers], str], own: list[Record] = records) -> str:
+            return " / ".join(tell(evaluation.values(measure, own, 1, target)) for target in targets)
+
+        cells = [
+            _escaped(evaluation.rows[row].title),
+            told("ratio", lambda values: _amount_or_nothing(summary(values).median)),
+            told("tint", _tint),
+            told("border", lambda values: _fixed(summary(values).median)),
+        ]
+        if "texture" in names:
+            cells.append(told("texture", lambda values: _fixed(summary(values).median)))
+        if evaluation.natural:
+            cells.append(" / ".join(_unlike(evaluation, row, chosen, target) for target in targets))
+        if "target_valid" in names:
+            cells.append(told("target_valid", _mean_percent))
+        cells.append(told("ratio", lambda values: _percent(summary(values).unreachable)))
+        lines.append(cells)
+    shown = " / ".join(f"{change:g}" for change in changes_of(evaluation))
+    return f"At changes of {shown}.\n\n{table(heads, lines)}"
+
+
+def targets_of(evaluation: Evaluation) -> list[str | None]:
+    """The changes at which a study measures, as `Evaluation.values` takes them."""
+    return [None, *(f"{target:g}" for target in evaluation.setup.get("larger", []))]
+
+
+def changes_of(evaluation: Evaluation) -> list[float]:
+    """The same as numbers."""
+    return [evaluation.setup["target"], *evaluation.setup.get("larger", [])]
+
+
+def unlikeness(evaluation: Evaluation, row: int, regions: Sequence[str], target: str | None) -> float:
+    """The mean distance over regions of what a row's edits draw inside from what unedited images show there;
+    NaN where it wasn't measured."""
+    known = _natural(evaluation, row, regions, target)
+    return statistics.fmean(each["distance"] for each in known) if known else float("nan")
+
+
+def _natural(
+    evaluation: Evaluation, row: int, regions: Sequence[str], target: str | None
+) -> list[dict[str, float]]:
+    change = f"{evaluation.setup['target']:g}" if target is None else target
+    keys = [f"{row}|{region}|{change}" for region in regions]
+    return [evaluation.natural[key] for key in keys if key in evaluation.natural]
+
+
+def _unlike(evaluation: Evaluation, row: int, regions: Sequence[str], target: str | None) -> str:
+    """`0.03 (0.2)`: the mean distance, and the smallest p."""
+    known = _natural(evaluation, row, regions, target)
+    if not known:
+        return _NOTHING
+    distance = unlikeness(evaluation, row, regions, target)
+    return f"{distance:.2f} ({min(each['p'] for each in known):.2g})"
 
 
 def overview(evaluation: Evaluation, rows: Sequence[int] | None = None, costs: bool = True) -> str:
@@ -118,6 +198,8 @@ def ratio_table(evaluation: Evaluation, region: str, rows: Sequence[int] | None 
         heads.remove("ratio, first 1 pooled")
     if "tint" in names:
         heads += ["tint", "border"]
+    if "texture" in names:
+        heads.append("texture")
     if "others_changed" in names:
         heads += ["target attribute changes", "others change"]
     if "identity" in names:
@@ -136,6 +218,8 @@ def ratio_table(evaluation: Evaluation, region: str, rows: Sequence[int] | None 
         cells.append(_percent(first.unreachable))
         if "tint" in names:
             cells += [_tint(evaluation.values("tint", own, 1)), _fixed(_middle(evaluation, own, "border"))]
+        if "texture" in names:
+            cells.append(_fixed(_middle(evaluation, own, "texture")))
         if "others_changed" in names:
             cells += [_mean_percent(evaluation.values(f"{n}_changed", own, 1)) for n in ("target", "others")]
         if "identity" in names:
@@ -285,6 +369,10 @@ def amount(value: float) -> str:
     if value >= 10:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _amount_or_nothing(value: float) -> str:
+    return _NOTHING if value != value else amount(value)
 
 
 def _median(evaluation: Evaluation, records: Sequence[Record]) -> float | None:

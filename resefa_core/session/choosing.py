@@ -7,15 +7,16 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..defaults import STRENGTHS
 from ..directions import Directions
-from ..directions.looks import Look, distinct, look_of
+from ..directions.looks import Look, look_of, names_of
 from ..generators.base import Generator
 from ..latents import Latent
 from ..latents.editing import move
 from ..latents.reach import steps_within_reach
 
 _STRENGTH = 2.0
-_LEAST_REACH = 2.5
+_LEAST_REACH = 3.0
 
 
 def worth_offering(
@@ -23,38 +24,93 @@ def worth_offering(
     latent: Latent,
     directions: Directions,
     draw: Callable[[Sequence[Latent]], Sequence[Tensor]],
+    colour: bool | None = None,
 ) -> Directions:
-    """The directions that change the region visibly, stay there, are no mere tint and no seam, don't go too
-    far and don't look like a nearer one: the nearest first, named by what they change. At least one.
+    """The directions that change the region visibly, stay there, are no mere tint and no seam, halfway and as
+    far as strips show them, don't go too far and don't look like a nearer one: the nearest first, named by
+    what they change. At least one. Changes of the region's own colour, of edits that act everywhere, come
+    last.
 
     Args:
         latent: of the image that they were found for, a batch of one.
         draw: the images `(3, H, W)` of some latents.
+        colour: False for no changes of colour, True for them first.
     """
     if directions.region is None:
         return directions
-    strengths = (-_STRENGTH, _STRENGTH)
-    moved = [move(latent, directions, {i: s}) for i in range(len(directions)) for s in strengths]
+    reaches = steps_within_reach(generator, directions)
+    halfway = _looks(latent, directions, [_STRENGTH] * len(directions), draw)
+    far = [min(max(STRENGTHS), max(reach, _STRENGTH)) for reach in reaches]
+    ends = _looks(latent, directions, far, draw)
+    shapes = _kept(halfway, reaches, directions, ends)
+    recolouring = [] if colour is False or directions.confined else _recolouring(halfway, ends, reaches)
+    first = shapes[0]
+    if recolouring and (_flaws(halfway[first], directions) or reaches[first] < _LEAST_REACH):
+        shapes = []
+    order = [*recolouring, *shapes] if colour else [*shapes, *recolouring]
+    kept = list(dict.fromkeys(order))
+    return replace(directions[kept], names=names_of([halfway[index] for index in kept]))
+
+
+def _looks(
+    latent: Latent,
+    directions: Directions,
+    strengths: Sequence[float],
+    draw: Callable[[Sequence[Latent]], Sequence[Tensor]],
+) -> list[Look]:
+    """What each direction does, as far as said to both sides."""
+    assert directions.region is not None
+    moved = [
+        move(latent, directions, {index: side * strength})
+        for index, strength in enumerate(strengths)
+        for side in (-1.0, 1.0)
+    ]
     before, *after = draw([latent, *moved])
-    looks = [
+    return [
         look_of(before, backwards, forwards, directions.region)
         for backwards, forwards in zip(after[::2], after[1::2], strict=True)
     ]
-    reaches = steps_within_reach(generator, directions)
-    kept = _kept(looks, reaches, directions)
-    chosen = directions[kept]
-    return replace(chosen, names=distinct([looks[index].words for index in kept]))
 
 
-def _kept(looks: Sequence[Look], reaches: Sequence[float], directions: Directions) -> list[int]:
-    """The indices of those that are kept, in their new order; of none, the one that tints least, then of
-    the fewest flaws, then the nearest."""
-    flaws = [look.flaws(directions.confined, directions.objective.colour) for look in looks]
+def _flaws(look: Look, directions: Directions) -> tuple[str, ...]:
+    return look.flaws(directions.confined, directions.objective.colour)
+
+
+def _kept(
+    looks: Sequence[Look],
+    reaches: Sequence[float],
+    directions: Directions,
+    ends: Sequence[Look] | None = None,
+) -> list[int]:
+    """The indices of those that are kept, in their new order: without flaws halfway and, if any are, at the
+    ends; of none, the one that tints least, then of the fewest flaws, then the nearest."""
+    ends = looks if ends is None else ends
+    flaws = [_flaws(look, directions) for look in looks]
     tints = [look.tint if "tint" in own else 0.0 for look, own in zip(looks, flaws, strict=True)]
     nearest_first = sorted(range(len(looks)), key=lambda index: -reaches[index])
+    good = [index for index in nearest_first if not flaws[index] and reaches[index] >= _LEAST_REACH]
+    best = [index for index in good if not _flaws(ends[index], directions)] or good[:1]
+    return _distinct(best, looks) or [min(nearest_first, key=lambda index: (tints[index], len(flaws[index])))]
+
+
+def _recolouring(halfway: Sequence[Look], ends: Sequence[Look], reaches: Sequence[float]) -> list[int]:
+    """The indices of changes of colour that are worth offering, the nearest first."""
+    nearest_first = sorted(range(len(halfway)), key=lambda index: -reaches[index])
+    found = [
+        index
+        for index in nearest_first
+        if reaches[index] >= max(STRENGTHS)
+        and halfway[index].recolours
+        and ends[index].recolours
+        and not halfway[index].effect.is_faint
+    ]
+    return _distinct(found, halfway)
+
+
+def _distinct(indices: Sequence[int], looks: Sequence[Look]) -> list[int]:
+    """Those that don't look like an earlier one."""
     kept: list[int] = []
-    for index in nearest_first:
-        near = not flaws[index] and reaches[index] >= _LEAST_REACH
-        if near and not any(looks[index].is_like(looks[other]) for other in kept):
+    for index in indices:
+        if not any(looks[index].is_like(looks[other]) for other in kept):
             kept.append(index)
-    return kept or [min(nearest_first, key=lambda index: (tints[index], len(flaws[index])))]
+    return kept

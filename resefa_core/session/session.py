@@ -202,7 +202,8 @@ class Session(PhotoSession):
             confine: of the edits to come, in [0, 1].
             feather: softens the region; for None as `feather_for` says: sharp, soft for confined edits.
             colour: whether a change of the region's mean colour counts, as for lipstick or dyed hair; as the
-                method has it for None, which is not at all for ours.
+                method has it for None, which is not at all for ours. Where `only_good`, changes of colour
+                come first for True, last for None, and not for False.
             parameters: of the method.
             quick: in a space that is analysed in a moment, where the method has it.
             only_good: of our methods, return those that are worth offering, the nearest first, named by what
@@ -252,17 +253,17 @@ class Session(PhotoSession):
             jacobian=jacobian,
             progress=progress,
         )
-        self.directions = self._offered(found, only_good and key in (OURS, CONFINED))
+        self.directions = self._offered(found, only_good and key in (OURS, CONFINED), colour)
         return self.directions
 
-    def _offered(self, found: Directions, only_good: bool) -> Directions:
+    def _offered(self, found: Directions, only_good: bool, colour: bool | None = None) -> Directions:
         """Directions as they were found, or those worth offering, with the range in which they stay within
         reach."""
         if not only_good:
             return found
         generator = self.generator
         chosen = worth_offering(
-            generator, self.original[:1], found, lambda latents: _draw_all(generator, latents)
+            generator, self.original[:1], found, lambda latents: _draw_all(generator, latents), colour
         )
         return within_reach(generator, chosen)
 

@@ -17,6 +17,8 @@ STUDY = Study(
     seeds=(5000, 5001, 5002),
     directions=1,
     target=0.004,
+    larger=(),
+    references=0,
 )
 
 

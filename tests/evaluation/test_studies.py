@@ -36,6 +36,8 @@ def small(study: Study) -> Study:
         variations=variations,
         attributes=False,
         target=0.004,
+        larger=(),
+        references=0,
         transfer=replace(study.transfer, sets=1),
         sheet_seeds=0,
     )

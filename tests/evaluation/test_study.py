@@ -32,6 +32,8 @@ STUDY = Study(
     truncation=0.8,
     directions=2,
     target=0.004,
+    larger=(),
+    references=0,
     transfer=Transfer(sources=(1, 2, 3, 4, 5), sets=2),
     sheet_seeds=1,
 )
