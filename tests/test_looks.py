@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,10 +14,20 @@ from torch import Tensor
 import resefa_core as resefa
 from resefa_core.defaults import STRENGTHS, strengths_within
 from resefa_core.directions.effects import Effect
-from resefa_core.directions.looks import Look, edge_energy, look_of, tint_share, words_for
+from resefa_core.directions.looks import (
+    Look,
+    descriptions,
+    edge_energy,
+    look_of,
+    names_of,
+    tint_share,
+    words_for,
+)
+from resefa_core.evaluation.attributes import AttributeClassifier, probabilities, value_words
+from resefa_core.latents import Latent
 from resefa_core.latents.reach import most_distance, steps_within_reach, typical_distance, within_reach
 from resefa_core.session import Session
-from resefa_core.session.choosing import _kept
+from resefa_core.session.choosing import _kept, worth_offering
 
 MASK = torch.ones(32, 32)
 
@@ -168,3 +180,76 @@ def test_sessions_offer_what_can_be_seen_named_and_find_it_again(avatars: resefa
     assert torch.equal(again.directions.vectors, good.vectors)
     others = session.find("eyes", method="sefa", only_good=True)
     assert all(name.startswith("direction") for name in others.names)
+
+
+def test_a_change_of_colour_is_called_by_the_colour_and_a_second_name_tells_more() -> None:
+    whole = resefa.Region.from_box(0.125, 0.125, 0.75, 0.75)
+    red = torch.tensor([0.3, 0.0, 0.0]).reshape(3, 1, 1) * whole.mask(32, 32)
+    look = look_of(blob(), blob() - red, blob() + red, whole)
+    assert look.recolours
+    moved = look_of(blob(), blob(x=15), blob(x=17), whole)
+    assert not moved.recolours
+    assert names_of([look, moved]) == ("colour: redder / greener", "right / left")
+    first, second = names_of([replace(moved, more=()), replace(moved, more=("opens / closes",))])
+    assert (first, second) == ("right / left", "right, opens / left, closes")
+    assert names_of([replace(moved, more=())] * 2) == ("right / left", "right / left 2")
+
+
+def test_places_are_told_where_nothing_moves() -> None:
+    half = torch.zeros(3, 32, 32)
+    half[:, :, 16:] = 0.3
+    flat = torch.zeros(3, 32, 32)
+    assert "lighter on the right / darker on the right" in descriptions(flat, half, MASK)
+    assert "lighter below / darker below" in descriptions(flat, half.transpose(1, 2), MASK)
+
+
+def test_words_of_the_classifier_take_the_place_of_empty_ones() -> None:
+    moved = look_of(blob(), blob(x=15), blob(x=17), resefa.Region.from_box(0.1, 0.1, 0.8, 0.8))
+    assert moved.called("") is moved
+    assert moved.called("smile / sad").words == "right / left"
+    assert moved.called("smile / sad").more[0] == "smile / sad"
+    empty = replace(moved, words="another shape")
+    assert empty.called("smile / sad").words == "smile / sad"
+
+
+def test_values_of_drawn_faces_are_told_where_the_classifier_is_sure(avatars: resefa.Generator) -> None:
+    classifier = AttributeClassifier.load()
+    faces = avatars.synthesize(avatars.sample(list(range(16)), 0.7)).clamp(-1, 1)
+    found = probabilities(classifier, faces)["mouth"]
+    told = value_words(classifier, faces, "mouth")
+    assert len(told) == 8
+    for at, words in enumerate(told):
+        first, second = found[2 * at], found[2 * at + 1]
+        alike = int(first.argmax()) == int(second.argmax())
+        unsure = min(float(first.max()), float(second.max())) < 0.8
+        assert bool(words) == (not alike and not unsure)
+
+
+def test_colours_come_last_or_first_or_not_at_all() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
+    jacobian = resefa.compute_jacobian(generator, latent, "w", method="dense")
+    found = resefa.factorize(jacobian, region, 2, objective=resefa.SHAPE)
+    short = replace(found, steps=torch.full_like(found.steps, 1e-3))
+    before = torch.zeros(3, 16, 16)
+    mask = region.mask(16, 16)
+    shape = torch.zeros(3, 16, 16)
+    shape[:, 4:8, 4:8], shape[:, 8:12, 4:8] = 0.4, -0.4
+
+    def draw(latents: Sequence[Latent]) -> list[Tensor]:
+        """The first direction recolours the region, the second changes its shape."""
+        images = []
+        for each in latents:
+            moves = (each.codes - latent.codes)[0, 0] @ short.vectors.T * 1e3
+            images.append(before + 0.1 * moves[0] * mask + moves[1] * shape)
+        return images
+
+    offered = {
+        colour: worth_offering(generator, latent, short, draw, colour) for colour in (None, True, False)
+    }
+    names = {colour: each.names for colour, each in offered.items()}
+    assert len(names[None]) == len(names[True]) == 2
+    assert names[None][1] == names[True][0]
+    assert names[None][1].startswith("colour: ")
+    assert names[False] == names[None][:1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ _FEATURE = 0.3
 _FEATURE_AREA = 0.5
 _ONE_WAY = 0.3
 _ONE_PLACE = 0.05
+_HARDLY = 0.2
 _OPENING = ("eye", "mouth", "lip", "beak")
 
 
@@ -42,6 +43,7 @@ class Look:
         change: half the difference of the two images, under the region's mask, `(3, H, W)`.
         words: what changes, forwards and backwards: `opens / closes`.
         more: what changes besides, in the same form.
+        colour: the same of the region's mean colour.
     """
 
     effect: Effect
@@ -50,12 +52,21 @@ class Look:
     change: Tensor
     words: str
     more: tuple[str, ...] = ()
+    colour: str = ""
 
     @property
     def recolours(self) -> bool:
         """Whether the region takes another colour and hardly anything else changes: what is worth offering as
         a change of colour."""
         return self.tint > MOST_TINT and self.effect.ratio >= LEAST_RATIO_OF_COLOURS
+
+    def called(self, words: str) -> Look:
+        """It with further words: the first, where nothing plain is said of it."""
+        if not words:
+            return self
+        if self.words == _UNKNOWN or self.words.startswith("lighter "):
+            return replace(self, words=words, more=(self.words, *self.more))
+        return replace(self, more=(words, *self.more))
 
     def flaws(self, confined: bool, colour: bool) -> tuple[str, ...]:
         """Why the direction is not worth offering; empty where it is.
@@ -85,13 +96,15 @@ def look_of(before: Tensor, backwards: Tensor, forwards: Tensor, region: Region)
     before = before.clamp(-1.0, 1.0)
     energy = max(float(edge_energy(before, mask)), 1e-6)
     words, *more = descriptions(sides[0], sides[1], mask, region.name)
+    change = (sides[1] - sides[0]) / 2 * mask
     return Look(
         effect=effect_of(before, sides, region),
         tint=max(float(tint_share(side - before, mask)) for side in sides),
         border=max(float(edge_energy(side, mask)) for side in sides) / energy,
-        change=(sides[1] - sides[0]) / 2 * mask,
+        change=change,
         words=words,
         more=tuple(more),
+        colour=_colour_words(change.sum(dim=(1, 2))),
     )
 
 
@@ -138,11 +151,11 @@ def descriptions(backwards: Tensor, forwards: Tensor, mask: Tensor, part: str = 
     told = []
     if float(tint_share(change, mask)) >= 0.5:
         told.append(_colour_words((change * mask).sum(dim=(1, 2)) / mask.sum()))
-    moved = _movement(change, (forwards + backwards) / 2, mask)
-    if moved is not None:
-        axis, sign = moved
-        opening = axis == 3 and any(name in part.lower() for name in _OPENING)
-        told.append(_both(("opens", "closes") if opening else _AXES[axis], sign))
+    axis, sign, explained = _movement(change, (forwards + backwards) / 2, mask)
+    opening = axis == 3 and any(name in part.lower() for name in _OPENING)
+    moves = _both(("opens", "closes") if opening else _AXES[axis], sign)
+    if explained >= _MOVES:
+        told.append(moves)
     areas = [_standing_out(image, mask) for image in (backwards, forwards)]
     grows = max(areas) > _FULLER * min(areas)
     if grows and max(areas) < _FEATURE_AREA * float(mask.sum()):
@@ -151,9 +164,11 @@ def descriptions(backwards: Tensor, forwards: Tensor, mask: Tensor, part: str = 
     colour = (change * weights).sum(dim=(1, 2)) / weights.sum()
     if float(colour.square().sum()) > _ONE_WAY * float((weights * weights).sum() / weights.sum()):
         told.append(_colour_words(colour))
-    elsewhere = _elsewhere(change, mask)
-    if elsewhere:
-        told.append(elsewhere)
+    place, share = _place(change, mask)
+    if share >= _ONE_PLACE:
+        told.append(place)
+    if not told and max(explained / _MOVES, share / _ONE_PLACE) > _HARDLY:
+        told.append(moves if explained / _MOVES > share / _ONE_PLACE else place)
     return tuple(dict.fromkeys(told)) or (_UNKNOWN,)
 
 
@@ -184,9 +199,9 @@ def _colour_words(colour: Tensor) -> str:
     return _both(words, amount)
 
 
-def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float] | None:
+def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float, float]:
     """The largest part of the movement that explains a change best (Lucas and Kanade's equation over the
-    whole region): its index in `_AXES` and its sign; None where none explains it."""
+    whole region): its index in `_AXES`, its sign, and the share of the change that the movement explains."""
     height, width = mask.shape
     smooth = F.avg_pool2d(F.pad(image[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]
     right = F.pad(smooth[..., 2:] - smooth[..., :-2], (1, 1)) / 2
@@ -207,15 +222,14 @@ def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float] 
     gram.diagonal().add_(1e-6 * float(gram.trace()) + 1e-12)
     amounts = torch.linalg.solve(gram, rows @ wanted)
     explained = float(amounts @ rows @ wanted) / float(wanted @ wanted)
-    if explained < _MOVES:
-        return None
     parts = amounts.square() * rows.square().sum(dim=1)
     axis = int(parts.argmax())
-    return axis, float(amounts[axis])
+    return axis, float(amounts[axis]), explained
 
 
-def _elsewhere(change: Tensor, mask: Tensor) -> str:
-    """What becomes lighter or darker in one half of the region and not in the other; empty where nothing."""
+def _place(change: Tensor, mask: Tensor) -> tuple[str, float]:
+    """In which half of the region it becomes lighter or darker and not in the other, and the share of the
+    change of brightness that this is."""
     height, width = mask.shape
     light = change.mean(dim=0)
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -229,10 +243,9 @@ def _elsewhere(change: Tensor, mask: Tensor) -> str:
     patterns = [*places, away / ((away.square() * mask).sum() / total).sqrt().clamp_min(1e-6)]
     amounts = [float((light * pattern * mask).sum() / total) for pattern in patterns]
     largest = max(range(3), key=lambda index: abs(amounts[index]))
-    if amounts[largest] ** 2 < _ONE_PLACE * float((light.square() * mask).sum() / total):
-        return ""
+    share = amounts[largest] ** 2 / max(float((light.square() * mask).sum() / total), 1e-12)
     there = _PLACES[2 * largest + (amounts[largest] < 0)]
-    return f"lighter {there} / darker {there}"
+    return f"lighter {there} / darker {there}", share
 
 
 def _standing_out(image: Tensor, mask: Tensor) -> float:
@@ -249,7 +262,7 @@ def names_of(looks: Sequence[Look]) -> tuple[str, ...]:
     changes besides where others are called so already."""
     told: list[str] = []
     for look in looks:
-        plain = f"colour: {look.words}" if look.recolours else look.words
+        plain = f"colour: {look.colour}" if look.recolours else look.words
         longer = (_joined(plain, more) for more in look.more)
         told.append(next((name for name in (plain, *longer) if name not in told), plain))
     return distinct(told)

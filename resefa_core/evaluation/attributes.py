@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -31,6 +32,17 @@ REGION_ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 """What each preset of the drawn faces shows; every drawing has the same nose. Accessories are glasses."""
 
+SHAPE_ATTRIBUTES = {
+    "mouth": "mouth",
+    "eyes": "eyes",
+    "eyebrows": "eyebrows",
+    "hair": "top",
+    "clothes": "clothing",
+}
+"""The attribute of each preset that is a shape."""
+
+_SURE = 0.8
+_PLAIN = ("default", "none")
 _FORMAT = "1"
 _SIDE = 64
 _WIDTHS = (32, 64, 96, 128)
@@ -263,6 +275,34 @@ def attribute_changes(
         moved.masked_fill(hidden, nan),
         (changed & certain).float().masked_fill(hidden, nan),
     )
+
+
+def value_words(classifier: Predictor, pairs: Tensor, attribute: str) -> list[str]:
+    """Which value of an attribute the first and the second of each pair of images show, as words: `smile /
+    sad`; empty where both show the same, or the classifier isn't sure of either.
+
+    Args:
+        pairs: `(2n, 3, H, W)` in [-1, 1], one pair after the other.
+    """
+    found = probabilities(classifier, pairs)
+    column = list(classifier.attributes).index(attribute)
+    sure = seen(classifier, found)[:, column] & (found[attribute].amax(dim=1) >= _SURE)
+    values = [classifier.attributes[attribute][index] for index in found[attribute].argmax(dim=1).tolist()]
+    told = ["plain" if value in _PLAIN else _in_words(value) for value in values]
+    return [
+        f"{told[at]} / {told[at + 1]}" if bool(sure[at : at + 2].all()) and told[at] != told[at + 1] else ""
+        for at in range(0, len(told), 2)
+    ]
+
+
+def _in_words(value: str) -> str:
+    """A value's name in words.
+
+    Example:
+        >>> _in_words("screamOpen"), _in_words("straight01")
+        ('scream open', 'straight 01')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", value).lower()
 
 
 def probabilities(classifier: Predictor, images: Tensor) -> dict[str, Tensor]:

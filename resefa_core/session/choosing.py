@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
+import torch
 from torch import Tensor
 
 from ..defaults import STRENGTHS
 from ..directions import Directions
 from ..directions.looks import Look, look_of, names_of
+from ..evaluation.attributes import BUNDLED, SHAPE_ATTRIBUTES, AttributeClassifier, value_words
 from ..generators.base import Generator
 from ..latents import Latent
 from ..latents.editing import move
 from ..latents.reach import steps_within_reach
+from ..regions.presets import preset_family
 
 _STRENGTH = 2.0
 _LEAST_REACH = 3.0
@@ -49,7 +53,10 @@ def worth_offering(
         shapes = []
     order = [*recolouring, *shapes] if colour else [*shapes, *recolouring]
     kept = list(dict.fromkeys(order))
-    return replace(directions[kept], names=names_of([halfway[index] for index in kept]))
+    named = [halfway[index] for index in kept]
+    values = _values(generator, latent, directions, [(index, far[index]) for index in kept], draw)
+    named = [look.called(words) for look, words in zip(named, values, strict=True)]
+    return replace(directions[kept], names=names_of(named))
 
 
 def _looks(
@@ -70,6 +77,28 @@ def _looks(
         look_of(before, backwards, forwards, directions.region)
         for backwards, forwards in zip(after[::2], after[1::2], strict=True)
     ]
+
+
+def _values(
+    generator: Generator,
+    latent: Latent,
+    directions: Directions,
+    ends: Sequence[tuple[int, float]],
+    draw: Callable[[Sequence[Latent]], Sequence[Tensor]],
+) -> list[str]:
+    """Between which values of the region's attribute each direction leads, forwards and backwards, as far as
+    said; empty where the classifier of drawn faces doesn't apply, or isn't sure of two values."""
+    assert directions.region is not None
+    shown = SHAPE_ATTRIBUTES.get(directions.region.name)
+    if shown is None or preset_family(generator) != BUNDLED:
+        return [""] * len(ends)
+    moved = [move(latent, directions, {index: side * far}) for index, far in ends for side in (1.0, -1.0)]
+    return value_words(_classifier(), torch.stack(list(draw(moved))), shown)
+
+
+@cache
+def _classifier() -> AttributeClassifier:
+    return AttributeClassifier.load(BUNDLED)
 
 
 def _flaws(look: Look, directions: Directions) -> tuple[str, ...]:
