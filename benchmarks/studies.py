@@ -1,7 +1,7 @@
 """Which method, on which region? The studies of `benchmarks/studies/`, and what docs say of them.
 
     python benchmarks/studies.py [STUDY ...] [--dcgan FILE] [--digiface FILE] [--ordinary FILE]
-                                 [--output-dir DIR] [--seeds N] [--documents]
+                                 [--identity FILE] [--output-dir DIR] [--seeds N] [--documents]
 
 A study compares methods at equal change, as `resefa evaluate` does with its file:
 
@@ -158,6 +158,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--digiface", type=Path, help="the file that `rendered` needs; without it, it is left out"
     )
+    parser.add_argument(
+        "--identity",
+        metavar="FILE",
+        help="a face recogniser (ONNX), for the faces of `natural` and `rendered`",
+    )
     parser.add_argument("--output-dir", type=Path, default=ROOT / "benchmarks" / "results" / "studies")
     parser.add_argument("--seeds", type=int, help="only so many images of each study: a trial")
     parser.add_argument("--documents", action="store_true", help="rewrite what docs/ says")
@@ -187,6 +192,8 @@ def main() -> None:
             study = read_study(STUDIES / f"{name}.json")
             if arguments.seeds is not None:
                 study = replace(study, seeds=study.seeds[: arguments.seeds])
+            if name in ("natural", "rendered"):
+                study = replace(study, identity_model=arguments.identity)
             generator = load(name, study, arguments)
             folder: Path = arguments.output_dir / name
             folder.parent.mkdir(parents=True, exist_ok=True)
