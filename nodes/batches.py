@@ -11,7 +11,6 @@ from .runtime import LoadedGAN
 from .sockets import GAN, GANLatent
 
 CATEGORY = "GAN/ReSeFa/batches"
-_LATENT = "latent"
 
 
 class PickLatents(Node):
@@ -81,7 +80,7 @@ class JoinLatents(Node):
                 io.Autogrow.Input(
                     "latents",
                     template=io.Autogrow.TemplatePrefix(
-                        GANLatent.Input("latent", tooltip="One, or a batch."), prefix=_LATENT, min=2, max=32
+                        GANLatent.Input("latent", tooltip="One, or a batch."), prefix="latent", min=2, max=32
                     ),
                     tooltip="In their order; another input comes with each that is connected.",
                 ),
@@ -91,10 +90,7 @@ class JoinLatents(Node):
 
     @classmethod
     def run(cls, gan: LoadedGAN, latents: dict[str, resefa.Latent]) -> io.NodeOutput:
-        in_order = [
-            latents[name] for name in sorted(latents, key=lambda name: int(name.removeprefix(_LATENT)))
-        ]
-        return with_image(cls, gan, sequences.join(gan.ready(), in_order))
+        return with_image(cls, gan, sequences.join(gan.ready(), list(latents.values())))
 
 
 class AverageLatents(Node):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import resefa_core as resefa
     from resefa_core import bounds, kinds, parsing
+    from resefa_core.checkpoints.downloads import entry_of
     from resefa_core.directions import about
     from resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
     from resefa_core.inversion import inverting, pasting
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 else:
     from .. import resefa_core as resefa
     from ..resefa_core import bounds, kinds, parsing
+    from ..resefa_core.checkpoints.downloads import entry_of
     from ..resefa_core.directions import about
     from ..resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
     from ..resefa_core.inversion import inverting, pasting
@@ -28,6 +30,7 @@ __all__ = [
     "about",
     "bounds",
     "codes",
+    "entry_of",
     "index_of",
     "inverting",
     "kinds",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from comfy_api.latest import io, ui
 
 from . import folders
-from .core import about, resefa
+from .core import about, entry_of, resefa
 from .node import Node
 from .runtime import LoadedGAN
 from .sockets import GAN
@@ -51,4 +53,13 @@ class LoadGAN(Node):
         generator = resefa.load_generator(name if file is None else file)
         gan = LoadedGAN.of(generator)
         info = about.as_text(about.generator_rows(generator))
-        return io.NodeOutput(gan, info, ui=ui.PreviewText(info))
+        return io.NodeOutput(gan, info, ui=ui.PreviewText(info).as_dict() | needed(name, file))
+
+
+def needed(name: str, file: Path | None) -> dict[str, tuple[dict[str, str], ...]]:
+    """What a graph has to say of a public generator's file, so that ComfyUI names it and its address where it
+    is missing."""
+    entry = None if file is None else entry_of(file)
+    if entry is None or entry.url is None:
+        return {}
+    return {"resefa_models": ({"name": name, "url": entry.url, "directory": folders.GENERATORS},)}

@@ -49,7 +49,9 @@ def _value(socket: io.Input, value: Any) -> Any:
     if isinstance(socket, io.Float.Input):
         return bounds.number(value, name, socket.min, socket.max)
     if isinstance(socket, io.Autogrow.Input):
-        return {each: _value(socket.template.input, item) for each, item in value.items()}
+        grown = value if isinstance(value, dict) else {}
+        names = [each for each in socket.template.names if each in grown]
+        return {each: _value(socket.template.input, grown[each]) for each in names}
     kind, words = CARRIED.get(socket.io_type, (object, ""))
     if not isinstance(value, kind):
         given = "nothing" if value is None else bounds.shown(value)

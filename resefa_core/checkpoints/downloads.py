@@ -72,6 +72,16 @@ def catalogue() -> dict[str, Entry]:
     return {entry.name: entry for entry in entries}
 
 
+def entry_of(file: Path) -> Entry | None:
+    """The generator of the catalogue whose file has that name; None if there is none.
+
+    Example:
+        >>> entry_of(Path("models/stylegan3-t-ffhq-1024x1024.pkl")).name
+        'stylegan3-t-ffhq-1024x1024'
+    """
+    return next((entry for entry in catalogue().values() if entry.url and entry.file.name == file.name), None)
+
+
 def find_entry(name: str) -> Entry:
     """A generator of the catalogue.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
 import pytest
-from comfy_server import ComfyUI, Prompt, graph, node, problem
+from comfy_server import BUNDLED, ComfyUI, Prompt, graph, node, problem
 from PIL import Image
 
 FREE = {"confine": 0.0, "confine_feather": 0.0}
@@ -150,6 +151,24 @@ def test_a_sweep_of_a_batch_goes_in_the_order_that_is_chosen(comfyui: ComfyUI) -
     )
     plain, ordered = pictures(comfyui, outputs["first"]), pictures(comfyui, outputs["second"])
     np.testing.assert_array_equal(ordered, plain[[0, 2, 4, 1, 3, 5]])
+
+
+def test_the_file_of_a_public_generator_is_declared_with_its_address(comfyui: ComfyUI) -> None:
+    name = "stylegan3-t-ffhq-1024x1024.pkl"  # by its name alone; what is in it is the small one
+    folder = comfyui.base / "models" / "stylegan"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(BUNDLED, folder / name)
+    prompt: Prompt = {
+        "load": node("LoadGAN", name=name),
+        "sample": node(
+            "SampleGANLatent", gan=["load", 0], seed=3, truncation=0.7, batch_size=1, class_index=0
+        ),
+        "seen": preview("sample"),
+    }
+    (model,) = comfyui.run(prompt)["load"]["resefa_models"]
+    assert model["name"] == name
+    assert model["url"].endswith(f"/{name}")
+    assert model["directory"] == "stylegan"
 
 
 def test_a_difference_is_a_mask_and_a_map(comfyui: ComfyUI) -> None:
