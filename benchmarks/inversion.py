@@ -10,13 +10,14 @@ seeds that were not among those. Further: `--faces FILE.safetensors` is a genera
 The output folder has `results.jsonl`, a line after each image, and when it is run again goes on from there;
 `results.md`, the tables; and sheets to be looked at. Stages, which `--only` chooses:
 
-- `found`: drawings found in four ways on equal passes, all by the same distance of images. `here` is
-  `resefa.invert`; `no prior` is the same without its prior. `projector` is NVIDIA's for StyleGAN2 (Karras et
+- `found`: drawings found in five ways on equal passes, all by the same distance of images. `here` is
+  `resefa.invert`; `no prior` is the same without its prior; `adam` is Adam at a rate of 0.1, falling along a
+  cosine, on what it moves. `projector` is NVIDIA's for StyleGAN2 (Karras et
   al., 2020, appendix D), from its description: Adam on one w from the mean, with noise of 0.05 standard
   deviations that ends after three quarters of the passes, the rate rising for 5 % of them and falling in the
   last quarter along a cosine; without LPIPS, which needs a network's weights that are not here, and without
   noise maps, which leave no latent. `w+, plain` is Adam at a rate of 0.01 on the codes of all layers from the
-  mean (Abdal et al., 2019). `l-bfgs` is L-BFGS on what `here` moves.
+  mean (Abdal et al., 2019).
 - `prior`: the same drawings for several weights of the prior, and edits of what was found along directions of
   six samples, at equal change.
 - `edits`: mouth, eyes and hair of found drawings along their own directions at equal change, beside edits of
@@ -171,27 +172,29 @@ def plain_layers(generator: resefa.Generator, passes: Passes, count: int) -> Ten
     return codes.detach()
 
 
-def quasi_newton(generator: resefa.Generator, passes: Passes, count: int) -> Tensor:
+def whitened_adam(generator: resefa.Generator, passes: Passes, count: int) -> Tensor:
     prior = CodePrior.of(generator)
-    moved = torch.zeros(1, generator.num_layers, generator.latent_dim, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [moved], max_iter=count, max_eval=count, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        loss = passes(draw(generator, prior.codes(moved), None))
-        loss = (loss + PRIOR * (squared_distance(moved) + squared_spread(moved))).sum()
-        (moved.grad,) = torch.autograd.grad(loss, [moved])
-        return loss
-
-    optimizer.step(closure)
+    moved = torch.zeros(1, 1, generator.latent_dim)
+    for share, last in ((0.3, 0.03), (0.7, 0.0)):
+        steps = round(share * count)
+        moved = moved.detach().clone().requires_grad_()
+        optimizer = torch.optim.Adam([moved], lr=0.1)
+        for step in range(steps):
+            fall = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+            optimizer.param_groups[0]["lr"] = last + (0.1 - last) * fall
+            coordinates = moved.expand(1, generator.num_layers, -1)
+            loss = passes(draw(generator, prior.codes(coordinates), None))
+            loss = loss + PRIOR * (squared_distance(coordinates) + squared_spread(coordinates))
+            (moved.grad,) = torch.autograd.grad(loss.sum(), [moved])
+            optimizer.step()
+        moved = moved.expand(1, generator.num_layers, -1)
     return prior.codes(moved.detach())
 
 
 WAYS: dict[str, Callable[[resefa.Generator, Passes, int], Tensor]] = {
     "projector": projector,
     "w+, plain": plain_layers,
-    "l-bfgs": quasi_newton,
+    "adam": whitened_adam,
 }
 
 

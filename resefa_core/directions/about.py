@@ -132,6 +132,8 @@ def facts_of_latent(latent: Latent) -> dict[str, Any]:
         "confined moves": len(latent.confined),
         "generator": latent.generator,
     }
+    if latent.crop is not None:
+        told["photo"] = latent.crop.words
     if latent.made_by is not None:
         told["edit"] = latent.made_by.edit.words
     return told

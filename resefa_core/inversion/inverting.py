@@ -1,7 +1,8 @@
-"""From a photo to its latent: Adam on one code for all layers, then on a code for each."""
+"""From a photo to its latent: L-BFGS on one code for all layers, then on a code for each."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ PRIOR = 3e-3
 PRIORS = Bounds(0.0, 1e3)
 PERCEPTUAL = Bounds(0.0, 1e6)
 
-_TOGETHER = 0.3
-_RATE, _BETWEEN_RATE = 0.1, 0.3
+_TOGETHER = 0.2
+_REMEMBERED = 20
 _SHOWN_EVERY = 5
 _FAR = 1.5
 
@@ -87,17 +88,17 @@ def invert(
 ) -> Inversion:
     """The latent whose image is most like a photo, and is one that edits work on.
 
-    Minimises `distance(G(codes), photo) + prior * (|v|^2 + |v - mean of layers|^2)` by Adam (Kingma and Ba,
-    2015) over whitened codes v, in which the generator's own codes are standard normal: first, for three
-    steps of ten, one code for all layers (W), then a code for each (W+; Abdal et al., 2019). Where layers'
-    codes are drawn apart, all steps are for all of them. Nothing is random: the same call gives the same
-    bytes on the same machine with as many threads; elsewhere rounding differs, and steps may enlarge that.
+    Minimises `distance(G(codes), photo) + prior * (|v|^2 + |v - mean of layers|^2)` by L-BFGS (Liu and
+    Nocedal, 1989) over whitened codes v, in which the generator's own codes are standard normal: first, for
+    a fifth of the steps, one code for all layers (W), then a code for each (W+; Abdal et al., 2019). Where
+    layers' codes are drawn apart, all steps are for all of them. Nothing is random: the same call gives the
+    same bytes on the same machine with as many threads; elsewhere rounding differs, and steps enlarge that.
 
     Args:
         image: a photo, whose crop says where the image lies in it, the middle if it has none; or what
             `Photo.of` reads.
         label: the class, or its name, where there are classes; for None the one whose mean image is closest.
-        steps: how many, from 1 to 10,000.
+        steps: how many at most, from 1 to 10,000; it stops where nothing more is gained.
         prior: how much more the generator's own codes are preferred: 0 for the closest image; edits work the
             better the more.
         ignore: what does not count, such as a hand before the face; a region of the generator's image.
@@ -157,6 +158,10 @@ def invert(
     )
 
 
+class _Enough(Exception):  # noqa: N818
+    """All passes are made."""
+
+
 class _Search:
     """The steps to one photo's codes."""
 
@@ -186,22 +191,36 @@ class _Search:
         together = round(_TOGETHER * self.steps) if self.prior.shared and layers > 1 else 0
         start = torch.zeros(1, 1 if together else layers, size, device=self.generator.device)
         if together:
-            start = self._descend(start, together, _RATE * _BETWEEN_RATE)
-        return self._descend(start.expand(-1, layers, -1), self.steps - together, 0.0)
+            start = self._descend(start, together)
+        found = self._descend(start.expand(-1, layers, -1), self.steps - together)
+        if self.progress is not None:
+            self.progress(self.steps, self.steps)
+        return found
 
-    def _descend(self, start: Tensor, steps: int, last_rate: float) -> Tensor:
-        """Adam from a start, its rate falling to the last one along half a cosine."""
-        with torch.enable_grad():
-            moved = with_gradient(start)
-            optimizer = torch.optim.Adam([moved], lr=_RATE)
-            for step in range(steps):
-                fall = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-                optimizer.param_groups[0]["lr"] = last_rate + (_RATE - last_rate) * fall
-                (moved.grad,) = torch.autograd.grad(self._loss(moved), [moved])
-                optimizer.step()
-                if self.progress is not None:
-                    self.progress(len(self.history), self.steps)
-        return moved.detach()
+    def _descend(self, start: Tensor, passes: int) -> Tensor:
+        """The best coordinates of so many passes of L-BFGS from a start, or fewer where it comes to rest."""
+        moved, best, least = with_gradient(start), start, math.inf
+        left = passes
+
+        def closure() -> Tensor:
+            nonlocal best, least, left
+            if not left:
+                raise _Enough
+            left -= 1
+            loss = self._loss(moved)
+            if float(loss) < least:
+                best, least = moved.detach().clone(), float(loss)
+            (moved.grad,) = torch.autograd.grad(loss, [moved])
+            if self.progress is not None and len(self.history) < self.steps:
+                self.progress(len(self.history), self.steps)
+            return loss
+
+        optimizer = torch.optim.LBFGS(
+            [moved], max_iter=passes, history_size=_REMEMBERED, line_search_fn="strong_wolfe"
+        )
+        with contextlib.suppress(_Enough):
+            optimizer.step(closure)
+        return best
 
     def _loss(self, moved: Tensor) -> Tensor:
         coordinates = moved.expand(-1, self.generator.num_layers, -1)

@@ -141,6 +141,20 @@ class Crop:
         return Crop(width, height, centre.real, centre.imag, abs(side), abs(side), turn)
 
     @property
+    def words(self) -> str:
+        """The crop in a line.
+
+        Example:
+            >>> Crop.middle(300, 200, (64, 64)).words
+            '200 x 200 pixels around (150, 100) of 300 x 200'
+        """
+        turned = f", turned by {self.turn:.1f} degrees" if self.turn else ""
+        return (
+            f"{self.wide:.0f} x {self.high:.0f} pixels around ({self.x:.0f}, {self.y:.0f}) of {self.width} x "
+            f"{self.height}{turned}"
+        )
+
+    @property
     def is_whole(self) -> bool:
         """Whether it is the photo, all of it."""
         return (self.wide, self.high, self.x, self.y, self.turn) == (

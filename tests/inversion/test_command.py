@@ -41,6 +41,8 @@ def test_from_a_photo_to_an_edited_one(
     assert run("invert", photo, *place, "--steps", "25", "-o", latent, "--picture", sheet) == 0
     assert "mean squared error" in capsys.readouterr().out
     assert Image.open(sheet).width > 512
+    assert run("info", latent) == 0
+    assert "192 x 192 pixels around (156, 126) of 320 x 240" in capsys.readouterr().out
     assert run("edit", mouth, "--photo", photo, "--latent", latent, "--move", "0=3", "-o", edited) == 0
     before, after = (np.asarray(Image.open(file)) for file in (photo, edited))
     changed = (before != after).any(axis=2)
