@@ -208,8 +208,9 @@ class _Search:
                 raise _Enough
             left -= 1
             loss = self._loss(moved)
-            if float(loss) < least:
-                best, least = moved.detach().clone(), float(loss)
+            value = float(loss.detach())
+            if value < least:
+                best, least = moved.detach().clone(), value
             (moved.grad,) = torch.autograd.grad(loss, [moved])
             if self.progress is not None and len(self.history) < self.steps:
                 self.progress(len(self.history), self.steps)
