@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from comfy.cli_args import args
 from comfy_api.latest import io, ui
 from torch import Tensor
-
-from comfy.cli_args import args
 
 from . import folders
 from .core import codes, pasting, resefa, samples

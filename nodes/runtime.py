@@ -9,13 +9,12 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import torch
-from PIL import Image
-
 import comfy.model_management
 import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.utils
+import torch
+from PIL import Image
 
 from .core import Progress, resefa
 

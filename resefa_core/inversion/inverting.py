@@ -214,7 +214,7 @@ class _Search:
             (moved.grad,) = torch.autograd.grad(loss, [moved])
             if self.progress is not None and len(self.history) < self.steps:
                 self.progress(len(self.history), self.steps)
-            return loss
+            return loss.detach()
 
         optimizer = torch.optim.LBFGS(
             [moved], max_iter=passes, history_size=_REMEMBERED, line_search_fn="strong_wolfe"
