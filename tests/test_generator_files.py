@@ -185,12 +185,6 @@ def test_without_the_hubs_library_the_error_says_what_to_install(monkeypatch: py
         resefa.load_generator("hf://ada/faces")
 
 
-def test_a_batch_is_analysed_one_by_one() -> None:
-    generator = tiny_stylegan2(16)
-    with pytest.raises(resefa.LatentError, match=r"2 latents were given: analyse one at a time, latent\[i\]"):
-        resefa.compute_jacobian(generator, generator.sample([1, 2]))
-
-
 def test_what_is_shown_of_an_object_is_a_line() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample([1, 2, 3, 4], 0.7)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from dcgan import FACE_SEED, load_dcgan
@@ -65,6 +67,31 @@ def test_the_written_out_derivative_equals_automatic_differentiation() -> None:
     for layer in range(generator.num_layers):
         alone = {layer: tangents[layer]}
         torch.testing.assert_close(written.push(alone), automatic.push(alone))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("confined", [False, True])
+@pytest.mark.parametrize(
+    "change", [{}, {"img_channels": 4}, {"img_channels": 1}, {"conv_clamp": 0.5}, {"init_res": (4, 6)}]
+)
+def test_the_written_out_transpose_equals_automatic_differentiation(
+    dtype: torch.dtype, confined: bool, change: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    generator = resefa.StyleGAN2(
+        z_dim=8, w_dim=8, img_resolution=16, num_mapping_layers=2, channel_base=128, **change
+    ).to(dtype)
+    styles = generator.styles(generator.sample(1))
+    gate = Gate(resefa.Region.from_box(0.2, 0.3, 0.5, 0.4), 1.0) if confined else None
+    written, automatic = generator.linearize(styles, None, gate), Linearization(generator, styles, None, gate)
+    noise = torch.Generator().manual_seed(0)
+    cotangents = torch.randn(3, 3, *generator.image_size, generator=noise, dtype=dtype)
+    for layers in (list(range(generator.num_layers)), [0], [3], [2, 5]):
+        found, wanted = written.pull(cotangents, layers), automatic.pull(cotangents, layers)
+        assert sorted(found) == sorted(wanted) == layers
+        for layer in layers:
+            error = (found[layer] - wanted[layer]).norm() / wanted[layer].norm()
+            assert float(error) < (2e-6 if dtype == torch.float32 else 1e-13)
 
 
 def test_the_derivative_equals_finite_differences() -> None:

@@ -192,6 +192,22 @@ def test_the_derivative_equals_finite_differences(radial: bool) -> None:
     torch.testing.assert_close(pushed, (ahead - behind) / 2e-7, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("radial", [False, True])
+@pytest.mark.parametrize("confined", [False, True])
+def test_the_written_out_transpose_equals_automatic_differentiation(radial: bool, confined: bool) -> None:
+    generator = double(tiny_stylegan3(radial, channels=3, margin_size=2, conv_clamp=0.5))
+    styles = generator.styles(generator.sample(1))
+    gate = Gate(resefa.Region.from_box(0.2, 0.3, 0.5, 0.4), 1.0) if confined else None
+    written, automatic = generator.linearize(styles, None, gate), Linearization(generator, styles, None, gate)
+    noise = torch.Generator().manual_seed(0)
+    cotangents = torch.randn(3, 3, 16, 16, generator=noise, dtype=torch.float64)
+    for layers in (list(range(generator.num_layers)), [0], [3], [2, 5]):
+        found, wanted = written.pull(cotangents, layers), automatic.pull(cotangents, layers)
+        assert sorted(found) == sorted(wanted) == layers
+        for layer in layers:
+            torch.testing.assert_close(found[layer], wanted[layer])
+
+
 def test_reverse_mode_is_the_transpose_of_forward_mode() -> None:
     generator = double(tiny_stylegan3(radial=True, channels=3, margin_size=2))
     styles = generator.styles(generator.sample(1))

@@ -25,6 +25,7 @@ from .compute import Estimate, compute_jacobian, estimate
 from .dense import DenseJacobian
 from .derivative import ImageDerivative, analysed, derivative_at
 from .jacobian import Jacobian, Subject
+from .joint import JointJacobian
 from .matrix_free import MatrixFreeJacobian, applied
 from .operator import LinearOperator
 from .sketch import Sketch, orthonormal
@@ -38,6 +39,7 @@ __all__ = [
     "ImageDerivative",
     "Jacobian",
     "JacobianCache",
+    "JointJacobian",
     "Kind",
     "KindChoice",
     "LinearOperator",

@@ -12,12 +12,13 @@ from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
 from ..latents import Latent
 from ..precision import analysis_mode
-from ..progress import Progress
+from ..progress import Progress, Stages
 from ..regions import Region
-from .budget import KindChoice, kind_for, memory_for
+from .budget import KindChoice, budget_of_each, kind_for, memory_for
 from .dense import DenseJacobian
 from .derivative import ImageDerivative, derivative_at
 from .jacobian import Jacobian, Subject
+from .joint import JointJacobian
 from .matrix_free import MatrixFreeJacobian
 
 TYPICAL_PASSES = 400
@@ -51,25 +52,30 @@ def compute_jacobian(
     method: KindChoice = "auto",
     memory_budget: int | None = None,
     confine_to: Region | None = None,
+    rough: bool | None = None,
     progress: Progress | None = None,
 ) -> Jacobian:
-    """Analyse one image: how each of its pixels depends on each entry of its latent (Eq. 4).
+    """Analyse an image: how each of its pixels depends on each entry of its latent (Eq. 4).
 
     The image is averaged over areas to at most 256 x 256; all colour channels are kept; the analysis
     is in float32 whatever the weights' type. Works under `torch.inference_mode()`.
 
     Args:
         generator: on any device.
-        latent: a batch of one; its own moves are part of the point that is analysed.
+        latent: its own moves are part of the point that is analysed. Of a batch each image is analysed; what
+            comes back is a batch as well, `jacobian[i]`, and `factorize` solves for all of it.
         space: `w+`, `w`, `s`, `z`, `z+`; the generator's default, its first, for None.
         layers: the layers that directions will be applied to; all for None.
         method: form the Jacobian (`dense`), only apply it (`matrix-free`), or what `kind_for` says of its
             size (`auto`): the same on every machine.
         memory_budget: what the analysis may take, in bytes. `auto` forms what fits half of it, 1 GiB where
             none is given; passes are split to fit it, by default 2 GiB, or half of what is free on a CUDA
-            device.
+            device. Several images share it, or twice the 2 GiB.
         confine_to: analyse edits that are fully confined to this region: the code moves inside it only. Such
             an analysis is for directions of that region; None: of any.
+        rough: for a Jacobian that is only applied, whether directions are searched for with products in
+            bfloat16, off by a percent: what they change, quotients and steps are computed in float32 all the
+            same. None: where the processor or card is faster at it, which is measured once.
         progress: called with (tangents done, tangents in all); the analysis stops if it raises.
 
     Raises:
@@ -79,7 +85,31 @@ def compute_jacobian(
     """
     if method not in ("auto", "dense", "matrix-free"):
         raise ParameterError(f"method {method!r} is unknown: expected 'auto', 'dense' or 'matrix-free'")
-    _check_one(generator, latent)
+    generator.check_latent(latent)
+    count = len(latent)
+    if count > 1:
+        share = budget_of_each(count) if memory_budget is None else memory_budget // count
+        report = Stages(progress, count)
+        parts = []
+        for index in range(count):
+            own = report.stage(1)
+            parts.append(_one(generator, latent[index], space, layers, method, share, confine_to, rough, own))
+            parts[-1].release()
+        return JointJacobian(parts, latent.map_tensors(torch.clone))
+    return _one(generator, latent, space, layers, method, memory_budget, confine_to, rough, progress)
+
+
+def _one(
+    generator: Generator,
+    latent: Latent,
+    space: str | None,
+    layers: Iterable[int] | None,
+    method: KindChoice,
+    memory_budget: int | None,
+    confine_to: Region | None,
+    rough: bool | None,
+    progress: Progress | None,
+) -> Jacobian:
     with analysis_mode():
         latent = latent.map_tensors(torch.clone)
         passes_budget = memory_for(generator.device) if memory_budget is None else memory_budget
@@ -96,7 +126,7 @@ def compute_jacobian(
                 beat=None if progress is None else partial(progress, jacobian.passes, jacobian.passes)
             )
         else:
-            jacobian = MatrixFreeJacobian(generator, subject, derivative)
+            jacobian = MatrixFreeJacobian(generator, subject, derivative, rough=rough)
             jacobian.prepare(progress)
     jacobian.check_response()
     return jacobian

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable
@@ -54,6 +55,15 @@ class ImageDerivative(LinearOperator):
         self._drawn = tuple(self.linearization.image.shape[2:])
         self.push_chunk = images_at_once(generator, budget // 2)
         self.pull_chunk = images_at_once(generator, budget // 4)
+
+    def rough(self, dtype: torch.dtype) -> ImageDerivative:
+        """The same with products in a narrower type, where that is written out; else itself."""
+        narrower = self.linearization.rough(dtype)
+        if narrower is self.linearization:
+            return self
+        twin = copy.copy(self)
+        twin.linearization = narrower
+        return twin
 
     @property
     def dimension(self) -> int:

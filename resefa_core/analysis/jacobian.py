@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,8 @@ class Subject:
 
 
 class Jacobian(LinearOperator):
-    """The derivative of an image with respect to a latent, in one space.
+    """The derivative of an image with respect to a latent, in one space; of a batch of latents, of all images
+    together. As a latent is, it is a batch, most often of one: `len(jacobian)`, `jacobian[i]`.
 
     Attributes:
         kind: whether it was formed.
@@ -100,6 +101,20 @@ class Jacobian(LinearOperator):
         )
 
     @property
+    def parts(self) -> tuple[Jacobian, ...]:
+        """The Jacobians of the images one by one."""
+        return (self,)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, index: int) -> Jacobian:
+        return self.parts[index]
+
+    def __iter__(self) -> Iterator[Jacobian]:
+        return iter(self.parts)
+
+    @property
     def space(self) -> str:
         """The latent space."""
         return self.subject.space
@@ -116,7 +131,7 @@ class Jacobian(LinearOperator):
 
     @property
     def latent(self) -> Latent:
-        """The latent, a batch of one."""
+        """The latent, a batch of as many as there are images."""
         return self.subject.latent
 
     @property
@@ -161,6 +176,12 @@ class Jacobian(LinearOperator):
     @abstractmethod
     def sketch(self) -> Sketch:
         """What serves every region where the Jacobian is only applied; computed when first asked for."""
+
+    @property
+    def searched(self) -> LinearOperator:
+        """The operator with which directions are searched for: itself, or one that is off by a percent and
+        faster, where there is such."""
+        return self
 
     @property
     @abstractmethod

@@ -10,13 +10,14 @@ from torch import Tensor
 from ..errors import JacobianError
 from ..generators.base import Generator
 from ..latents import Latent
-from ..precision import analysis_mode
+from ..precision import analysis_mode, rough_type
 from ..progress import Progress
 from ..regions import Region
 from .budget import memory_for
 from .dense import DenseJacobian
 from .derivative import ImageDerivative, derivative_at
 from .jacobian import Jacobian, Subject
+from .operator import LinearOperator
 from .sketch import Sketch, sketch_of
 
 
@@ -28,6 +29,7 @@ class MatrixFreeJacobian(Jacobian):
         subject: what it is of.
         derivative: what products are taken with; made from the generator when it is first needed for None.
         sketch: one that is known already.
+        rough: whether searches for directions take products in bfloat16; where that is fast for None.
     """
 
     kind = "matrix-free"
@@ -38,8 +40,11 @@ class MatrixFreeJacobian(Jacobian):
         subject: Subject,
         derivative: ImageDerivative | None = None,
         sketch: Sketch | None = None,
+        rough: bool | None = None,
     ) -> None:
         super().__init__(subject)
+        self._rough = rough
+        self._rough_derivative: ImageDerivative | None = None
         self._generator = generator
         self._derivative = derivative
         self._sketch = sketch
@@ -60,6 +65,13 @@ class MatrixFreeJacobian(Jacobian):
             return torch.device("cpu")
         return self._generator.device
 
+    @property
+    def searched(self) -> LinearOperator:
+        dtype = torch.bfloat16 if self._rough else None
+        if self._rough is None:
+            dtype = rough_type(self.device)
+        return self if dtype is None else _Rough(self, dtype)
+
     def jvp(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
         self.passes += vectors.shape[0]
         return self._applied().jvp(vectors, progress)
@@ -79,7 +91,7 @@ class MatrixFreeJacobian(Jacobian):
     def prepare(self, progress: Progress | None = None) -> None:
         """Compute the sketch, unless it is there."""
         if self._sketch is None:
-            self._sketch = sketch_of(self, progress, self._check_trace)
+            self._sketch = sketch_of(self.searched, progress, self._check_trace)
 
     @property
     def sketch(self) -> Sketch:
@@ -93,12 +105,12 @@ class MatrixFreeJacobian(Jacobian):
 
     @property
     def nbytes(self) -> int:
-        states = 0 if self._derivative is None else self._derivative.nbytes
-        return states + self.sketch.nbytes
+        states = [each for each in (self._derivative, self._rough_derivative) if each is not None]
+        return sum(each.nbytes for each in states) + self.sketch.nbytes
 
     def release(self) -> None:
         if self._generator is not None:
-            self._derivative = None
+            self._derivative = self._rough_derivative = None
 
     def detached(self) -> MatrixFreeJacobian:
         return self._with(None, torch.device("cpu"))
@@ -109,12 +121,50 @@ class MatrixFreeJacobian(Jacobian):
     def _with(self, generator: Generator | None, device: torch.device) -> MatrixFreeJacobian:
         other = copy.copy(self)
         other._generator = generator
-        other._derivative = None
+        other._derivative = other._rough_derivative = None
         other._sketch = self.sketch.to(device)
         return other
 
     def file_tensors(self) -> dict[str, Tensor]:
         return self.sketch.tensors()
+
+
+class _Rough(LinearOperator):
+    """A Jacobian's products in a narrower type, off by a percent; they count as its own."""
+
+    def __init__(self, jacobian: MatrixFreeJacobian, dtype: torch.dtype) -> None:
+        self._jacobian = jacobian
+        self._dtype = dtype
+
+    @property
+    def dimension(self) -> int:
+        return self._jacobian.dimension
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self._jacobian.image_size
+
+    @property
+    def device(self) -> torch.device:
+        return self._jacobian.device
+
+    def _applied(self) -> ImageDerivative:
+        known = self._jacobian._rough_derivative
+        if known is None:
+            known = self._jacobian._rough_derivative = self._jacobian._applied().rough(self._dtype)
+        return known
+
+    def jvp(self, vectors: Tensor, progress: Progress | None = None) -> Tensor:
+        self._jacobian.passes += vectors.shape[0]
+        return self._applied().jvp(vectors, progress)
+
+    def vjp(self, images: Tensor, progress: Progress | None = None) -> Tensor:
+        self._jacobian.passes += 2 * images.shape[0]
+        return self._applied().vjp(images, progress)
+
+    def columns(self, progress: Progress | None = None) -> Tensor:
+        self._jacobian.passes += self.dimension
+        return self._applied().columns(progress)
 
 
 def applied(

@@ -112,6 +112,7 @@ class Analyses:
             layers,
             method=method,
             memory_budget=memory_budget,
+            rough=False,
             progress=progress,
         )
         self.seconds.setdefault(space, []).append(clock() - started)

@@ -44,6 +44,11 @@ class Linearization:
             self.states.append(generator.step(layer, self.states[-1], style))
         self.image = generator.finish(self.states[-1])
 
+    def rough(self, dtype: torch.dtype) -> Linearization:
+        """The same derivative with products in a narrower type, off by a percent, where they are written out;
+        else itself."""
+        return self
+
     @property
     def nbytes(self) -> int:
         """The memory that what is kept takes, in bytes."""
@@ -101,20 +106,36 @@ class Linearization:
         with torch.enable_grad():
             state = self._pull_through(self.generator.finish, len(self.styles), cotangents[:, None])
             for layer in range(len(self.styles) - 1, first - 1, -1):
-                start = self._start(layer)
+                if layer == first:
+                    pulled[layer] = self.pull_style(layer, state)
+                    break
 
                 def step(state: State, value: Tensor, layer: int = layer) -> State:
                     return self.generator.step(layer, state, self._styled(layer, value))
 
-                if layer == first:
-                    before = self.states[layer]
-                    back = vjp(lambda value, step=step, before=before: _moving(step(before, value)), start)[1]
-                    (own,) = vmap(back)(state)
-                else:
-                    state, own = self._pull_through(step, layer, state, start)
+                state, own = self._pull_through(step, layer, state, self._start(layer))
                 if layer in layers:
                     pulled[layer] = own[:, 0].detach()
         return pulled
+
+    def pull_style(self, layer: int, state: State) -> Tensor:
+        """Cotangents of the state after a layer, `(n, 1, C, H, W)` each, to those of its style alone,
+        `(n, S)`."""
+        before = self.states[layer]
+        with torch.enable_grad():
+            back = vjp(
+                lambda value: _moving(self.generator.step(layer, before, self._styled(layer, value))),
+                self._start(layer),
+            )[1]
+            (own,) = vmap(back)(state)
+        styles: Tensor = own[:, 0].detach()
+        return styles
+
+    def pull_finish(self, cotangents: Tensor) -> State:
+        """Image cotangents `(n, 3, H, W)` to those of the last state's tensors, `(n, C, H, W)` each."""
+        with torch.enable_grad():
+            state = self._pull_through(self.generator.finish, len(self.styles), cotangents[:, None])
+        return tuple(part[:, 0].detach() for part in state)
 
     def _pull_through(self, function: Callable[..., Any], index: int, cotangents: Any, *more: Tensor) -> Any:
         """Cotangents of a function of the state `index` (and of more) to cotangents of that state's moving
@@ -129,6 +150,11 @@ class Linearization:
         back = vjp(of_moving, _moving(state), *more)[1]
         pulled = vmap(back)(cotangents)
         return pulled if more else pulled[0]
+
+
+def image_sums(x: Tensor, y: Tensor) -> Tensor:
+    """Sums over the image of `(n, C, H, W)` times `(1, C, H, W)`: `(n, C)`."""
+    return (x * y).sum(dim=(2, 3))
 
 
 def _moving(value: Any) -> Any:

@@ -75,6 +75,13 @@ class SynthesisLayer(nn.Module):
             return _filter(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel * 2.0)
         return F.conv2d(x, weight, padding=1)
 
+    def transposed(self, y: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+        """The transpose of `convolve`: `(n, O, H, W)` to `(n, I, h, w)`."""
+        turned = weight.transpose(0, 1)
+        if self.up:
+            return F.conv2d(_filter(y, kernel.flip(0) * 2.0, padding=2), turned, stride=2)
+        return F.conv2d(y, turned.flip(2, 3), padding=1)
+
     def shift(self) -> Tensor:
         """Noise and bias, `(1, O, H, W)`, with the activation's gain."""
         return GAIN * (self.noise_const * self.noise_strength + self.bias[:, None, None])[None]
@@ -100,17 +107,26 @@ def _clamped(x: Tensor, clamp: float | None) -> Tensor:
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def _filter(x: Tensor, kernel: Tensor) -> Tensor:
-    """Filter each channel by the 4-tap `kernel` along both axes; the result is 1 smaller."""
+def _filter(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
+    """Filter each channel by the 4-tap `kernel` along both axes; the result is 1 smaller, with a padding of
+    2 it is 1 larger."""
     channels = x.shape[1]
     square = torch.outer(kernel, kernel).expand(channels, 1, -1, -1)
-    return F.conv2d(x, square, padding=1, groups=channels)
+    return F.conv2d(x, square, padding=padding, groups=channels)
 
 
 def upsample(image: Tensor) -> Tensor:
     """Double the size by the filter [1, 3, 3, 1] with zeros around: bilinear interpolation, padded."""
     image = F.interpolate(F.pad(image, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
     return image[:, :, 2:-2, 2:-2]
+
+
+def upsample_transposed(image: Tensor) -> Tensor:
+    """The transpose of `upsample`: `(n, C, 2h, 2w)` to `(n, C, h, w)`."""
+    taps = image.new_tensor([0.25, 0.75, 0.75, 0.25])
+    channels = image.shape[1]
+    square = torch.outer(taps, taps).expand(channels, 1, -1, -1)
+    return F.conv2d(image, square, stride=2, padding=1, groups=channels)
 
 
 class SynthesisBlock(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .forward_mode import push_forward
-from .linearization import Linearization
+from .linearization import Linearization, image_sums
 from .stylegan3_layers import GAIN, SynthesisLayer
 from .styles import Gate, Style, gated
 
@@ -66,24 +66,49 @@ class _LayerAt:
         change = F.linear(self.style * style, self.energy)[:, :, None, None]
         return self._push_on(moved, -(self.demodulation**3) / GAIN**2 * change)
 
+    def pull(self, cotangents: Tensor, own: bool, onward: bool) -> tuple[Tensor | None, Tensor | None]:
+        """The transpose: cotangents of the output `(n, O, H, W)` to those of the input `(n, C, h, w)` and of
+        the style `(n, C)`.
+
+        Args:
+            own: whether the style's are wanted.
+            onward: whether the input's are.
+        """
+        layer = self.layer
+        back = self._resampled(
+            cotangents, layer.downsample_transposed, layer.upsample_transposed, layer.convolved_size
+        )
+        x = layer.transposed(back, self.weight)
+        style = None
+        if own:
+            changes = image_sums(back, self.moved_output) * self.demodulation[:, :, 0, 0] ** 3 / GAIN**2
+            style = image_sums(x, self.moved_x) - (changes @ self.energy) * self.style
+        return (x.mul_(self.style[:, :, None, None]) if onward else None), style
+
     def _push_on(self, x: Tensor, scale: Tensor | None) -> Tensor:
         """From tangents of the modulated input, and of the demodulation where it changes."""
-        layer, size = self.layer, self.layer.target.size
-        x = layer.convolve(x, self.weight)
+        x = self.layer.convolve(x, self.weight)
         if scale is not None:
             x.addcmul_(self.moved_output, scale)
+        return self._resampled(x, self.layer.upsample, self.layer.downsample, self.layer.target.size)
+
+    def _resampled(
+        self, x: Tensor, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor], size: int
+    ) -> Tensor:
+        """To the leaky ReLU's grid, times its slopes, and on to one of a size."""
+        layer = self.layer
         before = torch.addcmul(layer.shift(), self.output, self.demodulation)
-        pushed = x.new_empty(x.shape[0], size, size, x.shape[1]).permute(0, 3, 1, 2)
-        for part in layer.channel_parts():
-            slope = layer.activation_slope(layer.upsample(before[:, part]))
-            for image in range(x.shape[0]):
-                inner = layer.upsample(x[image : image + 1, part])
-                pushed[image : image + 1, part] = layer.downsample(inner.mul_(slope))
-        return pushed
+        result = x.new_empty(x.shape[0], size, size, x.shape[1]).permute(0, 3, 1, 2)
+        for channels in layer.channel_parts():
+            slope = layer.activation_slope(layer.upsample(before[:, channels]))
+            for images in layer.image_parts(x.shape[0], channels):
+                result[images, channels] = back(there(x[images, channels]).mul_(slope))
+        return result
 
 
 class StyleGAN3Linearization(Linearization):
-    """Forward mode written out: a third of the time of automatic differentiation, or less."""
+    """Forward mode and its transpose written out: a third of the time of automatic differentiation, or
+    less."""
 
     generator: StyleGAN3
 
@@ -119,3 +144,17 @@ class StyleGAN3Linearization(Linearization):
             [self._start(0)],
             [tangents[:, None]],
         )
+
+    def pull(self, cotangents: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
+        pulled: dict[int, Tensor] = {}
+        first = min(layers)
+        x: Tensor | None
+        (x,) = self.pull_finish(cotangents)
+        for index in range(len(self.styles) - 1, max(first, 1) - 1, -1):
+            assert x is not None
+            x, style = self._layers[index - 1].pull(x, index in layers, index > first)
+            if style is not None:
+                pulled[index] = style
+        if x is not None:
+            pulled[0] = self.pull_style(0, (x[:, None],))
+        return pulled

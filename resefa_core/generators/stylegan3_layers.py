@@ -171,6 +171,10 @@ class SynthesisLayer(nn.Module):
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.conv2d(x, weight, padding=weight.shape[2] - 1)
 
+    def transposed(self, y: Tensor, weight: Tensor) -> Tensor:
+        """The transpose of `convolve`."""
+        return F.conv2d(y, weight.transpose(0, 1).flip(2, 3))
+
     def demodulation(self, style: Style) -> Tensor:
         """The scale of each output channel, `(B, O, 1, 1)`, or `(B, O, H, W)` at each place of the
         convolution's output: one over the root of the modulated weights' energy, times the gain of the
@@ -201,9 +205,17 @@ class SynthesisLayer(nn.Module):
         """The output's channels in parts whose leaky ReLU stays in the cache: they do not mix there, and
         its grid has four or more samples for each one of the output."""
         channels = self.target.channels
-        most = _PART_FLOATS if self.weight.device.type == "cpu" else 64 * _PART_FLOATS
-        count = max(16, most // self.inner_size**2 // 16 * 16)
+        count = max(16, self._part_floats() // self.inner_size**2 // 16 * 16)
         return [slice(start, min(start + count, channels)) for start in range(0, channels, count)]
+
+    def image_parts(self, count: int, channels: slice) -> list[slice]:
+        """As many images in parts that are as large, with some of the channels each."""
+        size = (channels.stop - channels.start) * self.inner_size**2
+        step = max(1, self._part_floats() // size)
+        return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+    def _part_floats(self) -> int:
+        return _PART_FLOATS if self.weight.device.type == "cpu" else 64 * _PART_FLOATS
 
     def resample(self, x: Tensor) -> Tensor:
         """The filtered nonlinearity; the gain is in `x` already."""
@@ -230,6 +242,15 @@ class SynthesisLayer(nn.Module):
         taps = taps.transpose(2, 3)
         return F.conv_transpose2d(x, taps, stride=(self.up, 1), padding=(self.crop, 0), groups=channels)
 
+    def upsample_transposed(self, y: Tensor) -> Tensor:
+        """The transpose of `upsample`."""
+        if self.up_filter is None:
+            return F.pad(y, (self.crop,) * 4) if self.crop else y
+        channels = y.shape[1]
+        taps = (self.up * self.up_filter).expand(channels, 1, 1, -1)
+        y = F.conv2d(y, taps.transpose(2, 3), stride=(self.up, 1), padding=(self.crop, 0), groups=channels)
+        return F.conv2d(y, taps, stride=(1, self.up), padding=(0, self.crop), groups=channels)
+
     def downsample(self, x: Tensor) -> Tensor:
         """From the leaky ReLU's grid to the output's."""
         if self.down_filter is None:
@@ -241,6 +262,18 @@ class SynthesisLayer(nn.Module):
         taps = self.down_filter.expand(channels, 1, 1, -1)
         x = F.conv2d(x, taps, stride=(1, self.down), groups=channels)
         return F.conv2d(x, taps.transpose(2, 3), stride=(self.down, 1), groups=channels)
+
+    def downsample_transposed(self, y: Tensor) -> Tensor:
+        """The transpose of `downsample`."""
+        if self.down_filter is None:
+            return y
+        channels = y.shape[1]
+        if self.down_filter.ndim == 2:
+            taps = self.down_filter.expand(channels, 1, -1, -1)
+            return F.conv_transpose2d(y, taps, stride=self.down, groups=channels)
+        taps = self.down_filter.expand(channels, 1, 1, -1)
+        y = F.conv_transpose2d(y, taps.transpose(2, 3), stride=(self.down, 1), groups=channels)
+        return F.conv_transpose2d(y, taps, stride=(1, self.down), groups=channels)
 
 
 class ToRGB(SynthesisLayer):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,11 +32,20 @@ class Gate:
             margin: how many of the map's rows and columns on each side lie outside the image. The mask's
                 edge goes on there: what is moved at the image's border is moved beyond it as well.
         """
-        mask = self.region.mask(height - 2 * margin, width - 2 * margin, check=False)
+        return _opening(self, height, width, margin, like.device, like.dtype)
+
+
+@lru_cache(maxsize=32)
+def _opening(
+    gate: Gate, height: int, width: int, margin: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """What `Gate.at` gives: layers and passes ask for the same few again and again, and a card would wait."""
+    with torch.inference_mode(False):
+        mask = gate.region.mask(height - 2 * margin, width - 2 * margin, check=False)
         if margin:
             mask = F.pad(mask[None, None], (margin,) * 4, mode="replicate")[0, 0]
-        gate = (1.0 - self.confine) + self.confine * mask
-        return gate.to(device=like.device, dtype=like.dtype)[None, None]
+        opened = (1.0 - gate.confine) + gate.confine * mask
+        return opened.to(device=device, dtype=dtype)[None, None]
 
 
 def gated(x: Tensor, gate: Gate | None, margin: int = 0) -> Tensor:

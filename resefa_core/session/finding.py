@@ -59,7 +59,7 @@ def follow(
         given: the latents of the recipe's points, batches of one.
         cache: of the analyses.
         parts: of the generator, whose names its region may have; those that come with it for None.
-        jacobian: the analysis of the first image, where there is one already.
+        jacobian: the analysis of the first images, where there is one already.
         progress: called with (done, total); the work stops if it raises.
 
     Raises:
@@ -79,7 +79,7 @@ def follow(
     if check_method(recipe.method, generator).uses_analyses:
         stages = len(latents) + 1
         for index, latent in enumerate(latents):
-            made = jacobian if index == 0 else None
+            made = jacobian[index] if jacobian is not None and index < len(jacobian) else None
             if made is None:
                 made = cache.analyse(
                     generator,

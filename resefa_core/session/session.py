@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..analysis import Jacobian, JacobianCache, KindChoice
 from ..defaults import (
@@ -27,8 +26,8 @@ from ..directions.recipes import Point, Recipe
 from ..errors import ParameterError, PhotoError, RegionError
 from ..generators.base import Generator
 from ..inversion import edited_mark
-from ..latents import PNG_KEY, Latent, stack
-from ..latents.editing import confinement, move, sweep, with_confined_steps
+from ..latents import PNG_KEY, Latent
+from ..latents.editing import confinement, draw_all, move, sweep, with_confined_steps
 from ..latents.edits import Edited
 from ..latents.reach import within_reach
 from ..latents.samples import check_samples, like
@@ -263,7 +262,7 @@ class Session(PhotoSession):
             return found
         generator = self.generator
         chosen = worth_offering(
-            generator, self.original[:1], found, lambda latents: _draw_all(generator, latents), colour
+            generator, self.original[:1], found, lambda latents: draw_all(generator, latents), colour
         )
         return within_reach(generator, chosen)
 
@@ -321,7 +320,7 @@ class Session(PhotoSession):
                 for strength in strengths
                 if strength
             ]
-            drawn = iter(_draw_all(generator, moved))
+            drawn = iter(draw_all(generator, moved))
             images = [next(drawn) if strength else before for strength in strengths]
             effect = effect_of(before, (images[0], images[-1]), directions.region)
             yield Strip(
@@ -412,7 +411,7 @@ class Session(PhotoSession):
             here = replace(fitting, region=region)
             moved = [move(latent, here, {which: sign * strength}) for sign in (-1.0, 1.0)]
             before = generator.synthesize(latent)[0]
-            effects.append(effect_of(before, _draw_all(generator, moved), region))
+            effects.append(effect_of(before, draw_all(generator, moved), region))
         if not effects:
             raise RegionError("none of these images has the part that the directions are for")
         return sorted(effects, key=lambda effect: effect.ratio)[len(effects) // 2]
@@ -568,12 +567,3 @@ class Session(PhotoSession):
             ParameterError: the text is damaged, or too long. Further errors as for `from_json`.
         """
         return Session.from_json(unpack(text), generator, cache=cache, progress=progress)
-
-
-def _draw_all(generator: Generator, latents: Sequence[Latent]) -> list[Tensor]:
-    """The images of latents that differ in codes alone, at once; of confined edits one by one."""
-    if not latents:
-        return []
-    if any(latent.confined for latent in latents):
-        return [generator.synthesize(latent)[0] for latent in latents]
-    return list(generator.synthesize(stack(latents)))

@@ -49,13 +49,14 @@ def factorize(
     solver: Solver = "auto",
     accuracy: float = 0.99,
     max_passes: int | None = None,
+    start: Directions | None = None,
     progress: Progress | None = None,
 ) -> Directions:
     """Directions that change a region and leave the rest of the image alone, best first.
 
     Args:
-        jacobian: of one image, or of several images of one generator in one space: then A and B are
-            summed over them (each divided by its own tr(JᵀJ)) and the directions hold for all.
+        jacobian: of one image, or of several images of one generator in one space, a batch or a list: then A
+            and B are summed over them (each divided by its own tr(JᵀJ)) and the directions hold for all.
         region: where to change the image; of several images, one for all, or one for each, such as a part
             that each has in its own place.
         num_directions: k, in [1, 512]; fewer are returned where d is smaller, or where only fewer
@@ -70,6 +71,8 @@ def factorize(
             from 0.5 to 0.999999; more takes more passes. Dense ones are solved exactly.
         max_passes: for matrix-free Jacobians, the most forward-mode products to spend on each image (those of
             its sketch included); by default d, which is what forming it takes, and at least 640.
+        start: for matrix-free Jacobians, directions to begin the search with, such as those of a similar
+            image or region: it takes fewer passes then. What is found is as accurate, if not the same.
         progress: for matrix-free Jacobians, called with (passes done, passes expected) after each
             step; dense ones are solved at once.
 
@@ -85,7 +88,8 @@ def factorize(
         JacobianError: the Jacobians do not belong together.
         ParameterError: a number is out of range, or there are not as many regions as Jacobians.
     """
-    jacobians = [jacobian] if isinstance(jacobian, Jacobian) else list(jacobian)
+    given = [jacobian] if isinstance(jacobian, Jacobian) else jacobian
+    jacobians = [part for each in given for part in each.parts]
     check_options(num_directions, regularization, solver)
     number(accuracy, "accuracy", *_ACCURACIES)
     regions = [region] * len(jacobians) if isinstance(region, Region) else list(region)
@@ -93,6 +97,15 @@ def factorize(
     first = jacobians[0]
     if first.confined_to is not None and not all(map(_same, jacobians, regions)):
         raise JacobianError("the analysis is of edits that are confined to another region")
+    if start is not None and (start.space, start.layers, start.vectors[0].shape) != (
+        first.space,
+        first.layers,
+        first.shape,
+    ):
+        raise JacobianError(
+            f"a start in {start.space} on layers {list(start.layers)} was given: expected {first.space} on "
+            f"layers {list(first.layers)}"
+        )
     count = min(num_directions, first.dimension)
     known = {id(each): Terms(objective, each.mask(first.height, first.width)) for each in regions}
     terms = [known[id(each)] for each in regions]
@@ -106,6 +119,8 @@ def factorize(
             solution = found
         else:
             free = AppliedPencil(jacobians, terms, regularization, progress)
+            if start is not None:
+                free.begin_with(start.vectors.flatten(1))
             limit = max(first.dimension, _LEAST_LIMIT) if max_passes is None else max_passes
             solution = free.solve(count, accuracy, limit)
     return _directions(jacobians, regions, solution.responding(), regularization, objective)

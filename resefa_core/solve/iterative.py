@@ -20,6 +20,8 @@ from .terms import Terms
 TYPICAL_BLOCKS = 8
 """How many blocks a search mostly takes; for its progress alone."""
 
+_ROUGH_REGULARIZATION = 1e-4
+"""The least λ for which a percent of rounding in an image's change is far below `a`."""
 _ROWS = 32
 _NOTHING_NEW = 1e-7
 
@@ -62,7 +64,11 @@ class AppliedPencil:
         blank = torch.zeros(0, 3, *terms[0].mask.shape, dtype=torch.float64, device=self.work_device)
         self.colours = [each.colours(blank) for each in terms]
         self.jumps = [each.jumps(blank) for each in terms]
-        if len(jacobians) == 1:
+        roughly = any(each.searched is not each for each in jacobians)
+        self.exact = not roughly or regularization < _ROUGH_REGULARIZATION
+        if len(jacobians) == 1 and roughly and self.exact:
+            self._extend(sketches[0].basis, self._pushed(sketches[0].basis))
+        elif len(jacobians) == 1:
             self._extend(sketches[0].basis, [self._scaled(0, sketches[0].basis_images)])
         else:
             pulled = [s.probe_latents / t for s, t in zip(sketches, self.traces, strict=True)]
@@ -84,6 +90,12 @@ class AppliedPencil:
                 "a regularization of 0 needs a dense Jacobian: use method='dense' or a value such as 1e-4"
             )
         return regularization * outside
+
+    def begin_with(self, vectors: Tensor) -> None:
+        """Take vectors `(n, d)` into the space that are likely to be near what is searched for."""
+        found = self._new(wide(vectors.to(self.device)))
+        if found.shape[0]:
+            self._extend(found, self._pushed(found))
 
     def solve(self, count: int, accuracy: float, max_passes: int) -> Solution:
         """Grow the space by the residuals of its best vectors, until a block raises none of the wanted
@@ -115,12 +127,14 @@ class AppliedPencil:
     def _scaled(self, index: int, images: Tensor) -> Tensor:
         return images.flatten(1) / math.sqrt(self.traces[index])
 
-    def _pushed(self, vectors: Tensor) -> list[Tensor]:
+    def _pushed(self, vectors: Tensor, exact: bool = False) -> list[Tensor]:
         """J x of each Jacobian."""
+        exact = exact or self.exact
         self.spent += vectors.shape[0]
         images = []
         for index, each in enumerate(self.jacobians):
-            pushed = each.jvp(vectors.to(self.device, torch.float32), self._beat)
+            operator = each if exact else each.searched
+            pushed = operator.jvp(vectors.to(self.device, torch.float32), self._beat)
             images.append(self._scaled(index, pushed))
             self._release(each)
         return images
@@ -131,7 +145,8 @@ class AppliedPencil:
         shape = (-1, 3, self.jacobians[0].height, self.jacobians[0].width)
         total = torch.zeros(1, dtype=torch.float64, device=self.work_device)
         for each, image, trace in zip(self.jacobians, images, self.traces, strict=True):
-            pulled = each.vjp(image.reshape(shape).to(self.device, torch.float32), self._beat)
+            operator = each if self.exact else each.searched
+            pulled = operator.vjp(image.reshape(shape).to(self.device, torch.float32), self._beat)
             total = total + wide(pulled) / math.sqrt(trace)
             self._release(each)
         return total
@@ -161,18 +176,26 @@ class AppliedPencil:
             terms = self.terms[index]
             self.colours[index] = torch.cat([self.colours[index], terms.colours(wide(new))])
             self.jumps[index] = torch.cat([self.jumps[index], terms.jumps(wide(new))])
-        grams = []
-        for inner, old in ((True, self.inside), (False, self.outside)):
-            gram = old.new_zeros(old.shape[0], known + count, known + count)
-            gram[:, :known, :known] = old
-            for index, new in enumerate(images):
-                mask = self.masks[index]
-                weighted = (wide(new) * (mask if inner else 1.0 - mask)).T
-                rows = torch.cat([wide(part) @ weighted for part in self.images[index].split(_ROWS)])
-                gram[index, :, known:] = rows
-                gram[index, known:, :] = rows.T
-            grams.append(gram)
+        before, size = torch.stack([self.inside, self.outside]), known + count
+        grams = before.new_zeros(2, len(images), size, size)
+        grams[:, :, :known, :known] = before
+        for index, new in enumerate(images):
+            mask, new = self.masks[index], wide(new)
+            weighted = torch.cat([new * mask, new * (1.0 - mask)]).T
+            rows = torch.cat([wide(part) @ weighted for part in self.images[index].split(_ROWS)])
+            for gram, own in zip(grams[:, index], rows.split(count, dim=1), strict=True):
+                gram[:, known:] = own
+                gram[known:, :] = own.T
         self.inside, self.outside = grams
+
+    def _restart(self, vectors: Tensor) -> None:
+        """Go on with nothing but some vectors and their images, computed anew in float32."""
+        self.vectors = self.vectors[:0]
+        self.images = [images[:0] for images in self.images]
+        self.colours = [colours[:0] for colours in self.colours]
+        self.jumps = [jumps[:0] for jumps in self.jumps]
+        self.inside = self.outside = self.inside[:, :0, :0]
+        self._extend(vectors, self._pushed(vectors, exact=True))
 
     def _counted(self) -> tuple[Tensor, Tensor]:
         """A and B on the space, `(n, n)` each, as the objective counts changes."""
@@ -216,6 +239,9 @@ class AppliedPencil:
         return orthonormal(vectors[new]) if bool(new.any()) else vectors[:0]
 
     def _solution(self, coordinates: Tensor) -> Solution:
+        if not self.exact:
+            self._restart(orthonormal(coordinates @ self.vectors))
+            coordinates = self._ritz(len(coordinates))[1]
         vectors = coordinates @ self.vectors
         vectors = vectors / vectors.norm(dim=1, keepdim=True)
         inside, outside = (

@@ -254,7 +254,7 @@ def test_unfit_spaces_layers_and_batches_are_refused_before_any_work() -> None:
     with pytest.raises(resefa.LatentError, match="layers 0 to 5"):
         resefa.compute_jacobian(generator, generator.sample(0), layers=[6])
     with pytest.raises(resefa.LatentError, match="one at a time"):
-        resefa.compute_jacobian(generator, generator.sample([0, 1]))
+        resefa.estimate(generator, generator.sample([0, 1]))
     with pytest.raises(resefa.LatentError, match="no choice of layers"):
         resefa.compute_jacobian(generator, generator.sample(0), "z", [1])
     with pytest.raises(resefa.LatentError, match="imported as codes"):

@@ -201,6 +201,27 @@ def test_the_matrix_free_solution_of_the_bundled_generator_takes_a_third_of_the_
     assert (found.eigenvalues / optimum.eigenvalues).min() > 0.9
 
 
+def test_a_search_that_begins_near_its_end_takes_fewer_passes(avatars: resefa.Generator) -> None:
+    region, layers = resefa.Region.preset("mouth"), range(2, 6)
+    latent = avatars.sample(0, truncation=0.7)
+    jacobian = resefa.compute_jacobian(avatars, latent, "w+", layers, method="matrix-free")
+    analysed = jacobian.passes
+    cold = resefa.factorize(jacobian, region, 4)
+    first = jacobian.passes - analysed
+    warm = resefa.factorize(jacobian, region, 4, start=cold)
+    assert jacobian.passes - analysed - first < 0.7 * first
+    assert bool((warm.eigenvalues > 0.995 * cold.eigenvalues).all())
+
+
+def test_a_start_of_another_space_is_refused() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(0)
+    start = resefa.factorize(resefa.compute_jacobian(generator, latent, "w"), REGION, 2)
+    jacobian = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
+    with pytest.raises(resefa.JacobianError, match=r"a start in w on layers .* was given: expected w\+"):
+        resefa.factorize(jacobian, REGION, 2, start=start)
+
+
 def test_a_large_operator_whose_krylov_space_does_not_settle_is_decomposed_after_all() -> None:
     noise = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(300, 300, generator=noise, dtype=torch.float64))[0]

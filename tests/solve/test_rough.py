@@ -1,0 +1,104 @@
+"""Directions that are searched for with products in bfloat16."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models import tiny_stylegan2
+
+import resefa_core as resefa
+from resefa_core import precision
+from resefa_core.analysis import DenseJacobian
+from resefa_core.regions import Region
+
+MOUTH = Region.from_box(0.31, 0.59, 0.38, 0.19)
+CPU = torch.device("cpu")
+
+
+def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+@pytest.mark.parametrize("confined", [False, True])
+@pytest.mark.parametrize(
+    "change", [{}, {"img_channels": 4}, {"img_channels": 1}, {"conv_clamp": 0.5}, {"init_res": (4, 6)}]
+)
+def test_products_in_bfloat16_are_off_by_a_percent(confined: bool, change: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    generator = resefa.StyleGAN2(
+        z_dim=8, w_dim=8, img_resolution=16, num_mapping_layers=2, channel_base=256, **change
+    )
+    latent = generator.sample(1)
+    region = MOUTH if confined else None
+    jacobian = resefa.compute_jacobian(
+        generator, latent, "w+", method="matrix-free", confine_to=region, rough=True
+    )
+    noise = torch.Generator().manual_seed(0)
+    vectors = torch.randn(4, jacobian.dimension, generator=noise)
+    images = torch.randn(4, 3, *jacobian.image_size, generator=noise)
+    rough = jacobian.searched
+    assert 1e-4 < relative(rough.jvp(vectors), jacobian.jvp(vectors)) < 2e-2
+    assert 1e-4 < relative(rough.vjp(images), jacobian.vjp(images)) < 2e-2
+
+
+@pytest.mark.parametrize("objective", [resefa.PAPER, resefa.SHAPE_ALONE])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_found_is_as_good_and_its_figures_are_those_of_float32(
+    objective: resefa.Objective, count: int
+) -> None:
+    generator = tiny_stylegan2(32)
+    latent = generator.sample(list(range(count)))
+    free = resefa.compute_jacobian(generator, latent, "s", method="matrix-free", rough=True)
+    dense = resefa.compute_jacobian(generator, latent, "s", method="dense")
+    found = resefa.factorize(free, MOUTH, 4, objective=objective)
+    exact = resefa.compute_jacobian(generator, latent, "s", method="matrix-free", rough=False)
+    wanted = resefa.factorize(exact, MOUTH, 4, objective=objective)
+    assert bool((found.eigenvalues >= 0.99 * wanted.eigenvalues).all())
+    mask = MOUTH.mask(dense[0].height, dense[0].width)
+    inside = torch.zeros(4, dtype=torch.float64)
+    for each in dense:
+        assert isinstance(each, DenseJacobian)
+        changes = each.jvp(found.vectors.flatten(1)).double()
+        inside += (changes.square() * mask).sum(dim=(1, 2, 3)) / (3 * float(mask.sum()) * count)
+    torch.testing.assert_close(found.inside.double(), inside, rtol=1e-4, atol=0)
+
+
+def test_float32_is_kept_for_little_regularization() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(1)
+    found = [
+        resefa.factorize(
+            resefa.compute_jacobian(generator, latent, "w+", method="matrix-free", rough=rough),
+            MOUTH,
+            2,
+            regularization=1e-6,
+        )
+        for rough in (True, False)
+    ]
+    torch.testing.assert_close(found[0].eigenvalues, found[1].eigenvalues, rtol=0.01, atol=0)
+
+
+def test_the_choice_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = iter([2.0, 0.5])
+    monkeypatch.setattr(precision, "_measured", {})
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda device: True)
+    monkeypatch.setattr(precision, "_gain", lambda device: next(gains))
+    assert precision.rough_type(CPU) is torch.bfloat16
+    assert precision.rough_type(CPU) is torch.bfloat16
+    monkeypatch.setattr(precision, "_measured", {})
+    assert precision.rough_type(CPU) is None
+    assert precision.rough_type(CPU) is None
+    assert precision.rough_type(torch.device("mps")) is None
+
+
+def test_the_gain_of_this_processor_is_a_number() -> None:
+    assert 0.0 < precision._gain(CPU) < 100.0
+
+
+def test_generators_without_it_search_in_float32() -> None:
+    generator = resefa.WrappedGenerator(
+        torch.nn.Sequential(torch.nn.Linear(6, 48), torch.nn.Unflatten(1, (3, 4, 4))), 6
+    )
+    jacobian = resefa.compute_jacobian(generator, generator.sample(1), method="matrix-free", rough=True)
+    vectors = torch.randn(2, 6)
+    assert torch.equal(jacobian.searched.jvp(vectors), jacobian.jvp(vectors))
