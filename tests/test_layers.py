@@ -16,7 +16,7 @@ LAYERS = (
     "analysis",
     "directions",
     "solve",
-    "latents.editing latents.edits latents.opening latents.reach parts sheets",
+    "latents.editing latents.edits latents.opening latents.reach latents.sequences parts sheets",
     "methods directions.about inversion",
     "evaluation hub session",
     "cli",
