@@ -196,11 +196,12 @@ def save_png(
 def save_film(
     pictures: Sequence[Image.Image], path: str | PathLike[str], overwrite: bool = False, side: int = 512
 ) -> None:
-    """Write pictures as an animated WEBP, atomically, which plays forth and back for ever and rests at both
-    ends.
+    """Write pictures as an animated WEBP, or GIF by the file's name, atomically, which plays forth and back
+    for ever and rests at both ends.
 
     Args:
         pictures: of one size, two or more.
+        path: `.gif` for what every messenger plays; any other name for a WEBP, smaller and in all colours.
         side: of the film, in pixels, the longer one: smaller pictures are enlarged, larger ones reduced.
 
     Raises:
@@ -213,14 +214,21 @@ def save_film(
     shown = [_MOVING_MS] * len(frames)
     shown[0] = shown[len(large) - 1] = _RESTING_MS
     buffer = io.BytesIO()
-    frames[0].save(
-        buffer,
-        "WEBP",
-        save_all=True,
-        append_images=frames[1:],
-        duration=shown,
-        loop=0,
-        quality=85,
-        method=0,
-    )
+    if str(path).lower().endswith(".gif"):
+        few = [
+            picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for picture in large
+        ]
+        frames = [*few, *few[-2:0:-1]]
+        frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=shown, loop=0)
+    else:
+        frames[0].save(
+            buffer,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=shown,
+            loop=0,
+            quality=85,
+            method=0,
+        )
     write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)

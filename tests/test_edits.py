@@ -98,6 +98,15 @@ def test_an_edit_survives_json(space: str) -> None:
         assert embed or again == data["moves"]
 
 
+def test_moves_say_briefly_to_which_side_they_go() -> None:
+    generator = tiny_stylegan2()
+    made = resefa.Directions.from_vectors(torch.randn(3, generator.sample(0).codes.shape[-1]), "w", generator)
+    named = made.renamed({0: "opens / closes", 1: "smile"})
+    assert Move(named, {0: 2.0}, name="mouth").brief == "mouth opens"
+    assert Move(named, {0: -0.5, 1: 1.0}, name="left_eye").brief == "left eye closes, smile +1"
+    assert Move(named, {2: -3.0}).brief == "direction 2 -3"
+
+
 def test_undo_and_redo() -> None:
     history = History.start(0)
     assert (history.can_undo, history.undo().present, history.redo().present) == (False, 0, 0)

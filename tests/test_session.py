@@ -237,6 +237,33 @@ def test_a_preview_is_what_adjusting_leads_to(session: Session) -> None:
     assert torch.equal(session.preview(mouth, {}), session.image)
 
 
+def test_strips_show_again_what_directions_were_chosen_by(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    synthesize = type(session.generator).synthesize
+
+    def counted(generator: resefa.Generator, latent: resefa.Latent, **options: Any) -> torch.Tensor:
+        drawn.append(len(latent))
+        return synthesize(generator, latent, **options)
+
+    monkeypatch.setattr(type(session.generator), "synthesize", counted)
+    found = session.find("mouth", quick=True, only_good=True)
+    strengths = (-2.0, 0.0, 2.0)  # those that directions are chosen by
+    first = list(session.strips(found, strengths))
+    chosen = sum(drawn)
+    again = list(session.strips(found, strengths))
+    assert sum(drawn) - chosen == 2 * len(found)  # they are forgotten then
+    for one, other in zip(first, again, strict=True):
+        torch.testing.assert_close(one.images, other.images, atol=1e-4, rtol=1e-4)
+    drawn.clear()
+    found = session.find("mouth", quick=True, only_good=True)
+    assert sum(drawn) > 0
+    drawn.clear()
+    list(session.strips(found, strengths))
+    assert sum(drawn) == 0
+
+
 def test_a_film_leads_from_before_to_the_edit(session: Session, tmp_path: Path) -> None:
     mouth, eyes = (session.find(name, quick=True) for name in ("mouth", "eyes"))
     session.edit(eyes, {0: 2.0})
@@ -247,16 +274,18 @@ def test_a_film_leads_from_before_to_the_edit(session: Session, tmp_path: Path) 
     torch.testing.assert_close(images[-1], session.image, atol=1e-4, rtol=1e-4)
     far = [float((image - session.before).square().mean()) for image in images]
     assert far == sorted(far)
-    session.save_film(tmp_path / "film.webp")
-    with Image.open(tmp_path / "film.webp") as film:
-        assert (film.size, film.n_frames, film.info["loop"]) == ((512, 512), 2 * 9 - 2, 0)
-        frames = []
-        for index in (0, 1, 8, 15):
-            film.seek(index)
-            frames.append(np.asarray(film.convert("RGB"), dtype=np.float64))
-    first, second, end, back = frames
-    apart = [float(np.square(a - b).mean()) for a, b in ((second, back), (first, end))]
-    assert 4 * apart[0] < apart[1], apart
+    for name, kind in (("film.webp", "WEBP"), ("film.gif", "GIF")):
+        session.save_film(tmp_path / name)
+        with Image.open(tmp_path / name) as film:
+            assert film.format == kind
+            assert (film.size, film.n_frames, film.info["loop"]) == ((512, 512), 2 * 9 - 2, 0)
+            frames = []
+            for index in (0, 1, 8, 15):
+                film.seek(index)
+                frames.append(np.asarray(film.convert("RGB"), dtype=np.float64))
+        first, second, end, back = frames
+        apart = [float(np.square(a - b).mean()) for a, b in ((second, back), (first, end))]
+        assert 4 * apart[0] < apart[1], (kind, apart)
     for frames_asked in (1, 241, 2.0):
         with pytest.raises(resefa.ParameterError, match="frames"):
             list(session.film(frames_asked))  # type: ignore[arg-type]

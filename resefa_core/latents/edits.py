@@ -18,6 +18,7 @@ from torch import Tensor
 from ..bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
 from ..directions import MAX_FILE_BYTES, Directions
 from ..directions.recipes import Recipe, listed
+from ..directions.texts import side_of
 from ..errors import DirectionFileError, LatentError, ParameterError, RegionError, ReSeFaError
 from ..files import DAMAGE
 from ..generators.base import Generator
@@ -117,6 +118,12 @@ class Move:
             "" if not self.confine else ", confined" + (f" {self.confine:g}" if self.confine < 1 else "")
         )
         return f"{self.name}: {amounts}{confined}" if self.name else amounts + confined
+
+    @property
+    def brief(self) -> str:
+        """The move in a few words, of directions by what they do to that side: `mouth opens, wider`."""
+        told = [side_of(self.directions.names[i], value) for i, value in self.amounts()]
+        return f"{self.name} {', '.join(told)}".strip().replace("_", " ")
 
     def amounts(self) -> list[tuple[int, float]]:
         """The strengths by index."""

@@ -21,6 +21,8 @@ MOST_STEPS, LEAST_STEPS = 6.0, 1.0
 """However near or far that is."""
 
 _DRAWN = 64
+_MOST_KEPT = 256
+_distances: dict[tuple[str, str, tuple[int, ...], int | None], float] = {}
 
 
 def typical_distance(
@@ -33,7 +35,19 @@ def typical_distance(
     """
     if label is None and generator.num_classes:
         label = 0
-    drawn, known, chosen = generator.sample(list(range(_DRAWN)), 1.0, label), SPACES[space], list(layers)
+    chosen = tuple(layers)
+    key = (generator.fingerprint, space, chosen, label)
+    known = _distances.get(key)
+    if known is None:
+        known = _measured_distance(generator, space, chosen, label)
+        while len(_distances) >= _MOST_KEPT:
+            _distances.pop(next(iter(_distances), key), None)
+        _distances[key] = known
+    return known
+
+
+def _measured_distance(generator: Generator, space: str, chosen: tuple[int, ...], label: int | None) -> float:
+    drawn, known = generator.sample(list(range(_DRAWN)), 1.0, label), SPACES[space]
     rows: Tensor
     with torch.inference_mode(False), torch.no_grad():
         if known.channels:

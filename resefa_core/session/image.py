@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PIL import Image
 from torch import Tensor
@@ -12,9 +12,11 @@ from ..defaults import TRUNCATION
 from ..errors import LatentError
 from ..generators.base import Generator
 from ..latents import Latent
+from ..latents.editing import draw_all
 from ..latents.edits import Edit, Edited, History
 from ..sheets import to_pil
 
+_KEPT_TRIAL_BYTES = 2 << 20
 _KEPT_IMAGE_BYTES = 1 << 20
 
 Resolve = Callable[[], Generator]
@@ -37,6 +39,7 @@ class ImageSession:
         self._resolve: Resolve = (lambda: generator) if isinstance(generator, Generator) else generator
         self._lock = threading.RLock()
         self._images: list[tuple[Latent, Tensor]] = []
+        self._trials: dict[str, Tensor] = {}
         if isinstance(latent, Edited):
             latent.edit.check(self.generator)
             start = self._latent(seed, latent.original, truncation, label, truncation_layers)
@@ -152,6 +155,26 @@ class ImageSession:
             with self._lock:
                 self._images = [*self._images[-1:], (latent, image)]
         return image
+
+    def _draw_trials(self, latents: Sequence[Latent]) -> list[Tensor]:
+        """The images of latents that differ in codes alone, at once; those that are missing. What directions
+        were chosen by is drawn again in their strips: small images are kept until then."""
+        with self._lock:
+            known = {
+                each.digest: self._trials[each.digest] for each in latents if each.digest in self._trials
+            }
+        missing = list({each.digest: each for each in latents if each.digest not in known}.values())
+        drawn = draw_all(self.generator, missing)
+        known |= {latent.digest: image for latent, image in zip(missing, drawn, strict=True)}
+        with self._lock:
+            room = _KEPT_TRIAL_BYTES - sum(image.nbytes for image in self._trials.values())
+            if sum(image.nbytes for image in drawn) <= room:
+                self._trials |= {latent.digest: known[latent.digest].clone() for latent in missing}
+        return [known[each.digest] for each in latents]
+
+    def _forget_trials(self) -> None:
+        with self._lock:
+            self._trials = {}
 
     def undo(self) -> bool:
         """Take the last change back, of the edit or of the image; returns whether there was one."""

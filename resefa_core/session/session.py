@@ -261,9 +261,8 @@ class Session(PhotoSession):
         if not only_good:
             return found
         generator = self.generator
-        chosen = worth_offering(
-            generator, self.original[:1], found, lambda latents: draw_all(generator, latents), colour
-        )
+        self._forget_trials()
+        chosen = worth_offering(generator, self.original[:1], found, self._draw_trials, colour)
         return within_reach(generator, chosen)
 
     def found_alone(self, directions: Directions, region: Region | None = None) -> bool:
@@ -306,7 +305,6 @@ class Session(PhotoSession):
             confine, feather: of the edits that are shown, as in `edit`.
             most: stop after so many.
         """
-        generator = self.generator
         confine, feather = confinement(directions, confine, feather)
         if strengths is None:
             strengths = strengths_within(directions.strength_range)
@@ -320,7 +318,7 @@ class Session(PhotoSession):
                 for strength in strengths
                 if strength
             ]
-            drawn = iter(draw_all(generator, moved))
+            drawn = iter(self._draw_trials(moved))
             images = [next(drawn) if strength else before for strength in strengths]
             effect = effect_of(before, (images[0], images[-1]), directions.region)
             yield Strip(
@@ -331,6 +329,7 @@ class Session(PhotoSession):
                 effect,
                 directions.region,
             )
+        self._forget_trials()
 
     def generalize(
         self,
@@ -490,7 +489,8 @@ class Session(PhotoSession):
         save_png(self.cut_out, path, overwrite, {PNG_KEY: self.latent[:1].to_text(), **mark})
 
     def save_film(self, path: str | PathLike[str], overwrite: bool = False) -> None:
-        """Write the way from the image before all edits to the edited one, and back, as an animated WEBP.
+        """Write the way from the image before all edits to the edited one, and back, as an animated WEBP,
+        or GIF by the file's name; see `sheets.save_film`.
 
         Raises:
             ReSeFaError: the file exists and `overwrite` is false, or it can't be written.

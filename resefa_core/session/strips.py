@@ -35,6 +35,18 @@ class Strip:
     effect: Effect
     region: Region | None
 
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """The part of the image that `picture` shows: x, y, width and height, as fractions."""
+        height, width = self.images.shape[2:]
+        rows, columns = window(self.region, height, width)
+        return (
+            columns.start / width,
+            rows.start / height,
+            (columns.stop - columns.start) / width,
+            (rows.stop - rows.start) / height,
+        )
+
     def picture(self, cell_width: int = _CELL_WIDTH) -> Image.Image:
         """The region and its surroundings in each image, side by side.
 
