@@ -24,9 +24,10 @@ if str(ROOT) not in sys.path:
 
 from gradio_app import accelerator  # noqa: E402  isort: skip  (before torch)
 from starlette.middleware import Middleware  # noqa: E402
+from starlette.middleware.gzip import GZipMiddleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
-from gradio_app import memory  # noqa: E402
+from gradio_app import first_sight, jobs, memory  # noqa: E402
 from gradio_app.guard import Guard, keep_log_short  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
@@ -76,6 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
     photos = not on_space if options.photos is None else options.photos
     page = build(studio, Settings(folder, presence, quota, uploads, on_space, photos))
     page.queue(max_size=QUEUE_SIZE, api_open=False)
+    first = studio.session(studio.names[0], FIRST_SEED, TRUNCATION)
+    compressed = Middleware(
+        GZipMiddleware, minimum_size=8192, compresslevel=5
+    )  # what Gradio does not compress
     launch = partial(
         page.launch,
         prevent_thread_lock=True,
@@ -83,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
         server_port=options.port,
         inbrowser=options.browser,
         max_file_size=MAX_CHECKPOINT_UPLOAD if uploads else MAX_UPLOAD,
-        app_kwargs={"middleware": [Middleware(Guard, presence, quota)]},
+        app_kwargs={"middleware": [compressed, Middleware(Guard, presence, quota)]},
         enable_monitoring=False,
         run_history=False,
         state_session_capacity=500,
@@ -94,6 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         footer_links=["api"],
         theme=theme(),
         css=CSS,
+        head=first_sight.head(first),
     )
     try:
         launch()
@@ -147,8 +153,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _warm(studio: Studio) -> None:
     """Analyse the face that visitors see first."""
     session = studio.session(studio.names[0], FIRST_SEED, TRUNCATION)
-    for space in (session.quick_space, None):
-        session.analyse(space, prepared=True)
+
+    def analyse(_: object) -> None:
+        for space in (session.quick_space, None):
+            session.analyse(space, prepared=True)
+
+    jobs.finished(jobs.run(analyse, niceness=studio.lines.layers.niceness))
 
 
 def _has_mcp() -> bool:

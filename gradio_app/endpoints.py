@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import resefa_core as resefa
-from gradio_app import jobs, payloads
+from gradio_app import jobs, links, payloads
 from gradio_app.files import fresh_folder
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
@@ -133,7 +133,8 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             method: resefa, resefa-confined, paper, published, sefa, ganspace, lowrankgan, or stylespace.
 
         Returns:
-            A direction file (safetensors), and each direction's mean squared change inside and outside.
+            A direction file (safetensors), each direction's mean squared change inside and outside, and a
+            link to the page that shows them.
         """
         session = opened_face(seed, truncation, generator, class_name)
         session.select(str(region))
@@ -158,7 +159,8 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             {"name": name, "inside": float(inside), "outside": float(outside)}
             for name, inside, outside in zip(directions.names, *squares, strict=True)
         ]
-        return str(file), {"space": directions.space, "method": directions.method, "directions": table}
+        report = {"space": directions.space, "method": directions.method, "directions": table}
+        return str(file), report | {"link": link(request, session, generator, class_name, str(method))}
 
     def apply_directions(
         request: gr.Request,
@@ -207,6 +209,17 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         directions = opened(file, generator)
         fit = about.fit(directions, studio.generator(generator or studio.names[0]))
         return dict(about.rows(directions, fitting=fit))
+
+    def link(request: gr.Request, session: Session, generator: str, class_name: str, method: str) -> str:
+        """The address of the page that shows a session."""
+        others = {"class": class_name, "method": "" if method in (OURS, resefa.CONFINED) else method}
+        if generator and generator != studio.names[0]:
+            others["generator"] = generator
+        if method == resefa.CONFINED:
+            others["confine"] = f"{CONFINED_FEATHER:g}"
+        query, _ = links.write(session, True, **others)
+        page = "" if request.request is None else str(request.request.base_url)
+        return f"{page}{query}"
 
     def picture(request: gr.Request, pixels: Tensor) -> Image.Image:
         quota.charge(address_from(request), pixels.nbytes)  # more than the file has

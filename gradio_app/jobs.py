@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
@@ -50,14 +53,14 @@ def run_in_turn(
             if not wanted():
                 raise Stopped
         started = True
-        return (yield from run(in_turn, wanted))
+        return (yield from run(in_turn, wanted, line.niceness))
     finally:
         if not started:
             ticket.leave(finished=False)
 
 
 def run(
-    work: Callable[[Progress], Result], wanted: Callable[[], bool] = lambda: True
+    work: Callable[[Progress], Result], wanted: Callable[[], bool] = lambda: True, niceness: int = 0
 ) -> Generator[float, None, Result]:
     """Do work in a thread of its own, in the caller's context; yields the fraction that is done, a few times
     a second.
@@ -65,6 +68,7 @@ def run(
     Args:
         work: is given a function to call with (done, total); that raises `Stopped` once the generator is
             closed or `wanted` says no.
+        niceness: how far it lets other threads go first, from 0 to 19.
 
     Returns:
         What `work` returned.
@@ -83,6 +87,7 @@ def run(
         fraction = done / max(total, 1)
 
     def worker() -> None:
+        _let_others_first(niceness)
         try:
             outcome.put((work(progress), None))
         except BaseException as error:
@@ -104,6 +109,15 @@ def run(
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
+
+
+def _let_others_first(niceness: int) -> None:
+    """Give the processors to this process's other threads where both want them; Linux tells threads apart."""
+    if niceness and sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            own = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, own + niceness))
 
 
 def finished(job: Generator[object, None, Result]) -> Result:

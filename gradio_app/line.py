@@ -41,9 +41,11 @@ class Line:
         seconds: how long a piece of work takes, as a first estimate; what is measured takes its place, and
             work that goes on for longer counts at once.
         longest: how many seconds of waiting are accepted.
+        niceness: how far the work lets other threads go first, from 0 to 19.
     """
 
-    def __init__(self, places: int, seconds: float, longest: float) -> None:
+    def __init__(self, places: int, seconds: float, longest: float, niceness: int = 0) -> None:
+        self.niceness = niceness
         self._places, self._seconds, self._longest = places, seconds, longest
         self._waiting: list[Ticket] = []
         self._inside: list[Ticket] = []

@@ -17,6 +17,7 @@ import gradio as gr
 from anyio.to_thread import run_sync
 
 from gradio_app import photos
+from gradio_app.blocks import Page
 from gradio_app.door import Door
 from gradio_app.endpoints import add_endpoints, fetch_nothing
 from gradio_app.methods import about_method
@@ -35,54 +36,7 @@ from resefa_core.latents.samples import SEEDS
 from resefa_core.session.finding import OURS
 from resefa_core.spaces import SPACES
 
-CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow: clip !important; }
-.gradio-container { --ring: var(--primary-600); }
-.dark .gradio-container, .gradio-container.dark { --ring: var(--primary-400); }
-.gradio-container :is(button, a, input, textarea, summary, [tabindex="0"]):focus-visible {
-  outline: 3px solid var(--ring) !important;
-  outline-offset: 2px !important;
-}
-@keyframes resefa-under-way { from { background-position: 100% 0; } to { background-position: -100% 0; } }
-body:has(.afloat) footer { padding-bottom: 72px; }
-.tabs, #faces { contain: inline-size; }
-#title h1 { margin-bottom: 0; }
-#title p { margin: 2px 0 0; }
-#picker .html-container, #directions .html-container, #status .html-container, #background .html-container,
-#history .html-container, #others .html-container, #faces .html-container { padding: 0; }
-#status, #background { min-height: 0; }
-#background { margin-top: calc(4px - var(--layout-gap)); }
-#background:has([data-empty="true"]) { display: none; }
-#random, #search, #generalize { align-self: end; }
-#left .form, #left .gr-group, #advanced, .tabitem .form, .tabitem .block:has([data-testid="upload-text"]) {
-  border-radius: 12px;
-  overflow: hidden;
-}
-#work:has(#confine input:not(:checked)) #feather { display: none; }
-.dark button[role="tab"][aria-selected="true"] { color: var(--primary-300) !important; }
-[data-testid="upload-text"] { color: var(--body-text-color) !important; }
-footer .divider { display: none !important; }
-@media (min-width: 641px) and (min-height: 760px) {
-  #left { position: sticky; top: 8px; align-self: flex-start; }
-}
-@media (max-width: 640px) {
-  #directions, #directions .html-container { overflow: visible !important; }
-  #work { flex-direction: column; }
-  #left, #right { display: contents; }
-  #generalize { flex-grow: 1 !important; }
-  #left > :not(#picker, #face, #faces) { order: 1; }
-}
-@media (min-width: 641px) and (max-height: 800px) {
-  .gradio-container main { padding-top: 8px !important; }
-  #title { display: flex; }
-  #title .prose { display: flex; align-items: baseline; gap: 16px; }
-  #title h1 { font-size: 24px; margin: 0; }
-  #work, #left, #right { gap: 8px !important; }
-}
-@media (min-width: 1100px) and (max-height: 800px) {
-  #history { width: max-content; margin-bottom: -48px; padding: 4px 0; z-index: 1; }
-}
-"""
+CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 _NAMED_BY_THEIR_TEXT = """() => {
   const mend = () => document.querySelectorAll(".upload-container[aria-label]").forEach((button) => {
@@ -103,6 +57,13 @@ _KEPT = """() => {
 }"""
 """What the browser has kept of the page before it started over, unless another link was followed since."""
 
+_TITLE = """# ReSeFa
+Point at a part of the picture, and change it: the rest stays as it is.
+A GAN, a network that makes pictures from numbers, drew it.
+[Paper](https://arxiv.org/abs/2202.09649), [how to](https://github.com/resefa/resefa#readme),
+[code](https://github.com/resefa/resefa)
+"""
+
 _SEED_TYPED = "(window.resefa ??= {}).seed = values[2];"
 _SEED_LEFT = "if (window.resefa?.seed === values[2]) values[2] = null; else " + _SEED_TYPED
 """Who leaves the field without a change asks for nothing: another face may be on its way."""
@@ -112,7 +73,7 @@ _AT_ONCE, _WAITING = 4, 16
 _STEPS_AT_ONCE = 12
 _THREADS = 200
 _END: Any = object()
-_SENT = ("picker", "directions", "faces", "back", "kept")
+_SENT = ("picker", "directions", "faces", "others", "back", "kept")
 """What scripts of the page send. They keep it to themselves, and it is read when an event is on its way: what
 the server shows meanwhile can't take its place."""
 
@@ -181,14 +142,14 @@ class Parts(dict[str, Any]):
             request: gr.Request, visit: Visit | None, *values: Any
         ) -> AsyncIterator[dict[Any, Any]]:
             is_new, visit = visit is None, visit or Visit()
-            kept = {self["visit"]: visit}  # told with the first update, so that its time to live starts anew
+            kept = {self["visit"]: visit}
             if is_new:
                 yield kept
+            told = kept  # with the first update, so that its time to live starts anew
             async for update in self.taken(request, visit, step, *values, ordered=ordered):
-                yield {**kept, **self.show(update)}
-                kept = {}
-            if kept:
-                yield kept
+                yield {**told, **self.show(update)}
+                told = {}
+            yield kept  # Gradio sends the last of a step's updates twice: so that is a small one
 
         return listen(
             handler,
@@ -337,33 +298,33 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
     """The whole demo."""
     steps = Steps(studio, settings.quota)
     parts = Parts(settings.presence)
-    with gr.Blocks(title="ReSeFa", delete_cache=(600, int(KEPT_SECONDS))) as page:
+    with Page(title="ReSeFa", delete_cache=(600, int(KEPT_SECONDS))) as page:
         parts["sent"] = gr.JSON(visible=False)
         parts["visit"] = gr.State(None, time_to_live=_IDLE_SECONDS)
-        gr.Markdown(
-            "# ReSeFa\nPoint at a part of the picture. Get sliders that change it and leave the rest alone.",
-            elem_id="title",
-        )
+        widget("skip", elem_id="skip")
+        gr.Markdown(_TITLE, elem_id="title")
         with gr.Row(elem_id="work"):
             with gr.Column(scale=9, min_width=320, elem_id="left"):
                 parts["picker"] = widget("picker", elem_id="picker")
+                parts["viewer"] = widget("viewer", elem_id="viewer")
+                parts["history"] = widget("history", elem_id="history")
+            with gr.Column(scale=14, min_width=320, elem_id="right"):
+                parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
+                parts["background"] = widget("status", said(""), elem_id="background")
+                parts["offer"] = gr.Button(
+                    "Use the new directions", visible="hidden", size="sm", elem_id="offer"
+                )
+                parts["directions"] = widget("directions", elem_id="directions")
                 parts["faces"] = widget("faces", elem_id="faces")
                 _face_controls(parts, studio, settings)
                 _confine_controls(parts)
                 _advanced(parts, studio)
-            with gr.Column(scale=14, min_width=320, elem_id="right"):
-                parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
-                parts["background"] = widget("status", said(""), elem_id="background")
-                parts["history"] = widget("history", elem_id="history")
-                parts["offer"] = gr.Button("Use the new directions", visible="hidden", size="sm")
-                parts["undo"] = gr.Button("", visible="hidden", size="sm", elem_id="undo")
-                parts["directions"] = widget("directions", elem_id="directions")
         with gr.Tabs():
             with gr.Tab("Other faces"):
                 parts["others_shown"] = gr.Checkbox(
                     False,
                     label="Move other faces along",
-                    info=f"The next {NUM_OTHERS} seeds, with the same edit",
+                    info=f"The next {NUM_OTHERS}, before and with the same edit. Click one to go on there",
                 )
                 parts["others"] = widget("pictures", {"images": []}, elem_id="others")
                 gr.Markdown(
@@ -379,8 +340,16 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                         info="This one and the next. More of them take longer, and carry over better",
                     )
                     generalize = gr.Button(
-                        "Generalize over these faces", elem_id="generalize", min_width=310, scale=0
+                        "Find ways that hold on all of them", elem_id="generalize", min_width=310, scale=0
                     )
+            with gr.Tab("Compare methods"):
+                gr.Markdown(
+                    "The first direction that each method finds for the part that is chosen, and what it "
+                    "changes: the darker, the more."
+                )
+                compare = gr.Button("Compare methods on this part", elem_id="compare", scale=0, min_width=310)
+                parts["compared_status"] = widget("status", said(""), elem_id="compared-status")
+                parts["compared"] = widget("compared", elem_id="compared")
             with gr.Tab("Save"):
                 save = _save(parts)
             with gr.Tab("Open"):
@@ -410,6 +379,9 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             )
         add_endpoints(studio, settings.folder, settings.presence, settings.quota)
         _listen(page, parts, steps, generalize)
+        compared = ("compared", "compared_status")
+        parts.step(compare.click, steps.compare, changes=compared, ordered=False)
+        parts.step(parts["compared_status"].input, steps.stop_comparing, changes=compared)
         parts.step(
             save.click,
             partial(steps.save, folder=settings.folder),
@@ -435,7 +407,8 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
             min_width=100,
             elem_id="seed",
         )
-        parts["random"] = gr.Button("Random face", min_width=120, elem_id="random")
+        parts["random"] = gr.Button("Random face", min_width=110, elem_id="random")
+        parts["surprise"] = gr.Button("Surprise me", min_width=110, elem_id="surprise")
     parts["generator"] = _choice(
         studio.names,
         value=studio.names[0],
@@ -491,7 +464,8 @@ def _choice(*args: Any, **options: Any) -> gr.Dropdown:
 
 
 def _save(parts: Parts) -> gr.Button:
-    gr.Markdown("The ticked directions, under the names beside their strips, and the picture as it is.")
+    gr.Markdown("The ticked directions, under these names, and the picture as it is.")
+    widget("keeping", elem_id="keeping")
     with gr.Row():
         parts["title"] = gr.Textbox("", label="Title", max_length=100, elem_id="file-title")
         parts["author"] = gr.Textbox("", label="Author", max_length=100)
@@ -507,11 +481,12 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         yield {parts["visit"]: visit}
         async for update in parts.taken(request, visit, steps.arrive, dict(request.query_params), kept):
             yield parts.show(update)
+        yield {parts["visit"]: visit}
 
     page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
     loaded = page.load(arrive, inputs=parts["sent"], js=_KEPT, outputs=parts.shown, **parts.options())
     face = ("generator", "seed", "truncation", "class")
-    shown = ("status", "directions", "picker", "offer", "undo", "background", "history")
+    shown = ("status", "directions", "picker", "offer", "background", "history")
     drawn = [
         parts.step(parts["seed"].submit, steps.draw, *face, script=_SEED_TYPED),
         parts.step(parts["seed"].blur, steps.leave_seed, *face, script=_SEED_LEFT),
@@ -525,9 +500,11 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         )
     ]
     drawn.append(parts.step(parts["random"].click, steps.draw_random, *face))
+    drawn.append(parts.step(parts["surprise"].click, steps.surprise, *face))
     travelled = parts.step(parts["history"].input, steps.travel, "back")
     chosen = ("faces", "generator", "truncation", "class")
     drawn.append(parts.step(parts["faces"].input, steps.choose_face, *chosen))
+    drawn.append(parts.step(parts["others"].select, steps.carry_to, "others"))
     if "checkpoint" in parts:
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint"))
     if "photo" in parts:
@@ -538,7 +515,6 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     parts.step(parts["status"].input, steps.stop, changes=("status", "directions"))
     parts.step(parts["background"].input, steps.stop_behind, changes=("background",))
     picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown)
-    undone = parts.step(parts["undo"].click, steps.undo, changes=shown)
     confined = [
         parts.step(listen, steps.confine, "confine", "feather", changes=shown)
         for listen in (parts["confine"].input, parts["feather"].input)
@@ -546,6 +522,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     for event in (loaded, *drawn, travelled, method, *confined):
         parts.step(event.then, steps.analyse, ordered=False)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
+    rest = parts.step(parts["directions"].select, steps.show_rest, changes=shown)
     parts.step(parts["directions"].release, steps.rest, "directions", changes=("history", "status"))
     moved: dict[str, Any] = {"changes": ("others", "status"), "ordered": False}
     for listen in (parts["directions"].release, parts["others_shown"].input):
@@ -556,7 +533,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     for event in (parts["upload"].upload, parts["file_space"].input, parts["file_layers"].submit):
         parts.step(event, steps.open_file, *read)
     used = parts.step(parts["usable"].click, steps.use)
-    for event in (*drawn, travelled, method, picked, undone, *confined, taken, joint, used):
+    for event in (*drawn, travelled, method, picked, rest, *confined, taken, joint, used):
         parts.step(event.then, steps.others, "others_shown", **moved)
 
 
@@ -566,8 +543,6 @@ def _fit(name: str, value: Any) -> Any:
         return gr.update(visible=_seen(value))
     if name == "confine":
         return gr.update(**{**value, "visible": _seen(value["visible"])})
-    if name == "undo":
-        return gr.update(value=value, visible=_seen(value))
     if name == "card":
         return gr.update(value=value, visible=_seen(value is not None))
     if name == "class":

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core.latents.samples import SEEDS
@@ -21,6 +22,7 @@ _EDITED_SIDE = 512
 _PNG_URL = "data:image/png;base64,"
 _SHOWN_MASK_SIDE = 128
 _LONGEST_PART = 1000
+_CHANGE_GAIN = 3.0
 
 
 def read_region(payload: object, family: str = "") -> resefa.Region | resefa.Selection:
@@ -135,6 +137,12 @@ def read_turn(payload: object, before: int) -> int:
     return sent if type(sent) is int and 0 <= sent < SEEDS else before
 
 
+def read_index(payload: object, count: int) -> int | None:
+    """Which of so many edits a browser asks to remove; None if it asks for none of them."""
+    sent = payload.get("remove") if isinstance(payload, Mapping) else None
+    return sent if type(sent) is int and 0 <= sent < count else None
+
+
 def data_url(picture: Image.Image) -> str:
     """A picture as text for a browser; large ones are made smaller, small ones are kept to the pixel."""
     if max(picture.size) > _PICTURE_SIDE and picture.width <= 2 * picture.height:
@@ -146,6 +154,13 @@ def data_url(picture: Image.Image) -> str:
     else:
         picture.save(buffer, "WEBP", quality=92, method=0)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def change_map(before: Tensor, after: Tensor) -> Image.Image:
+    """Where one image `(3, H, W)` differs from another: white where it does not, dark where it does much."""
+    change = (after.clamp(-1.0, 1.0) - before.clamp(-1.0, 1.0)).abs().mean(dim=0)
+    shades = 255.0 * (1.0 - _CHANGE_GAIN * change.cpu()).clamp(0.0, 1.0)
+    return Image.fromarray(shades.round().to(torch.uint8).numpy(), "L").convert("RGB")
 
 
 def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import resefa_core as resefa
 from gradio_app.line import Line, Lines
+from gradio_app.thumbnails import Thumbnails
+from gradio_app.turns import Rank, Turns
 from resefa_core.progress import Progress
 
 MAX_UPLOADED = 2
@@ -44,13 +46,14 @@ class Studio:
         self._uploaded: OrderedDict[str, resefa.Generator] = OrderedDict()
         self.analyses = resefa.JacobianCache(cache_bytes, compute)
         self.lines = Lines(
-            faces=Line(places=_ANALYSES_AT_ONCE, seconds=2.0, longest=90.0),
-            layers=Line(places=1, seconds=10.0, longest=900.0),
-            methods=Line(places=1, seconds=10.0, longest=180.0),
-            joint=Line(places=1, seconds=30.0, longest=300.0),
+            faces=Line(places=_ANALYSES_AT_ONCE, seconds=2.0, longest=90.0, niceness=5),
+            layers=Line(places=1, seconds=10.0, longest=900.0, niceness=10),
+            methods=Line(places=1, seconds=10.0, longest=180.0, niceness=10),
+            joint=Line(places=1, seconds=30.0, longest=300.0, niceness=10),
         )
         self._lock = threading.Lock()
-        self._drawing = threading.Lock()
+        self._drawing = Turns()
+        self._thumbnails = Thumbnails()
         self._urgent = 0
         self._calm = threading.Condition()
 
@@ -125,17 +128,14 @@ class Studio:
             if key != resefa.CONFINED and not method.unavailable(generator)
         ]
 
-    def in_turns(self, drawn: Iterable[_T]) -> Iterator[_T]:
-        """Strips and galleries as they are drawn, one picture at a time for all visitors together, so that a
-        slider's picture, which does not wait here, finds a processor."""
-        pictures = iter(drawn)
-        while True:
-            with self._drawing:
-                try:
-                    picture = next(pictures)
-                except StopIteration:
-                    return
-            yield picture
+    def in_turns(self, drawn: Iterable[_T], rank: Rank = Rank.STRIP) -> Iterator[_T]:
+        """Strips and galleries as they are drawn, one at a time for all visitors together, so that a slider's
+        picture, which does not wait here, finds a processor."""
+        return self._drawing.each(drawn, rank)
+
+    def thumbnails(self, generator: resefa.Generator, latents: Sequence[resefa.Latent]) -> list[str]:
+        """Faces to choose from as text for browsers, of latents that differ in codes alone."""
+        return self._thumbnails.of(generator, latents, lambda drawn: self.in_turns(drawn, Rank.FACES))
 
     @contextmanager
     def urgent(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ class Visit:
         address: where the visitor comes from.
         job: counts what the visitor asked for; work for what was asked before stops.
         behind: the same of work that goes on unasked.
+        comparing: the same of comparisons of methods.
         session: the picture and what was done to it.
         pending: a part that is yet to be found on the picture; or a region of the picture before, and that
             one's latent.
@@ -35,6 +36,7 @@ class Visit:
             their place unasked.
         stale: whether the directions shown are of another region, or face, than is asked for.
         troubled: whether the last line said what went wrong.
+        every: whether directions that are not worth offering are shown, too.
         confine, feather: whether edits are to stay in the region, and how soft its edge is then.
         note: what the link asked for in vain.
         opened: a direction set that was loaded and is not in use yet.
@@ -44,6 +46,7 @@ class Visit:
     address: str = ""
     job: int = 0
     behind: int = 0
+    comparing: int = 0
     session: Session | None = None
     pending: resefa.Selection | tuple[resefa.Region, resefa.Latent] | None = None
     name: str = ""
@@ -56,6 +59,7 @@ class Visit:
     touched: bool = False
     stale: bool = False
     troubled: bool = False
+    every: bool = False
     confine: bool = False
     feather: float = CONFINED_FEATHER
     note: str = ""

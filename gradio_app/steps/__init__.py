@@ -7,6 +7,7 @@ picture is a `Session`'s. Knows nothing of Gradio.
 from __future__ import annotations
 
 from gradio_app.quota import Quota
+from gradio_app.steps.comparing import Comparing
 from gradio_app.steps.direction_files import DirectionFiles
 from gradio_app.steps.editing import NUM_OTHERS, Editing
 from gradio_app.steps.faces import FIRST_SEED, Faces
@@ -17,7 +18,7 @@ from gradio_app.studio import Studio
 __all__ = ["FIRST_SEED", "LARGEST_JOINT", "NUM_OTHERS", "Steps"]
 
 
-class Steps(Faces, Editing, DirectionFiles, Photos):
+class Steps(Faces, Editing, Comparing, DirectionFiles, Photos):
     """The steps of all visitors, on one studio.
 
     Args:

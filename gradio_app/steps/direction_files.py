@@ -15,13 +15,15 @@ from gradio_app import payloads
 from gradio_app.files import fresh_folder
 from gradio_app.quota import Quota
 from gradio_app.steps.finding import Finding
-from gradio_app.steps.showing import SHOWN_DIRECTIONS, undo_text
+from gradio_app.steps.showing import SHOWN_DIRECTIONS
 from gradio_app.updates import Update, Updates, problem, said, told
 from gradio_app.visit import Visit
 from resefa_core.directions import about
 from resefa_core.errors import named
+from resefa_core.sheets import save_film
 
-_FILM_BYTES = 1 << 20
+_FILMS = (".webp", ".gif")
+_FILM_BYTES = 3 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -85,7 +87,7 @@ class DirectionFiles(Finding):
         if directions.region is not None:
             session.selected = directions.region
         visit.opened = None
-        yield {"card": None, "usable": False, "undo": undo_text(visit)}
+        yield {"card": None, "usable": False}
         yield from self.show(visit, directions)
         yield {"status": said(f"These are the {len(directions)} directions of the file.")}
 
@@ -111,8 +113,10 @@ class DirectionFiles(Finding):
         visit.needed.save_picture(files[1])
         payloads.side_by_side([resefa.to_pil(visit.needed.before), picture]).save(files[2])
         if plays:
-            files.append(path.with_suffix(".webp"))
-            visit.needed.save_film(files[-1])
+            frames = [resefa.to_pil(image) for image in visit.needed.film()]
+            for suffix in _FILMS:
+                files.append(path.with_suffix(suffix))
+                save_film(frames, files[-1])
         yield {
             "files": [str(file) for file in files],
             "status": said(f"The {len(chosen)} directions and the picture are ready to download."),

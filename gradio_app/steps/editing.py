@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import resefa_core as resefa
 from gradio_app import payloads
 from gradio_app.steps.finding import Finding
-from gradio_app.steps.showing import SHOWN_EVERY, undo_text
+from gradio_app.steps.showing import SHOWN_EVERY
+from gradio_app.turns import Rank
 from gradio_app.updates import Updates, said, told
 from gradio_app.visit import Visit
+from resefa_core.latents.samples import SEEDS, like
 
 NUM_OTHERS = 6
 
@@ -47,20 +50,14 @@ class Editing(Finding):
         yield {"history": self.history(visit)}
 
     @told
-    def undo(self, visit: Visit) -> Updates:
-        """Take back the edit that was kept last."""
-        visit.begin()
-        visit.settle()
-        if kept := visit.kept:
-            visit.needed.remove(len(kept) - 1)
-        yield {"undo": undo_text(visit)}
-        yield from self.show(visit, visit.needed_directions)
-
-    @told
     def travel(self, visit: Visit, payload: object) -> Updates:
         """One step back or forth in what was done, also to another face."""
         session = visit.needed
         visit.settle()
+        index = payloads.read_index(payload, len(session.moves))
+        if index is not None:
+            yield from self._take_back(visit, index)
+            return
         back = isinstance(payload, Mapping) and payload.get("go") == "undo"
         before = session.original
         if not (session.undo() if back else session.redo()):
@@ -86,12 +83,34 @@ class Editing(Finding):
         yield {
             "status": said("Taken back." if back else "Done again."),
             "confine": {"visible": session.generator.can_confine, "value": visit.confine},
-            "undo": undo_text(visit),
         }
         if shown is None:
             yield from self.find(visit, wanted)
         elif wanted():
             yield from self.show(visit, shown)
+
+    @told
+    def carry_to(self, visit: Visit, payload: object) -> Updates:
+        """Go on with another face, with the same edit."""
+        session = visit.needed
+        sent = payload.get("seed") if isinstance(payload, Mapping) else None
+        seed = int(payloads.read_number(sent, 0, SEEDS - 1, "number of the face"))
+        visit.settle()
+        session.set_image(seed, keep_edit=True)
+        wanted = self.enter(visit, session, visit.name, visit.class_name)
+        yield self.everything(visit)
+        if session.moves:
+            yield from self.show(visit, session.moves[-1].directions)
+        else:
+            yield from self.find(visit, wanted)
+
+    def _take_back(self, visit: Visit, index: int) -> Updates:
+        """Take one of the moves back, those above it stay."""
+        visit.begin()
+        brief = visit.needed.moves[index].brief
+        visit.needed.remove(index)
+        yield from self.show(visit, visit.needed_directions)
+        yield {"status": said(f"Taken back: {brief}.")}
 
     @told
     def others(self, visit: Visit, shown: object, payload: object = None) -> Updates:
@@ -103,11 +122,15 @@ class Editing(Finding):
         if visit.directions is not None:  # the slide itself may come later, as it does not queue
             self._take_strengths(visit, payload)
             visit.settle()
-        images: list[dict[str, str]] = []
+        generator, images = session.generator, list[dict[str, Any]]()
         last_shown = time.monotonic()
-        for other in self.studio.in_turns(session.carry(NUM_OTHERS)):
-            picture = resefa.to_pil(other.image)
-            images.append({"image": payloads.data_url(picture), "label": f"seed {other.seed}"})
+        for other in self.studio.in_turns(session.carry(NUM_OTHERS), Rank.FACES):
+            (before,) = self.studio.thumbnails(
+                generator, [like(generator, session.original, other.seed or 0)]
+            )
+            picture = payloads.data_url(resefa.to_pil(other.image))
+            told = {"seed": other.seed, "label": f"face {other.seed}"}
+            images.append({**told, "before": before, "image": picture})
             if time.monotonic() - last_shown > SHOWN_EVERY:
                 yield {"others": {"images": images[:]}}
                 last_shown = time.monotonic()

@@ -23,6 +23,8 @@ FIRST_SEED = 29
 FIRST_FACES = (29, 5, 34, 35, 50, 17, 12, 25, 40, 53, 36, 48)
 
 _QUICK_SIDE = 128
+_SURPRISING = (0.5, 0.8)
+"""How far a surprise goes, of as far as it may."""
 
 
 class Faces(Finding):
@@ -154,7 +156,7 @@ class Faces(Finding):
                 visit.method = OURS
         update = self.everything(visit)
         if known:
-            update = {part: update[part] for part in ("picker", "offer", "undo", "seed", "history")}
+            update = {part: update[part] for part in ("picker", "offer", "seed", "history")}
         yield update
         try:
             yield from self.place(visit, wanted)
@@ -178,6 +180,21 @@ class Faces(Finding):
         seed = random.randrange(1_000_000)
         yield {"seed": seed}
         yield from self.draw(visit, name, seed, truncation, class_name)
+
+    def surprise(
+        self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
+    ) -> Updates:
+        """Show a face that nobody chose, with an edit that nobody chose."""
+        presets = [] if visit.session is None else list(visit.session.presets.values())
+        if presets:
+            visit.needed.select(random.choice(presets))
+        yield from self.draw_random(visit, name, seed, truncation, class_name)
+        directions = visit.directions
+        if directions is None or visit.stale or visit.touched:
+            return
+        index, end = random.randrange(len(directions)), random.choice(directions.strength_range)
+        strength = round(end * random.uniform(*_SURPRISING), 1)
+        yield {"directions": {"version": visit.version, "set": [index, strength]}}
 
     @told
     def choose_face(
@@ -214,14 +231,14 @@ class Faces(Finding):
         generator = session.generator
         shown = seeds if generator.resolution <= _QUICK_SIDE else []
         latents = [like(generator, session.original, seed) for seed in shown]
-        faces = []
-        for seed, image in zip(
-            shown,
-            self.studio.in_turns(generator.synthesize(latent)[0] for latent in latents),
-            strict=True,
-        ):
-            faces.append({"seed": seed, "image": payloads.data_url(resefa.to_pil(image))})
-        return {"faces": {"faces": faces}}
+        pictures = self.studio.thumbnails(generator, latents)
+        return {
+            "faces": {
+                "faces": [
+                    {"seed": seed, "image": picture} for seed, picture in zip(shown, pictures, strict=True)
+                ]
+            }
+        }
 
 
 class _NothingStored(Exception):  # noqa: N818

@@ -23,6 +23,8 @@ from resefa_core.session import Session
 from resefa_core.session.finding import OURS
 
 LARGEST_JOINT = 8
+MOST_ROWS = 4
+"""Of the directions worth offering, until more are asked for."""
 
 _SOLVING = "Finding what changes the region"
 _READY = "Directions that stay closer in place are ready."
@@ -40,7 +42,7 @@ class Finding(Showing):
         if turn < visit.turn:  # it was overtaken by a later one
             return
         wanted = visit.begin()
-        visit.stale, visit.note = True, ""
+        visit.stale, visit.note, visit.every = True, "", False
         try:
             self.check_room(visit)
             self.choose(visit, sent if isinstance(sent, Mapping) else {})
@@ -100,7 +102,7 @@ class Finding(Showing):
             }
             return
         solve = jobs.run(
-            lambda report: session.find(region, progress=report),
+            lambda report: _few(visit, session.find(region, only_good=not visit.every, progress=report)),
             lambda: wanted() and visit.job == job,
         )
         try:
@@ -117,6 +119,15 @@ class Finding(Showing):
             return
         yield {"background": said("Every layer is analysed: edits stay closer in place now.")}
         yield from self.show(visit, finer)
+
+    @told
+    def show_rest(self, visit: Visit) -> Updates:
+        """Show all directions that were found, not only those worth offering; what the sliders did stays."""
+        visit.needed  # noqa: B018
+        self.check_room(visit)
+        visit.settle()
+        visit.every = True
+        yield from self.find(visit)
 
     @told
     def stop(self, visit: Visit) -> Updates:
@@ -199,8 +210,8 @@ class Finding(Showing):
         yield {
             "status": said(
                 f"Solved over {count} faces together. On {joint.unseen} faces it has not seen, the first "
-                f"direction changes the region {_times(joint.after.ratio)} as much as the rest; "
-                f"the one before: {_times(joint.before.ratio)}."
+                f"direction changes the region {times(joint.after.ratio)} as much as the rest; "
+                f"the one before: {times(joint.before.ratio)}."
             )
         }
 
@@ -208,6 +219,7 @@ class Finding(Showing):
         wanted = visit.begin()
         visit.session, visit.name, visit.class_name = session, name, class_name
         visit.directions = visit.finer = None
+        visit.every = False
         visit.strengths, visit.touched, visit.stale = {}, False, True
         return wanted
 
@@ -292,13 +304,15 @@ class Finding(Showing):
         def solve(report: Progress) -> resefa.Directions:
             with self.studio.urgent() if confined else nullcontext():
                 feather = visit.feather if confined else None
-                return session.find(
+                found = session.find(
                     region,
                     quick=quick or confined,
                     confine=float(confined),
                     feather=feather,
+                    only_good=not visit.every,
                     progress=report,
                 )
+                return _few(visit, found)
 
         if confined:
             solving = jobs.run_in_turn(lines.faces, visit.address, solve, wanted)
@@ -306,5 +320,11 @@ class Finding(Showing):
         return (yield from progress(jobs.run(solve, wanted), _SOLVING))
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
+def _few(visit: Visit, directions: resefa.Directions) -> resefa.Directions:
+    """The first of many directions, unless all are asked for."""
+    return directions if visit.every else directions[:MOST_ROWS]
+
+
+def times(ratio: float) -> str:
+    """A ratio in words."""
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:,.0f} times"

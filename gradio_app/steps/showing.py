@@ -13,8 +13,9 @@ from gradio_app import links, payloads
 from gradio_app.studio import Studio
 from gradio_app.updates import Update, Updates, said, working
 from gradio_app.visit import Visit
-from resefa_core.defaults import STRENGTHS
+from resefa_core.defaults import strengths_within
 from resefa_core.directions import about
+from resefa_core.session import Session
 from resefa_core.session.finding import OURS
 
 SHOWN_DIRECTIONS = 12
@@ -57,7 +58,9 @@ class Showing:
         rows = {
             "version": version,
             "range": list(directions.strength_range),
-            "strengths": list(STRENGTHS),
+            "strengths": list(strengths_within(directions.strength_range)),
+            "heading": _ways(session, directions),
+            "rest": _has_more(directions),
             "stale": False,
         }
         items: list[dict[str, Any]] = []
@@ -74,6 +77,7 @@ class Showing:
                     "detail": f"change inside {effect.inside:.3f}, outside {effect.outside:.3f}",
                     "spills": effect.spills,
                     "name": strip.name,
+                    "frame": strip.frame,
                     "strength": visit.strengths.get(strip.index, 0.0),
                 }
             )
@@ -91,7 +95,6 @@ class Showing:
                 "turn": visit.turn,
                 "link": history["link"],
             },
-            "undo": undo_text(visit),
             "history": history,
             "status": said(self._result(visit, items)),
         }
@@ -100,9 +103,7 @@ class Showing:
     def _result(self, visit: Visit, items: Sequence[Mapping[str, Any]]) -> str:
         """What was found, in a line."""
         session, directions = visit.needed, visit.needed_directions
-        many, better = len(directions), session.is_quick(directions)
-        line = f"{many} {'quick ' if better else ''}way{'s' if many > 1 else ''} to change "
-        line += "this part" if session.selected is None else session.selected.words
+        line, better = _ways(session, directions), session.is_quick(directions)
         if directions.confined:
             line += " alone"
         elif directions.method not in (OURS, "imported"):
@@ -137,7 +138,6 @@ class Showing:
             "feather": visit.feather,
             "picker": {**self._picture(visit), "link": history["link"]},
             "offer": False,
-            "undo": undo_text(visit),
             "history": history,
         }
 
@@ -177,16 +177,22 @@ class Showing:
         return {
             "undo": session.can_undo,
             "redo": session.can_redo,
+            "moves": [move.brief for move in session.moves],
             "link": link,
             "left_out": left_out,
             "stored": links.stored(session, visit.class_name, visit.method, visit.confine, visit.feather),
         }
 
 
-def undo_text(visit: Visit) -> str:
-    """What the undo button says; nothing where there is nothing to take back."""
-    kept = visit.kept
-    if not kept:
-        return ""
-    region = kept[-1].directions.region
-    return f"Take back the edit of {'this part' if region is None else region.words}"
+def _ways(session: Session, directions: resefa.Directions) -> str:
+    """How many there are, and of what."""
+    many, region = len(directions), session.selected
+    quick = "quick " if session.is_quick(directions) else ""
+    part = "this part" if region is None else region.words
+    return f"{many} {quick}way{'s' if many > 1 else ''} to change {part}"
+
+
+def _has_more(directions: resefa.Directions) -> bool:
+    """Whether others were found that are not worth offering."""
+    recipe = directions.recipe
+    return recipe is not None and recipe.chosen is not None and len(directions) < recipe.count

@@ -1,5 +1,6 @@
-const rows = element.querySelector(".rows");
-let version = -1, touched = false, range = [-1, 1], shown = [0];
+const rows = element.querySelector(".rows"), rest = element.querySelector(".rest");
+const FRAME_MS = 220;
+let version = -1, touched = false, range = [-1, 1], shown = [0], keeping = { names: [], kept: [] };
 
 const make = (tag, attributes, ...children) => {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -8,17 +9,11 @@ const make = (tag, attributes, ...children) => {
 };
 const each = (selector, read) => [...rows.querySelectorAll(selector)].map(read);
 const tell = (kind, detail) => document.dispatchEvent(new CustomEvent(kind, { detail }));
-const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value);
+const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(Math.round(value * 10) / 10);
 
 function collect() {
   const strengths = each("[type=range]", (slider) => Number(slider.value));
-  (window.resefa ??= {}).directions = {
-    version,
-    strengths,
-    names: each("[type=text]", (field) => field.value),
-    kept: each("[type=checkbox]", (field) => field.checked),
-    touched,
-  };
+  (window.resefa ??= {}).directions = { version, strengths, ...keeping, touched };
   tell("resefa-edited", strengths.some((strength) => strength !== 0));
 }
 
@@ -57,48 +52,90 @@ function set(slider, value) {
   trigger("release");
 }
 
+/** A strip's pictures, shown in their place on the face. */
+const film = make("div", { className: "resefa-film", ariaHidden: "true" });
+film.hidden = true;
+let playing = 0;
+function show(item, index) {
+  const stage = document.querySelector("#picker .stage");
+  if (!stage || !item.frame) return;
+  if (film.parentNode !== stage) stage.append(film);
+  const [x, y, width, height] = item.frame.map((part) => part * 100 + "%");
+  const at = (index / Math.max(1, shown.length - 1)) * 100 + "%";
+  Object.assign(film.style, { left: x, top: y, width, height, backgroundImage: "url(" + item.strip + ")", backgroundSize: shown.length * 100 + "% 100%", backgroundPosition: at + " 0" });
+  film.hidden = false;
+}
+function hide() {
+  clearInterval(playing);
+  playing = 0;
+  film.hidden = true;
+  each(".play", (button) => button.setAttribute("aria-pressed", "false"));
+}
+function play(item, button) {
+  const again = button.getAttribute("aria-pressed") === "true";
+  hide();
+  if (again) return;
+  button.setAttribute("aria-pressed", "true");
+  const middle = shown.indexOf(0) < 0 ? Math.floor(shown.length / 2) : shown.indexOf(0), last = shown.length - 1;
+  const way = [];
+  for (let at = middle; at > 0; at--) way.push(at);
+  for (let at = 0; at < last; at++) way.push(at);
+  for (let at = last; at > middle; at--) way.push(at);
+  let step = 0;
+  const next = () => {
+    if (!button.isConnected) return hide();
+    show(item, way[step++ % way.length]);
+  };
+  next();
+  playing = setInterval(next, FRAME_MS);
+}
+
 function row(item, index) {
+  const title = item.name.replace(/^direction (\d+)$/, (_, number) => "change " + (Number(number) + 1));
   const slider = make("input", { type: "range", min: range[0], max: range[1], step: 0.1, value: item.strength });
-  slider.setAttribute("aria-label", "Strength of direction " + index + ", " + item.words);
+  slider.setAttribute("aria-label", "Strength of " + title + ", " + item.words);
   const zero = make("button", { type: "button", className: "zero", textContent: "↺", title: "Back to 0" });
-  zero.setAttribute("aria-label", "Direction " + index + " back to 0");
-  const name = make("input", { type: "text", value: item.name, maxLength: 80 });
-  name.setAttribute("aria-label", "Name of direction " + index);
-  const kept = make("input", { type: "checkbox", checked: true });
-  kept.setAttribute("aria-label", "Keep direction " + index + " in the file");
-  const keep = make("label", { title: "Keep it in the file that “Save” makes, under this name" }, kept, "Keep as");
-  const strip = make("img", { className: "strip", src: item.strip, alt: "Direction " + index + ": " + item.words });
+  zero.setAttribute("aria-label", title + " back to 0");
+  const start = make("button", { type: "button", className: "play", textContent: "▶", title: "Play it on the face" });
+  start.setAttribute("aria-label", "Play " + title + " on the face");
+  start.setAttribute("aria-pressed", "false");
+  const strip = make("img", { className: "strip", src: item.strip, alt: title + ", from " + signed(shown[0]) + " to " + signed(shown[shown.length - 1]) + ": " + item.words });
   const cells = shown.map((strength) => {
     const cell = make("span", { className: "cell", textContent: signed(strength) });
     cell.dataset.strength = strength;
     cell.setAttribute("aria-hidden", "true");
     return cell;
   });
+  const name = make("h3", { className: "title", textContent: title });
   const words = make("p", { className: "words", textContent: item.words, title: item.detail });
 
-  let start = slider.value;
-  slider.addEventListener("pointerdown", () => { start = slider.value; });
+  let before = slider.value;
+  slider.addEventListener("pointerdown", () => { before = slider.value; });
   slider.addEventListener("pointercancel", () => { // it was a swipe that scrolls
-    if (slider.value !== start) set(slider, start);
+    if (slider.value !== before) set(slider, before);
   });
-  slider.addEventListener("input", () => { showValue(slider); moved(); });
+  slider.addEventListener("input", () => { hide(); showValue(slider); moved(); });
   slider.addEventListener("change", () => { collect(); trigger("release"); });
   zero.addEventListener("click", () => set(slider, 0));
   slider.addEventListener("dblclick", () => set(slider, 0));
-  for (const cell of cells) {
+  start.addEventListener("click", () => play(item, start));
+  cells.forEach((cell, at) => {
+    cell.addEventListener("pointerenter", (event) => {
+      if (event.pointerType === "mouse" && !playing) show(item, at);
+    });
+    cell.addEventListener("pointerleave", () => { if (!playing) hide(); });
     cell.addEventListener("click", () => {
+      hide();
       set(slider, cell.dataset.strength);
       slider.focus({ preventScroll: true });
     });
-  }
-  name.addEventListener("input", touch);
-  kept.addEventListener("change", touch);
+  });
 
   const made = make("li", { className: item.words.startsWith("little") ? "row weak" : "row" },
-    make("div", { className: "shown" }, strip, ...cells),
-    make("div", { className: "side" }, words,
-      make("div", { className: "slider" }, slider, make("output", {}), zero),
-      make("div", { className: "keep" }, keep, name)));
+    make("div", { className: "side" },
+      make("div", { className: "said" }, name, words),
+      make("div", { className: "slider" }, slider, make("output", {}), zero, start)),
+    make("div", { className: "shown" }, strip, ...cells));
   showValue(slider);
   return made;
 }
@@ -115,11 +152,24 @@ element.querySelector(".reset").addEventListener("click", () => {
   moved();
   trigger("release");
 });
+rest.addEventListener("click", () => {
+  rest.hidden = true;
+  tell("resefa-waiting");
+  trigger("select");
+});
 
 const now = element.querySelector(".now");
 const drawn = document.querySelector("#picker .after");
 if (drawn && drawn.src) now.src = drawn.src;
-document.addEventListener("resefa-picture", (event) => { now.src = event.detail; });
+const stage = document.querySelector("#picker .stage"), head = element.querySelector(".head");
+if (stage) { // on a small screen, the picture goes along once it is out of sight
+  new IntersectionObserver(([entry]) => head.classList.toggle("away", !entry.isIntersecting && entry.boundingClientRect.top < 0)).observe(stage);
+}
+document.addEventListener("resefa-picture", (event) => { now.src = event.detail; hide(); });
+document.addEventListener("resefa-kept", ({ detail }) => {
+  keeping = detail;
+  touch();
+});
 
 const wait = (waiting) => rows.setAttribute("aria-busy", String(waiting));
 document.addEventListener("resefa-waiting", () => wait(true));
@@ -132,15 +182,26 @@ function update() {
     rows.inert = value.stale;
     rows.classList.toggle("stale", value.stale);
   }
+  if (value.set && value.version === version) {
+    const slider = rows.querySelectorAll("[type=range]")[value.set[0]];
+    if (slider) set(slider, value.set[1]);
+  }
   if (!value.items) return;
   [range, shown] = [value.range, value.strengths];
   if (value.version === version) {
     rows.append(...value.items.slice(rows.children.length).map((item, index) => row(item, index + rows.children.length)));
   } else {
+    hide();
     version = value.version;
     touched = false;
     rows.replaceChildren(...value.items.map(row));
   }
+  if (!touched) keeping = { names: value.items.map((item) => item.name), kept: value.items.map(() => true) };
+  const named = { version, names: value.items.map((item) => item.name) };
+  (window.resefa ??= {}).named = named;
+  tell("resefa-named", named);
+  element.querySelector(".heading").textContent = value.heading || "";
+  rest.hidden = !value.rest || Boolean(value.more);
   wait(false);
   rows.dataset.version = String(version);
   rows.dataset.more = String(Boolean(value.more));

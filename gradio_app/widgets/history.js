@@ -1,15 +1,31 @@
 const button = (name) => element.querySelector("[data-go=" + name + "]");
 
-function go(name) {
-  if (button(name).disabled) return;
-  (window.resefa ??= {}).back = { go: name };
+function ask(what) {
+  (window.resefa ??= {}).back = what;
   document.dispatchEvent(new CustomEvent("resefa-waiting"));
   trigger("input");
+}
+function go(name) {
+  if (!button(name).disabled) ask({ go: name });
 }
 element.addEventListener("click", (event) => {
   const pressed = event.target.closest("[data-go]");
   if (pressed) go(pressed.dataset.go);
 });
+
+/** The edits of the face, each with a cross that takes it back. */
+const EDITED = ", edited: ", moves = element.querySelector(".moves");
+function chip(words, index) {
+  const made = document.createElement("li"), cross = document.createElement("button");
+  cross.type = "button";
+  cross.className = "cross";
+  cross.textContent = "×";
+  cross.title = "Take this edit back";
+  cross.setAttribute("aria-label", "Take back: " + words);
+  cross.addEventListener("click", () => ask({ remove: index }));
+  made.append(words, cross);
+  return made;
+}
 
 const TYPED = "textarea, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])";
 document.addEventListener("keydown", (event) => {
@@ -33,6 +49,9 @@ function update() {
   if (!value) return;
   button("undo").disabled = !value.undo;
   button("redo").disabled = !value.redo;
+  const edits = value.moves || [], picture = document.querySelector("#picker .after");
+  moves.replaceChildren(...edits.map(chip));
+  if (picture) picture.alt = [picture.alt.split(EDITED)[0], ...(edits.length ? [edits.join(", ")] : [])].join(EDITED);
   keep(value);
   document.dispatchEvent(new CustomEvent("resefa-link", { detail: value }));
 }

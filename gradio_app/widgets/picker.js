@@ -260,45 +260,9 @@ element.addEventListener("click", (event) => {
   }
 });
 
-const compare = find("[data-part=compare]");
-function showBefore() {
-  find(".before").style.clipPath = "inset(0 " + (100 - compare.value) + "% 0 0)";
-}
-compare.addEventListener("input", showBefore);
 document.addEventListener("resefa-edited", (event) => stage.classList.toggle("edited", event.detail));
-document.addEventListener("resefa-moved", () => {
-  compare.value = 0;
-  showBefore();
-});
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch { // none without HTTPS, or it is not allowed
-    const field = Object.assign(document.createElement("textarea"), { value: text });
-    field.style.cssText = "position:fixed;opacity:0";
-    document.body.append(field);
-    field.select();
-    const copied = document.execCommand("copy");
-    field.remove();
-    return copied;
-  }
-}
-find(".copy").addEventListener("click", async ({ currentTarget }) => {
-  const copied = await copy(location.href);
-  currentTarget.focus();
-  const without = copied && leftOut ? " without " + leftOut : "";
-  currentTarget.textContent = copied ? "Copied" + without : "See the address bar";
-  setTimeout(() => { currentTarget.textContent = "Copy link"; }, 2500);
-});
-
-let leftOut = "";
 const follow = (link) => history.replaceState(history.state, "", link + location.hash);
-document.addEventListener("resefa-link", ({ detail }) => {
-  leftOut = detail.left_out;
-  if (detail.link) follow(detail.link);
-});
+document.addEventListener("resefa-link", ({ detail }) => { if (detail.link) follow(detail.link); });
 let presets = {}, version = 0, active = "";
 function markPreset(name) {
   active = name || "";

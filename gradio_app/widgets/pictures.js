@@ -1,13 +1,24 @@
+const make = (tag, attributes, ...children) => {
+  const made = Object.assign(document.createElement(tag), attributes);
+  made.append(...children);
+  return made;
+};
 function update() {
   const images = (props.value && props.value.images) || [];
   element.querySelector(".pictures").replaceChildren(...images.map((each) => {
-    const figure = document.createElement("figure"), image = document.createElement("img");
-    const caption = document.createElement("figcaption");
-    image.src = each.image;
-    image.alt = "Face of " + each.label;
-    caption.textContent = each.label;
-    figure.append(image, caption);
-    return figure;
+    const words = each.label;
+    if (!each.before) {
+      return make("figure", {}, make("img", { src: each.image, alt: words }), make("figcaption", { textContent: words }));
+    }
+    const pair = make("button", { type: "button", title: "Go on with this face and the same edit" },
+      make("img", { src: each.before, alt: words + " before" }),
+      make("img", { className: "edited", src: each.image, alt: words + " with the edit" }));
+    pair.addEventListener("click", () => {
+      (window.resefa ??= {}).others = { seed: each.seed };
+      document.dispatchEvent(new CustomEvent("resefa-waiting"));
+      trigger("select");
+    });
+    return make("figure", {}, pair, make("figcaption", { textContent: words }));
   }));
 }
 watch("value", update);

@@ -1,8 +1,9 @@
 const place = element.querySelector(".place"), line = element.querySelector(".line");
 const bar = element.querySelector("progress"), wait = element.querySelector(".wait"), stop = element.querySelector(".stop");
-const text = element.querySelector(".text");
+const text = element.querySelector(".text"), why = element.querySelector(".why");
 const SHOWN_MS = 4000, LETTER_MS = 60, PAUSE_MS = 80, ECHO_MS = 1000;
 const floats = Boolean(element.closest("#status"));
+line.classList.toggle("first", floats);
 let inSight = true, wanted = false, timer = 0, speech = 0, last = "", heard = -Infinity;
 
 function float() {
@@ -34,11 +35,14 @@ function say(words, again) {
 function update() {
   const value = props.value;
   if (!value) return;
-  const words = value.text || "", working = value.kind === "working";
+  const words = value.brief || value.text || "", working = value.kind === "working";
   line.dataset.kind = value.kind;
   line.dataset.empty = String(!words);
   text.dataset.sentence = String(/^[a-z']+ /.test(words)); // not a file's name
   bar.hidden = !working;
+  why.hidden = !value.brief;
+  why.open = false;
+  why.querySelector(".detail").textContent = value.brief ? value.text : "";
   wait.textContent = working && value.wait ? value.wait : "";
   stop.hidden = !working;
   if (value.fraction == null) bar.removeAttribute("value");

@@ -52,7 +52,7 @@ def main() -> None:
             if name != "demo-phone":
                 page.get_by_label("Move other faces along").check()
                 page.wait_for_function(
-                    "() => document.querySelectorAll('#others img').length === 6", timeout=PATIENCE
+                    "() => document.querySelectorAll('#others figure').length === 6", timeout=PATIENCE
                 )
             page.evaluate("() => window.scrollTo(0, 0)")  # where the line that tells what was found is
             page.wait_for_timeout(1500)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import numpy as np
 import pytest
@@ -97,13 +97,16 @@ def test_drawing(client: Any, avatars: resefa.Generator) -> None:
     assert np.array_equal(pixels(client.predict(13, 0.7, "avatars", "", api_name="/draw_face")), drawn)
 
 
-def test_finding(found: tuple[str, dict[str, Any]]) -> None:
+def test_finding(server: Server, found: tuple[str, dict[str, Any]]) -> None:
     file, told = found
     directions = resefa.Directions.load(file)
     assert (len(directions), directions.space, directions.seeds) == (3, "w", (13,))
     assert told["space"] == "w"
     assert [each["name"] for each in told["directions"]] == list(directions.names)
     assert all(each["inside"] > each["outside"] > 0 for each in told["directions"])
+    address, _, query = told["link"].partition("?")
+    assert address == f"{server.url}/"
+    assert dict(parse_qsl(query)) == {"seed": "13", "truncation": "0.7", "region": "mouth"}
 
 
 def test_finding_by_another_method(client: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Generator
 
@@ -9,6 +11,7 @@ import pytest
 
 from gradio_app import jobs
 from gradio_app.jobs import Progress, Result, Stopped
+from gradio_app.line import Line
 
 
 def endless(steps: list[int], stopped: threading.Event) -> Callable[[Progress], None]:
@@ -111,3 +114,15 @@ def test_threads_end() -> None:
         with pytest.raises(StopIteration):
             next(jobs.run(lambda _: None))
     assert sum(thread.name == "resefa-job" for thread in threading.enumerate()) <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
+def test_slow_work_lets_the_other_threads_go_first() -> None:
+    def own(_: object = None) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = own()
+    assert jobs.finished(jobs.run(own, niceness=7)) == min(19, before + 7)
+    assert jobs.finished(jobs.run(own)) == own() == before
+    line = Line(places=1, seconds=1.0, longest=10.0, niceness=9)
+    assert jobs.finished(jobs.run_in_turn(line, "", own)) == min(19, before + 9)

@@ -12,6 +12,7 @@ import resefa_core as resefa
 from gradio_app import jobs
 from gradio_app.line import CrowdedError, Line, Place
 from gradio_app.studio import Studio
+from gradio_app.turns import Rank, Turns
 
 
 def test_a_few_work_and_the_others_know_their_place() -> None:
@@ -175,3 +176,37 @@ def test_pictures_of_all_visitors_are_drawn_one_at_a_time(avatars: resefa.Genera
         visitor.join(10.0)
     assert taken == [[0, 1, 2, 3, 4]] * 4
     assert most == 1
+
+
+def test_what_is_waited_for_is_drawn_before_what_may_be_looked_at_later() -> None:
+    turns, order, inside, go = Turns(), [], threading.Event(), threading.Event()
+
+    def draw(name: str, count: int) -> Iterator[str]:
+        for index in range(count):
+            order.append(f"{name} {index}")
+            time.sleep(0.05)
+            yield name
+
+    def hold() -> Iterator[str]:
+        inside.set()
+        go.wait(10.0)
+        yield "held"
+
+    def visitor(drawn: Iterator[str], rank: Rank) -> threading.Thread:
+        thread = threading.Thread(target=lambda: list(turns.each(drawn, rank)))
+        thread.start()
+        return thread
+
+    threads = [visitor(hold(), Rank.FACES)]
+    assert inside.wait(10.0)
+    waiting = [(draw("faces", 2), Rank.FACES), (draw("mouth", 2), Rank.STRIP), (draw("eyes", 2), Rank.STRIP)]
+    for count, (drawn, rank) in enumerate(waiting, start=1):
+        threads.append(visitor(drawn, rank))
+        while len(turns._waiting) < count:
+            time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(10.0)
+    assert order[:2] == ["mouth 0", "eyes 0"]
+    assert sorted(order[2:4]) == ["eyes 1", "mouth 1"]
+    assert order[4:] == ["faces 0", "faces 1"]

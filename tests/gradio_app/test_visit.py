@@ -25,9 +25,12 @@ import resefa_core as resefa
 from gradio_app import jobs, payloads, studio
 from gradio_app.steps import FIRST_SEED, NUM_OTHERS, Steps
 from gradio_app.steps.direction_files import file_stem
+from gradio_app.steps.finding import MOST_ROWS
 from gradio_app.studio import Studio
+from gradio_app.thumbnails import Thumbnails
 from gradio_app.updates import told
 from gradio_app.visit import Visit
+from resefa_core.defaults import NUM_DIRECTIONS
 from resefa_core.latents.edits import MAX_MOVES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
@@ -94,9 +97,23 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     assert visit.directions is not None
     assert [item["name"] for item in rows["items"]] == list(visit.directions.names)
     assert len({picture(item["strip"]).size for item in rows["items"]}) == 1
-    assert last(shown, "status")["text"] == "6 quick ways to change the mouth; better ones follow."
+    many = len(rows["items"])
+    assert 1 <= many <= MOST_ROWS
+    ways = f"{many} quick way{'s' if many > 1 else ''} to change the mouth"
+    assert rows["heading"] == ways
+    assert last(shown, "status")["text"] == f"{ways}; better ones follow."
     assert shown[0]["confine"] == {"visible": True}
     json.dumps(shown, allow_nan=False)
+
+
+def test_faces_that_others_were_shown_are_not_drawn_again(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = last(list(steps.arrive(Visit(), {})), "faces")
+    monkeypatch.setattr(Thumbnails, "_draw", lambda *_: pytest.fail("drawn again"))
+    assert last(list(steps.arrive(Visit(), {})), "faces") == first
+    with pytest.raises(pytest.fail.Exception, match="drawn again"):
+        list(steps.arrive(Visit(), {"truncation": "0.5"}))
 
 
 def test_faces_to_choose_from(steps: Steps, visit: Visit) -> None:
@@ -115,11 +132,11 @@ def test_faces_to_choose_from(steps: Steps, visit: Visit) -> None:
 
 
 def test_strips_come_as_they_are_drawn(steps: Steps, visit: Visit) -> None:
-    shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    shown = list(steps.pick(visit, {"region": {"preset": "mouth"}}))
     counts = [len(update["directions"]["items"]) for update in shown if "directions" in update]
     assert counts[0] == 1
-    assert counts[-1] == 6
-    assert 3 in counts
+    assert visit.directions is not None
+    assert counts[-1] == len(visit.directions) > 1
     assert counts == sorted(counts)
 
 
@@ -352,7 +369,9 @@ def test_directions_for_confined_edits_are_found_where_no_slider_was_moved(
     shown = list(steps.confine(visit, True, 0.03))
     assert visit.directions is not None
     assert visit.directions.confined
-    assert last(shown, "status")["text"] == "6 ways to change the mouth alone. Move a slider."
+    many = len(visit.directions)
+    ways = f"{many} way{'s' if many > 1 else ''} to change the mouth"
+    assert last(shown, "status")["text"] == f"{ways} alone. Move a slider."
     list(steps.slide(visit, slid(visit, 3.0)))
     list(steps.confine(visit, True, 0.1))
     assert visit.directions.confined
@@ -399,7 +418,10 @@ def test_sets_for_confined_edits_without_their_steps(steps: Steps, visit: Visit,
     replace(visit.directions, steps_confined=None).save(file)
     other = arrived(steps, 900, "eyes")
     list(steps.open_file(other, str(file)))
-    assert last(list(steps.use(other)), "status")["text"] == "These are the 6 directions of the file."
+    assert (
+        last(list(steps.use(other)), "status")["text"]
+        == f"These are the {len(visit.directions)} directions of the file."
+    )
     for each in (visit, other):
         list(steps.slide(each, slid(each, 4.0)))
     difference = np.asarray(steps.picture(visit)).astype(int) - np.asarray(steps.picture(other))
@@ -414,7 +436,8 @@ def test_edits_add_up_over_regions_and_can_be_taken_back(steps: Steps, visit: Vi
     list(steps.slide(visit, slid(visit, 4.0)))
     mouth = look()
     shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
-    assert last(shown, "undo") == "Take back the edit of the mouth"
+    (kept,) = last(shown, "history")["moves"]
+    assert kept.startswith("mouth ")
     assert visit.strengths == {}
     assert np.array_equal(look(), mouth)
     assert np.array_equal(pixels(last(shown, "picker")["image"]), mouth)
@@ -425,14 +448,23 @@ def test_edits_add_up_over_regions_and_can_be_taken_back(steps: Steps, visit: Vi
     lips = resefa.Region.preset("mouth").mask(64, 64).numpy() > 0
     assert np.abs(both - mouth)[eyes].mean() > 3 * np.abs(both - mouth)[lips].mean()
     others = last(list(steps.others(visit, True)), "others")["images"]
-    shown = list(steps.undo(visit))
-    assert last(shown, "undo") == ""
+    assert len(last(list(steps.rest(visit, slid(visit, 4.0))), "history")["moves"]) == 2
+    for nonsense in (2, -1, True, "0", None):
+        list(steps.travel(visit, {"remove": nonsense, "go": "redo"}))
+        assert len(visit.needed.moves) == 2
+    shown = list(steps.travel(visit, {"remove": 0}))
+    assert last(shown, "status")["text"] == f"Taken back: {kept}."
+    (left,) = last(shown, "history")["moves"]
+    assert left.startswith("eyes ")
     assert visit.strengths == {0: 4.0}
     alone = look()
     assert np.abs(alone - plain)[lips].mean() < np.abs(both - plain)[lips].mean() / 3
     assert last(list(steps.others(visit, True)), "others")["images"] != others
-    list(steps.undo(visit))
-    assert np.array_equal(look(), alone)
+    list(steps.travel(visit, {"go": "undo"}))
+    assert np.array_equal(look(), both)
+    list(steps.travel(visit, {"remove": 1}))
+    assert visit.strengths == {}
+    assert np.array_equal(look(), mouth)
 
 
 def test_edits_are_kept_within_a_bound_and_gone_with_the_face(steps: Steps, visit: Visit) -> None:
@@ -448,7 +480,7 @@ def test_edits_are_kept_within_a_bound_and_gone_with_the_face(steps: Steps, visi
     assert (visit.needed.selected, len(visit.kept)) == (region, MAX_MOVES - 1)
     assert np.array_equal(np.asarray(steps.picture(visit)), picture)
     shown = list(steps.draw(visit, "avatars", 901, 0.7))
-    assert last(shown, "undo") == ""
+    assert last(shown, "history")["moves"] == []
     assert visit.kept == ()
     assert visit.session is not None
     assert np.array_equal(np.asarray(steps.picture(visit)), np.asarray(resefa.to_pil(visit.session.before)))
@@ -645,7 +677,7 @@ def test_the_analysis_stops_when_the_visitor_leaves(avatars: resefa.Generator) -
 
 def test_other_faces_move_along(steps: Steps, visit: Visit) -> None:
     still = last(list(steps.others(visit, True)), "others")["images"]
-    assert [image["label"] for image in still] == [f"seed {901 + i}" for i in range(NUM_OTHERS)]
+    assert [image["seed"] for image in still] == [901 + i for i in range(NUM_OTHERS)]
     list(steps.slide(visit, slid(visit, 5.0)))
     moved = last(list(steps.others(visit, True)), "others")["images"]
     assert all(a["image"] != b["image"] for a, b in zip(still, moved, strict=True))
@@ -667,7 +699,7 @@ def test_other_faces_of_the_last_seed(steps: Steps) -> None:
     visit = Visit()
     list(steps.arrive(visit, {"seed": str(SEEDS - 1)}))
     images = last(list(steps.others(visit, True)), "others")["images"]
-    assert images[0]["label"] == "seed 0"
+    assert images[0]["seed"] == 0
 
 
 def test_solving_without_the_whole_jacobian_shows_its_progress(
@@ -762,12 +794,13 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     list(steps.slide(visit, slid(visit, 3.0)))
     shown = np.asarray(steps.picture(visit)).tolist()
     kept = [True, True] + [False] * 4
-    file, image, both, film = saved(steps, visit, folder, names=["smile", "frown"], kept=kept)
+    file, image, both, film, clip = saved(steps, visit, folder, names=["smile", "frown"], kept=kept)
     assert [each.name for each in (file, image)] == ["A-smile.safetensors", "A-smile.png"]
     assert np.asarray(Image.open(image)).tolist() == shown
     assert both.name == "A-smile-before-after.png"
     assert Image.open(both).size == (1024, 512)
     assert film.name == "A-smile.webp"
+    assert (clip.name, Image.open(clip).format) == ("A-smile.gif", "GIF")
     assert Image.open(film).n_frames > 2
     loaded = resefa.Directions.load(file)
     assert loaded.names == ("smile", "frown")
@@ -994,7 +1027,8 @@ def test_visits_share_nothing_but_the_studio(steps: Steps) -> None:
 
 
 def slid(visit: Visit, strength: float) -> dict[str, Any]:
-    return {"version": visit.version, "strengths": [strength, 0, 0]}
+    others = len(visit.needed_directions) - 1
+    return {"version": visit.version, "strengths": [strength, *[0] * others]}
 
 
 def pixels(url: str) -> np.ndarray[Any, Any]:
@@ -1055,7 +1089,7 @@ def test_nothing_is_lost_where_the_page_starts_over(steps: Steps, visit: Visit) 
         assert last(came, "status")["kind"] == "done"
         assert np.array_equal(np.asarray(steps.picture(again)), edited)
         assert again.strengths == {0: -3.0}
-        assert last(came, "undo") == "Take back the edit of the mouth"
+        assert [move.split()[0] for move in last(came, "history")["moves"]] == ["mouth", "eyes"]
         assert last(came, "history")["undo"] is (stored is not None)
 
 
@@ -1099,3 +1133,68 @@ def test_a_choice_that_is_told_twice_is_tried_once(steps: Steps, visit: Visit) -
     next(going)
     assert list(steps.choose_method(visit, "sefa")) == []
     assert last(list(going), "status")["text"].startswith("6 ways to change the mouth, by SeFa")
+
+
+def test_the_same_edit_on_a_face_that_is_clicked(steps: Steps, visit: Visit) -> None:
+    list(steps.slide(visit, slid(visit, 4.0)))
+    (shown,) = [each for each in steps.others(visit, True) if len(each["others"]["images"]) == NUM_OTHERS]
+    other = shown["others"]["images"][2]
+    came = list(steps.carry_to(visit, {"seed": other["seed"]}))
+    assert visit.needed.seed == other["seed"] == 903
+    assert np.array_equal(pixels(came[0]["picker"]["before"]), pixels(other["before"]))
+    assert np.array_equal(pixels(last(came, "picker")["image"]), pixels(other["image"]))
+    assert visit.strengths == {0: 4.0}
+    list(steps.travel(visit, {"go": "undo"}))
+    assert visit.needed.seed == 900
+    for nonsense in (None, {}, {"seed": "1"}, {"seed": -1}, {"seed": True}):
+        problem_of(list(steps.carry_to(visit, nonsense)))
+        assert visit.needed.seed == 900
+
+
+def test_all_directions_are_shown_to_those_who_ask(steps: Steps, visit: Visit) -> None:
+    assert visit.directions is not None
+    few = len(visit.directions)
+    list(steps.slide(visit, slid(visit, 2.0)))
+    shown = list(steps.show_rest(visit))
+    rows = last(shown, "directions")
+    assert len(rows["items"]) == NUM_DIRECTIONS > few
+    assert rows["rest"] is False
+    assert visit.strengths == {}
+    assert len(last(shown, "history")["moves"]) == 1
+    shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert len(last(shown, "directions")["items"]) <= MOST_ROWS
+
+
+def test_methods_are_compared_beside_the_session(steps: Steps, visit: Visit) -> None:
+    directions, version = visit.directions, visit.version
+    shown = list(steps.compare(visit))
+    rows = last(shown, "compared")["rows"]
+    assert [row["title"] for row in rows] == [
+        method.title for key, method in resefa.METHODS.items() if key != resefa.CONFINED
+    ]
+    for row in rows:
+        assert len(row["images"]) == 3
+        change = pixels(row["change"])
+        difference = np.abs(pixels(row["images"][2]) - pixels(row["images"][1])).mean(axis=2)
+        expected = 255 * (1 - np.minimum(1.0, 3 * difference / 127.5))
+        assert np.abs(change[..., 0] - expected).mean() < 6  # both pictures were rounded
+    assert last(shown, "compared_status")["kind"] == "done"
+    assert (visit.directions, visit.version) == (directions, version)
+    json.dumps(shown, allow_nan=False)
+    going = steps.compare(visit)
+    next(going)
+    list(steps.stop_comparing(visit))
+    assert not any("compared" in update for update in going)
+
+
+def test_a_surprise_is_a_face_and_an_edit_within_reach(steps: Steps, visit: Visit) -> None:
+    shown = list(steps.surprise(visit, "avatars", 900, 0.7, ""))
+    assert visit.needed.seed == last(shown, "seed") != 900
+    assert visit.directions is not None
+    told = shown[-1]["directions"]
+    assert told["version"] == visit.version
+    index, strength = told["set"]
+    low, high = visit.directions.strength_range
+    assert 0 <= index < len(visit.directions)
+    assert strength != 0
+    assert low <= strength <= high

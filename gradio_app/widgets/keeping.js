@@ -1,0 +1,32 @@
+const list = element.querySelector(".kept");
+
+const make = (tag, attributes, ...children) => {
+  const made = Object.assign(document.createElement(tag), attributes);
+  made.append(...children);
+  return made;
+};
+function tell() {
+  const detail = {
+    names: [...list.querySelectorAll("[type=text]")].map((field) => field.value),
+    kept: [...list.querySelectorAll("[type=checkbox]")].map((field) => field.checked),
+  };
+  document.dispatchEvent(new CustomEvent("resefa-kept", { detail }));
+}
+function entry(name, index) {
+  const field = make("input", { type: "text", value: name, maxLength: 80 });
+  field.setAttribute("aria-label", "Name of direction " + (index + 1));
+  const kept = make("input", { type: "checkbox", checked: true });
+  kept.setAttribute("aria-label", "Keep direction " + (index + 1) + " in the file");
+  field.addEventListener("input", tell);
+  kept.addEventListener("change", tell);
+  return make("li", {}, make("label", { title: "Keep it in the file, under this name" }, kept, "Keep as"), field);
+}
+let version = null;
+function show(named) { // of one version, more may follow
+  if (named.version !== version) list.replaceChildren();
+  version = named.version;
+  const known = list.children.length;
+  list.append(...named.names.slice(known).map((name, index) => entry(name, known + index)));
+}
+document.addEventListener("resefa-named", ({ detail }) => show(detail));
+if (window.resefa?.named) show(window.resefa.named);

@@ -1,0 +1,166 @@
+/** The picture, sharp at any size, with the face before the edits while a button is held. */
+const SIDE = 512, LOBES = 3, FILE_SIDE = 1024;
+const stage = document.querySelector("#picker .stage");
+const after = stage.querySelector(".after"), before = stage.querySelector(".before");
+const canvas = Object.assign(document.createElement("canvas"), { className: "sharp" });
+canvas.setAttribute("aria-hidden", "true");
+stage.insertBefore(canvas, stage.querySelector(".overlay"));
+const badge = Object.assign(document.createElement("span"), { className: "resefa-before", textContent: "before", hidden: true });
+stage.append(badge);
+const hold = element.querySelector(".hold");
+let holding = false, drawing = 0;
+
+const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
+const taps = new Map();
+/** For each place of a longer line, where its Lanczos window starts in the shorter one, and its weights. */
+function window_of(short, long) {
+  const key = short + ":" + long;
+  if (!taps.has(key)) {
+    const made = [];
+    for (let at = 0; at < long; at++) {
+      const centre = ((at + 0.5) * short) / long - 0.5, start = Math.floor(centre) - LOBES + 1;
+      const weights = [];
+      for (let tap = 0; tap < 2 * LOBES; tap++) {
+        const far = centre - (start + tap);
+        weights.push(Math.abs(far) < LOBES ? sinc(far) * sinc(far / LOBES) : 0);
+      }
+      const sum = weights.reduce((a, b) => a + b);
+      made.push([start, weights.map((weight) => weight / sum)]);
+    }
+    taps.set(key, made);
+  }
+  return taps.get(key);
+}
+
+function enlarged({ data, width, height }, wide, high) {
+  const middle = new Float32Array(wide * height * 3), out = new ImageData(wide, high);
+  const inside = (value, most) => Math.min(most - 1, Math.max(0, value));
+  window_of(width, wide).forEach(([start, weights], x) => {
+    for (let y = 0; y < height; y++) {
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let tap = 0; tap < weights.length; tap++) {
+          sum += weights[tap] * data[(y * width + inside(start + tap, width)) * 4 + channel];
+        }
+        middle[(y * wide + x) * 3 + channel] = sum;
+      }
+    }
+  });
+  window_of(height, high).forEach(([start, weights], y) => {
+    const rows = weights.map((_, tap) => inside(start + tap, height) * wide * 3);
+    for (let x = 0; x < wide; x++) {
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let tap = 0; tap < weights.length; tap++) sum += weights[tap] * middle[rows[tap] + x * 3 + channel];
+        out.data[(y * wide + x) * 4 + channel] = sum; // clamped by the array
+      }
+      out.data[(y * wide + x) * 4 + 3] = 255;
+    }
+  });
+  return out;
+}
+
+/** A picture on a canvas: enlarged by a whole number to at least this side, or as it is where it is large. */
+function draw(image, target, side) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const times = Math.max(1, Math.ceil(side / Math.max(width, height)));
+  [target.width, target.height] = [width * times, height * times];
+  const pen = target.getContext("2d");
+  if (times === 1) {
+    pen.drawImage(image, 0, 0);
+    return;
+  }
+  const small = Object.assign(document.createElement("canvas"), { width, height });
+  const ink = small.getContext("2d", { willReadFrequently: true });
+  ink.drawImage(image, 0, 0);
+  pen.putImageData(enlarged(ink.getImageData(0, 0, width, height), width * times, height * times), 0, 0);
+}
+
+function paint() {
+  cancelAnimationFrame(drawing);
+  drawing = requestAnimationFrame(() => {
+    const image = holding && before.naturalWidth ? before : after;
+    if (image.naturalWidth) draw(image, canvas, SIDE);
+  });
+}
+for (const image of [after, before]) image.addEventListener("load", paint);
+paint();
+
+function compare(wanted) {
+  if (holding === wanted) return;
+  holding = wanted;
+  badge.hidden = !wanted;
+  stage.classList.toggle("comparing", wanted);
+  hold.setAttribute("aria-pressed", String(wanted));
+  element.querySelector(".told").textContent = wanted ? "The face before the edits" : "The face with the edits";
+  paint();
+}
+hold.addEventListener("pointerdown", (event) => {
+  hold.setPointerCapture(event.pointerId);
+  compare(true);
+});
+for (const kind of ["pointerup", "pointercancel", "blur"]) hold.addEventListener(kind, () => compare(false));
+hold.addEventListener("contextmenu", (event) => event.preventDefault());
+hold.addEventListener("keydown", (event) => {
+  if (event.key === " " || event.key === "Enter") {
+    event.preventDefault();
+    compare(true);
+  }
+});
+hold.addEventListener("keyup", () => compare(false));
+const TYPED = "textarea, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])";
+document.addEventListener("keydown", (event) => {
+  const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (plain && event.key.toLowerCase() === "b" && !event.target.closest?.(TYPED)) compare(true);
+});
+document.addEventListener("keyup", (event) => {
+  if (event.key.toLowerCase() === "b") compare(false);
+});
+
+function download(pictures, name) {
+  const parts = pictures.map((image) => {
+    const part = document.createElement("canvas");
+    draw(image, part, FILE_SIDE);
+    return part;
+  });
+  const whole = document.createElement("canvas");
+  whole.width = parts.reduce((sum, part) => sum + part.width, 0);
+  whole.height = parts[0].height;
+  let left = 0;
+  for (const part of parts) {
+    whole.getContext("2d").drawImage(part, left, 0);
+    left += part.width;
+  }
+  whole.toBlob((blob) => {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  });
+}
+const number = () => (window.resefa?.seed ?? "face");
+element.querySelector(".save-one").addEventListener("click", () => download([after], "face-" + number() + ".png"));
+element.querySelector(".save-both").addEventListener("click", () => download([before, after], "face-" + number() + "-before-after.png"));
+
+let leftOut = "";
+document.addEventListener("resefa-link", ({ detail }) => { leftOut = detail.left_out; });
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { // none without HTTPS, or it is not allowed
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    field.style.cssText = "position:fixed;opacity:0";
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    return copied;
+  }
+}
+element.querySelector(".copy").addEventListener("click", async ({ currentTarget }) => {
+  const copied = await copy(location.href);
+  currentTarget.focus();
+  const without = copied && leftOut ? " without " + leftOut : "";
+  currentTarget.textContent = copied ? "Copied" + without : "See the address bar";
+  setTimeout(() => { currentTarget.textContent = "Copy link"; }, 2500);
+});
