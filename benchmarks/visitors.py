@@ -70,7 +70,7 @@ class Visitor(threading.Thread):
         self.seed, self.until, self.findings = 1000 + number, until, findings
         self.page, self.session = page, Session(server.url, page)
         self.rng = random.Random(number)
-        self.version, self.analysing = -1, False
+        self.version, self.analysing, self.refused = -1, False, False
 
     def run(self) -> None:
         arrived = False
@@ -88,7 +88,7 @@ class Visitor(threading.Thread):
             self._save,
         ]
         while time.monotonic() < self.until and arrived:
-            step = self.rng.choice(steps)
+            step = self._pick if self.refused else self.rng.choice(steps)
             with self.findings.timed(step.__name__[1:]):
                 step()
             self._pause()
@@ -138,7 +138,12 @@ class Visitor(threading.Thread):
     def _follow(self, event: dict[str, Any], *values: Any, query: str = "") -> list[dict[str, Any]]:
         before = self.version
         changes = self.session.take(event, *values, query=query)
-        self._check(changes, before)
+        try:
+            self._check(changes, before)
+        except Busy:
+            self.refused = True  # there are no directions to slide along or to save
+            raise
+        self.refused = self.refused and self.version <= before
         return changes
 
     def _check(self, changes: list[dict[str, Any]], before: int) -> None:
