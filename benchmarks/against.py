@@ -177,13 +177,15 @@ def main() -> None:
         before, now = (
             {key: min(turn[side][key] for turn in turns) for key in turns[0][side]} for side in (0, 1)
         )
+        passes = f", passes {before.pop('passes')} and {now.pop('passes')}" if "passes" in now else ""
         share = ""
         if "quotients" in now:
             pairs = zip(now.pop("quotients"), before.pop("quotients"), strict=True)
             share = f"{min(new / old for new, old in pairs):.4f}"
         for what, seconds in now.items():
-            row = f"| {job} | {what} | {before[what]:.4g} | {seconds:.4g} | {before[what] / seconds:.2f} |"
-            lines.append(f"{row} {share} |")
+            ratio = before[what] / seconds
+            row = f"| {job} | {what}{passes} | {before[what]:.3g} | {seconds:.3g} | {ratio:.2f} | {share} |"
+            lines.append(row)
             print(lines[-1], flush=True)
     if options.output is not None:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
