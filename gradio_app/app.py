@@ -27,7 +27,8 @@ from starlette.middleware import Middleware  # noqa: E402
 from starlette.middleware.gzip import GZipMiddleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
-from gradio_app import first_sight, jobs, memory  # noqa: E402
+from gradio_app import jobs, memory  # noqa: E402
+from gradio_app.first_sight import FirstSight  # noqa: E402
 from gradio_app.guard import Guard, keep_log_short  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
@@ -88,7 +89,9 @@ def main(arguments: list[str] | None = None) -> None:
         server_port=options.port,
         inbrowser=options.browser,
         max_file_size=MAX_CHECKPOINT_UPLOAD if uploads else MAX_UPLOAD,
-        app_kwargs={"middleware": [compressed, Middleware(Guard, presence, quota)]},
+        app_kwargs={
+            "middleware": [compressed, Middleware(FirstSight, first), Middleware(Guard, presence, quota)]
+        },
         enable_monitoring=False,
         run_history=False,
         state_session_capacity=500,
@@ -99,7 +102,6 @@ def main(arguments: list[str] | None = None) -> None:
         footer_links=["api"],
         theme=theme(),
         css=CSS,
-        head=first_sight.head(first),
     )
     try:
         launch()
