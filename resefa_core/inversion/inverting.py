@@ -28,7 +28,7 @@ from .prior import CodePrior, squared_distance, squared_spread
 STEPS = 200
 """Each draws the image once and takes its derivative once."""
 MOST_STEPS = 10_000
-PRIOR = 3e-3
+PRIOR = 1e-2
 """What a squared distance of 1 from the mean code, and between layers, counts beside the squared error."""
 PRIORS = Bounds(0.0, 1e3)
 PERCEPTUAL = Bounds(0.0, 1e6)

@@ -63,6 +63,14 @@ def use_directions(file: Path) -> None:
     assert len(directions[:1]) == 1
 
 
+def use_photo(file: Path) -> None:
+    photo = resefa.Photo.open(file)
+    crop = resefa.Crop.middle(photo.width, photo.height, (8, 8))
+    shown, counted = photo.image(crop, 8, 8)
+    assert torch.isfinite(shown).all()
+    assert torch.isfinite(counted).all()
+
+
 def use_latent(file: Path) -> None:
     latent = Latent.load(file)
     assert len(latent.expand(4)) == len(latent)
@@ -96,7 +104,7 @@ def tiny() -> resefa.StyleGAN2:
 
 def seeds(folder: Path) -> list[Seed]:
     """All good files; `folder` is for writing them."""
-    return [*_generators(folder), *_latents(folder), *_directions(folder), *_others(folder)]
+    return [*_generators(folder), *_latents(folder), *_directions(folder), *_others(folder), *_photos()]
 
 
 def _bytes(path: Path) -> bytes:
@@ -181,7 +189,22 @@ def _latents(folder: Path) -> list[Seed]:
     buffer = io.BytesIO()
     np.save(buffer, codes.numpy())
     found["codes.npy"] = buffer.getvalue()
+    crop = resefa.Crop(300, 200, 150.0, 90.0, 120.0, 120.0, 3.0, "0" * 64)
+    Latent(codes, crop=crop).save(folder / "photo.safetensors")
+    found["photo.safetensors"] = _bytes(folder / "photo.safetensors")
     return [Seed(name, data, use_latent) for name, data in found.items()]
+
+
+def _photos() -> list[Seed]:
+    pixels = np.random.RandomState(0).randint(0, 256, (12, 16, 4), dtype=np.uint8)
+    found = []
+    for form, mode in (("PNG", "RGBA"), ("PNG", "L"), ("JPEG", "RGB"), ("WEBP", "RGB")):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(buffer, form, exif=exif)
+        found.append(Seed(f"photo {mode}.{form.lower()}", buffer.getvalue(), use_photo))
+    return found
 
 
 def _directions(folder: Path) -> list[Seed]:
