@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -80,3 +81,10 @@ def test_the_library_in_it_draws_and_edits_without_what_was_left_out(tmp_path: P
         "assert sys.modules['resefa_core'].__file__.startswith(sys.argv[1])\n"
     )
     subprocess.run([sys.executable, "-c", script, str(pack)], cwd=pack, check=True)
+
+
+def test_the_registry_finds_the_pictures_that_it_is_told_of() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    pictures = re.findall(r'^(?:Icon|Banner) = "https://raw\.[^"]*/main/([^"]+)"$', project, re.MULTILINE)
+    assert len(pictures) == 2
+    assert all((ROOT / name).is_file() for name in pictures)
