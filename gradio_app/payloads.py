@@ -15,6 +15,7 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core.latents.samples import SEEDS
+from resefa_core.regions import MOST_CLICKS
 
 _PICTURE_SIDE = 512
 _EXACT_SIDE = 128
@@ -25,10 +26,14 @@ _LONGEST_PART = 1000
 _CHANGE_GAIN = 3.0
 
 
-def read_region(payload: object, family: str = "") -> resefa.Region | resefa.Selection:
+Picks = tuple[tuple[resefa.Selection, bool], ...]
+"""Parts that are yet to be found, and whether each is added or taken away; the first is added."""
+
+
+def read_region(payload: object, family: str = "") -> resefa.Region | Picks:
     """The region that a browser sent: `{"box": [x, y, width, height]}` in fractions, `{"preset": name}`,
-    or `{"mask": "data:image/png;base64,…"}`; or the part that `{"part": text}` selects, which is yet to be
-    found.
+    or `{"mask": "data:image/png;base64,…"}`; or the parts that `{"part": text}` or
+    `{"parts": [[text, whether it is added], …]}` select, which are yet to be found.
 
     Args:
         family: whose presets there are.
@@ -36,14 +41,45 @@ def read_region(payload: object, family: str = "") -> resefa.Region | resefa.Sel
     Raises:
         RegionError: it is anything else, or no region.
     """
-    part = payload.get("part") if isinstance(payload, Mapping) else None
+    part, parts = (payload.get(key) if isinstance(payload, Mapping) else None for key in ("part", "parts"))
     if isinstance(part, str):
-        return resefa.Selection.from_text(part[:_LONGEST_PART])
+        return ((resefa.Selection.from_text(part[:_LONGEST_PART]), True),)
+    if isinstance(parts, list):
+        return _picks(parts)
     kinds = ("box", "preset", "mask")
     drawn = {kind: payload[kind] for kind in kinds if kind in payload} if isinstance(payload, Mapping) else {}
     if not drawn:
         raise resefa.RegionError("draw a box on the picture, paint over it, or click a part")
     return resefa.Region.from_json(drawn, family=family)
+
+
+def _picks(parts: list[object]) -> Picks:
+    picks = []
+    for each in parts[:MOST_CLICKS]:
+        if not (isinstance(each, list) and len(each) == 2):
+            raise resefa.RegionError(f"a part {shown(each)}: expected its text, and whether it is added")
+        text, add = each
+        if not isinstance(text, str) or not isinstance(add, bool):
+            raise resefa.RegionError(f"a part {shown(text)}: expected its text, and whether it is added")
+        picks.append((resefa.Selection.from_text(text[:_LONGEST_PART]), add))
+    if not picks or not picks[0][1]:
+        raise resefa.RegionError("click a part first, then take others away from it")
+    return tuple(picks)
+
+
+def show_choices(choices: Mapping[str, resefa.Region]) -> dict[str, Any]:
+    """What can be pointed at on a face: names, the texts that select them, and a picture of all masks, one
+    below the other."""
+    side = _SHOWN_MASK_SIDE
+    masks = [region.mask(side, side, check=False).numpy() >= 0.5 for region in choices.values()]
+    picture = Image.fromarray(np.concatenate([*masks, np.zeros((1, side), dtype=bool)]))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return {
+        "names": list(choices),
+        "texts": [region.selections[0].to_text() for region in choices.values()],
+        "masks": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii"),
+    }
 
 
 def show_region(region: resefa.Region | None) -> dict[str, Any] | None:

@@ -24,8 +24,8 @@ class Visit:
         behind: the same of work that goes on unasked.
         comparing: the same of comparisons of methods.
         session: the picture and what was done to it.
-        pending: a part that is yet to be found on the picture; or a region of the picture before, and that
-            one's latent.
+        pending: finds on the picture what was chosen as a part, here or on the picture before.
+        outlined: the digest of the face whose parts the page can outline.
         name, class_name: of the generator and the class, as they were chosen.
         turn: the browser's count of the regions that it sent, of the one that was taken last.
         method: how directions are found, a key of `METHODS`.
@@ -48,7 +48,8 @@ class Visit:
     behind: int = 0
     comparing: int = 0
     session: Session | None = None
-    pending: resefa.Selection | tuple[resefa.Region, resefa.Latent] | None = None
+    pending: Callable[[], resefa.Region] | None = None
+    outlined: str = ""
     name: str = ""
     class_name: str = ""
     turn: int = 0

@@ -377,6 +377,14 @@ def test_text_that_names_no_region_is_refused(text: str) -> None:
         Region.from_text(text, "mine")
 
 
+def test_a_preset_is_a_box_by_its_other_name() -> None:
+    assert Region.from_text("box:mouth", "avatars").to_text() == "avatars/mouth"
+    with pytest.raises(RegionError, match="no preset 'wheel'"):
+        Region.from_text("box:wheel", "avatars")
+    with pytest.raises(RegionError, match="no presets are known"):
+        Region.from_text("box:mouth", "something")
+
+
 @pytest.mark.parametrize(
     ("name", "family"),
     [

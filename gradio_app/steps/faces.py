@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ class Faces(Finding):
             if before is not None and known:
                 visit.settle()
                 region, latent = before.selected, before.original[:1]
-                visit.pending = (region, latent) if region is not None and region.follows else None
+                visit.pending = None
+                if region is not None and region.follows:
+                    visit.pending = partial(before.follow, region, latent)
                 before.set_image(seed, truncation=truncation, label=class_name[:100])
                 session = before
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import resefa_core as resefa
@@ -233,10 +234,10 @@ class Finding(Showing):
             session.select(next(iter(presets.values())) if presets else [0.35, 0.35, 0.3, 0.3])
         else:
             chosen = payloads.read_region(drawn, preset_family(session.generator))
-            if isinstance(chosen, resefa.Selection):
-                visit.pending = chosen
-            else:
+            if isinstance(chosen, resefa.Region):
                 session.select(chosen)
+            else:
+                visit.pending = partial(_joined, session, chosen)
 
     def place(self, visit: Visit, wanted: Wanted) -> Updates:
         """Find on the face what was chosen as a part, here or on the face before."""
@@ -246,9 +247,7 @@ class Finding(Showing):
         visit.pending = None
         yield from self._look(visit, wanted)
         if wanted():
-            session = visit.needed
-            chosen = pending if isinstance(pending, resefa.Selection) else session.follow(*pending)
-            session.select(chosen)
+            visit.needed.select(pending())
 
     def _look(self, visit: Visit, wanted: Wanted) -> Updates:
         """Make the quick analysis of the face, unless it is there."""
@@ -318,6 +317,16 @@ class Finding(Showing):
             solving = jobs.run_in_turn(lines.faces, visit.address, solve, wanted)
             return (yield from progress(solving, _SOLVING))
         return (yield from progress(jobs.run(solve, wanted), _SOLVING))
+
+
+def _joined(session: Session, picks: payloads.Picks) -> resefa.Region:
+    """Parts of the face, one after the other added or taken away."""
+    (first, _), *others = picks
+    region = session.region(first)
+    for selection, add in others:
+        other = session.region(selection)
+        region = region | other if add else region & ~other
+    return region
 
 
 def _few(visit: Visit, directions: resefa.Directions) -> resefa.Directions:

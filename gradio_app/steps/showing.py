@@ -94,6 +94,7 @@ class Showing:
                 "region": payloads.show_region(session.selected),
                 "turn": visit.turn,
                 "link": history["link"],
+                **self._choices(visit),
             },
             "history": history,
             "status": said(self._result(visit, items)),
@@ -143,6 +144,7 @@ class Showing:
 
     def _picture(self, visit: Visit) -> Update:
         session = visit.needed
+        visit.outlined = ""
         before = payloads.data_url(resefa.to_pil(session.before))
         return {
             "before": before,
@@ -157,6 +159,18 @@ class Showing:
             else f"Your picture as {visit.name} draws it",
             "of": visit.version,
         }
+
+    def _choices(self, visit: Visit) -> Update:
+        """What can be pointed at on the face, once for each, where its quick analysis is there."""
+        session = visit.needed
+        digest = session.original[:1].digest
+        if visit.outlined == digest or not session.is_analysed(session.quick_space):
+            return {}
+        visit.outlined = digest
+        try:
+            return {"choices": payloads.show_choices(session.choices_here())}
+        except resefa.ReSeFaError:  # nothing moves together here
+            return {}
 
     def _link(self, visit: Visit) -> tuple[str, str]:
         """A link to what is shown, and what it leaves out."""

@@ -37,6 +37,7 @@ function draw() {
       pen.strokeRect(x, y, width, height);
     }
   }
+  if (outlined) drawOutline(outlined.inside);
 }
 
 function usePaint(picture) {
@@ -70,6 +71,7 @@ function choose(name) {
   tool = name;
   find(".tools").classList.toggle("painting", paints());
   find(".tools").classList.toggle("choosing", name === "part");
+  outline(null);
   for (const button of element.querySelectorAll("[data-tool]")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   }
@@ -81,8 +83,8 @@ function send(region) {
   clearTimeout(timer);
   timer = 0;
   turn += 1;
-  if (!region.part) usePart(null);
-  markPreset(region.preset);
+  if (!region.part && !region.parts) usePart(null);
+  markPreset(region.preset || nameOf(region.part));
   find(".invitation").hidden = true;
   remember();
   tell("resefa-waiting");
@@ -100,35 +102,136 @@ function remember() {
 }
 find(".invitation").hidden = isKnown();
 
-/** A part: clicks on this picture, or a name; null where the region is something else. */
+/** What can be pointed at on this picture: names, the texts that select them, and a mask of each. */
+let choices = [];
+const MASK_SIDE = 128;
+const sheet = Object.assign(document.createElement("canvas"), { width: MASK_SIDE, height: MASK_SIDE });
+const ink = sheet.getContext("2d", { willReadFrequently: true });
+function showChoices({ names, texts, masks }) {
+  const picture = new Image(), face = find(".before").src;
+  picture.onload = () => {
+    if (find(".before").src !== face) return;
+    choices = names.map((name, index) => {
+      ink.drawImage(picture, 0, index * MASK_SIDE, MASK_SIDE, MASK_SIDE, 0, 0, MASK_SIDE, MASK_SIDE);
+      const { data } = ink.getImageData(0, 0, MASK_SIDE, MASK_SIDE);
+      const inside = Uint8Array.from({ length: MASK_SIDE * MASK_SIDE }, (_, pixel) => data[4 * pixel] > 127);
+      return { name, text: texts[index], inside, area: inside.reduce((sum, value) => sum + value, 0) };
+    });
+    showParts(names);
+    stage.dataset.choices = String(choices.length);
+  };
+  picture.src = masks;
+}
+
+/** What lies under the pointer: the smallest of those that hold it, or of it the piece that does. */
+const pixelAt = ([x, y]) => Math.min(MASK_SIDE - 1, Math.floor(y * MASK_SIDE)) * MASK_SIDE + Math.min(MASK_SIDE - 1, Math.floor(x * MASK_SIDE));
+function choiceAt(point) {
+  const pixel = pixelAt(point);
+  return choices.filter(({ inside }) => inside[pixel]).sort((one, other) => one.area - other.area)[0];
+}
+function pieceOf({ inside }, point) {
+  const piece = new Uint8Array(inside.length), open = [pixelAt(point)];
+  while (open.length) {
+    const pixel = open.pop(), column = pixel % MASK_SIDE;
+    if (!inside[pixel] || piece[pixel]) continue;
+    piece[pixel] = 1;
+    if (column) open.push(pixel - 1);
+    if (column < MASK_SIDE - 1) open.push(pixel + 1);
+    if (pixel >= MASK_SIDE) open.push(pixel - MASK_SIDE);
+    if (pixel < inside.length - MASK_SIDE) open.push(pixel + MASK_SIDE);
+  }
+  return piece;
+}
+const alone = () => find("[data-part=alone]").checked;
+
+let outlined = null; // the choice that is outlined, and its pixels
+function outline(choice, point) {
+  const inside = choice && (alone() && point ? pieceOf(choice, point) : choice.inside);
+  outlined = choice ? { choice, inside } : null;
+  find(".named").textContent = choice ? choice.name : "";
+  draw();
+}
+function maskOf(inside) {
+  const pixels = ink.createImageData(MASK_SIDE, MASK_SIDE);
+  inside.forEach((value, pixel) => pixels.data.set([255, 255, 255, 255 * value], 4 * pixel));
+  ink.putImageData(pixels, 0, 0);
+  return sheet;
+}
+function drawOutline(inside) {
+  const line = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  const edge = line.getContext("2d"), mask = maskOf(inside);
+  for (const [right, down] of [[-2, 0], [2, 0], [0, -2], [0, 2]]) edge.drawImage(mask, right, down, SIDE, SIDE);
+  edge.globalCompositeOperation = "destination-out";
+  edge.drawImage(mask, 0, 0, SIDE, SIDE);
+  edge.globalCompositeOperation = "source-in";
+  edge.fillStyle = "#ffffff";
+  edge.fillRect(0, 0, SIDE, SIDE);
+  pen.save();
+  pen.shadowColor = "#000000";
+  pen.shadowBlur = 4;
+  pen.drawImage(line, 0, 0);
+  pen.restore();
+}
+
+/** The parts that are chosen, each added or taken away; null where the region is something else. */
 let part = null;
 function usePart(chosen) {
   part = chosen;
   find(".tools").classList.toggle("parted", Boolean(part));
-  find("[data-part=parts]").value = (part && part.name) || "";
+  const [only, ...others] = part || [];
+  find("[data-part=parts]").value = only && !others.length && choices.some(({ text }) => text === only.text) ? only.text : "";
 }
+const isClick = ({ text }) => text.startsWith("at:");
 function sendPart() {
-  const places = part.name ? "part:" + part.name : "at:" + part.clicks.join("").replace("+", "");
-  send({ part: places + " size:" + Number(find("[data-part=amount]").value) / 100 });
+  const size = " size:" + Number(find("[data-part=amount]").value) / 100 + (alone() ? " alone" : "");
+  if (part.every(isClick)) {
+    const places = part.map(({ text, add }) => (add ? "+" : "-") + text.slice(3)).join("");
+    send({ part: "at:" + places.slice(1) + size });
+  } else if (part.length === 1) {
+    send({ part: part[0].text + size });
+  } else {
+    send({ parts: part.map(({ text, add }) => [text + size, add]) });
+  }
 }
-function clickPart(point, adds, takes) {
-  const place = point.map((value) => value.toFixed(4)).join(",");
-  if ((adds || takes) && part && part.clicks) part.clicks.push((takes ? "-" : "+") + place);
-  else usePart({ clicks: ["+" + place] });
+/** Takes a part at once; the server's answer is the same, or nearly so. */
+function takePart(text, inside, adds, takes) {
+  const further = (adds || takes) && part;
+  const pick = { text, add: !(further && takes) };
+  if (inside) {
+    if (!further) usePaint(null);
+    brush.globalCompositeOperation = pick.add ? "source-over" : "destination-out";
+    brush.drawImage(maskOf(inside), 0, 0);
+    brush.globalCompositeOperation = "source-over";
+    painted = true;
+    box = null;
+    draw();
+  }
+  usePart(further ? [...part, pick] : [pick]);
   sendPart();
 }
-find("[data-part=amount]").addEventListener("change", () => { if (part) sendPart(); });
+function clickPart(point, adds, takes) {
+  const choice = choiceAt(point), there = "at:" + point.map((value) => value.toFixed(4)).join(",");
+  if (choice && !alone()) takePart(choice.text, choice.inside, adds, takes);
+  else takePart(there, choice && pieceOf(choice, point), adds, takes);
+}
+for (const name of ["amount", "alone"]) {
+  find(`[data-part=${name}]`).addEventListener("change", () => { if (part) sendPart(); });
+}
 find("[data-part=parts]").addEventListener("change", ({ currentTarget }) => {
   if (!currentTarget.value) return;
   choose("part");
-  usePart({ name: currentTarget.value });
-  sendPart();
+  takeNamed(currentTarget.value);
 });
+function takeNamed(text) {
+  const choice = choices.find((each) => each.text === text);
+  takePart(text, choice && choice.inside, false, false);
+}
 function showParts(names) {
   const list = find("[data-part=parts]");
+  const texts = choices.length ? choices.map(({ text }) => text) : names.map((name) => "part:" + name);
   list.hidden = !names.length;
-  list.replaceChildren(...["", ...names].map((name) => new Option(name || "a part\u2026", name)));
-  list.value = (part && part.name) || "";
+  list.replaceChildren(new Option("a part\u2026", ""), ...names.map((name, index) => new Option(name, texts[index])));
+  usePart(part);
 }
 
 function sendPainted() {
@@ -185,6 +288,7 @@ reach.addEventListener("pointerdown", (event) => {
 });
 
 reach.addEventListener("pointermove", (event) => {
+  if (tool === "part" && !gesture && event.pointerType !== "touch") outline(choiceAt(place(event)), place(event));
   if (!gesture || event.pointerId !== gesture.id) return;
   const here = place(event);
   if (tool === "box") {
@@ -222,7 +326,22 @@ reach.addEventListener("pointercancel", (event) => {
   if (gesture && event.pointerId === gesture.id) undo();
 });
 
+reach.addEventListener("pointerleave", () => { if (outlined && !gesture) outline(null); });
+stage.addEventListener("blur", () => { if (outlined) outline(null); });
+
 stage.addEventListener("keydown", (event) => {
+  if (tool === "part" && choices.length) {
+    const way = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (way) {
+      event.preventDefault();
+      const at = outlined ? choices.indexOf(outlined.choice) : way < 0 ? 0 : -1;
+      outline(choices[(at + way + choices.length) % choices.length]);
+    } else if (event.key === "Enter" && outlined) {
+      event.preventDefault();
+      takePart(outlined.choice.text, outlined.inside, event.shiftKey, event.altKey);
+    }
+    return;
+  }
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const move = moves[event.key];
   if (event.key === "Enter" && box) {
@@ -254,9 +373,15 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.tool) choose(button.dataset.tool);
   if (button.dataset.preset) {
-    choose("box");
-    show(presets[button.dataset.preset]);
-    send({ preset: button.dataset.preset });
+    const name = button.dataset.preset, text = "part:" + name;
+    if (choices.some((each) => each.text === text)) {
+      choose("part");
+      takeNamed(text);
+    } else {
+      choose("box");
+      show(presets[name]);
+      send({ preset: name });
+    }
   }
 });
 
@@ -264,6 +389,10 @@ document.addEventListener("resefa-edited", (event) => stage.classList.toggle("ed
 const follow = (link) => history.replaceState(history.state, "", link + location.hash);
 document.addEventListener("resefa-link", ({ detail }) => { if (detail.link) follow(detail.link); });
 let presets = {}, version = 0, active = "";
+/** The name in the text of a part, as `part:mouth size:0.6`. */
+function nameOf(text) {
+  return text && text.startsWith("part:") ? text.slice(5).replace(/( size:\S+)?( alone)?$/, "") : "";
+}
 function markPreset(name) {
   active = name || "";
   for (const button of element.querySelectorAll("[data-preset]")) {
@@ -298,14 +427,21 @@ function update() {
     tell("resefa-picture", value.image);
   }
   if (value.alt) find(".after").alt = value.alt;
-  if (value.before && part && part.clicks) usePart(null);
+  if (value.before) {
+    choices = [];
+    delete stage.dataset.choices;
+    outline(null);
+    if (part && part.some(isClick)) usePart(null);
+  }
   if (value.presets) showPresets(value.presets);
   if (value.parts) showParts(value.parts);
+  if (value.choices) showChoices(value.choices);
   const mine = gesture || timer || (value.turn || 0) < turn; // drawn since, and not answered yet
   if ("region" in value && current && !mine) show(value.region);
   if (value.link) {
     follow(value.link);
-    if (!mine) markPreset(new URLSearchParams(value.link).get("region"));
+    const asked = new URLSearchParams(value.link);
+    if (!mine) markPreset(asked.get("region") || nameOf(asked.get("part")));
   }
   if (value.image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
 }

@@ -16,14 +16,21 @@ from ..errors import RegionError
 from ..generators.base import Generator
 from ..latents import Latent
 from ..progress import Progress
-from ..regions import Region, Selection
+from ..regions import Click, Region, Selection
 from ..spaces import quick_space
 from .clicks import carried, choose
+from .clusters import centres_of, likeness_to
 from .found import Parts
+from .naming import suggested_names
 from .responses import Responses, axes_of, responses_of
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "parts"
+CHOICES = 12
+"""Clusters of an image whose generator has no known parts, to point at."""
+
 _KEPT = 2
+_SAME = 0.8
+"""The intersection over union from which two parts are one to look at."""
 
 
 @cache
@@ -103,6 +110,35 @@ class PartFinder:
         parts = self.known(generator, parts)
         analysis = self._analyse(generator, latent, parts, progress)
         return parts.regions(analysis, generator.synthesize(latent)[0])
+
+    def choices(
+        self,
+        generator: Generator,
+        latent: Latent,
+        parts: Parts | None = None,
+        progress: Progress | None = None,
+    ) -> Mapping[str, Region]:
+        """What can be pointed at on an image, by name: its named parts; where no parts of the generator are
+        known, what moves together on this image, each by a click, named by where it lies."""
+        if parts is not None or parts_of_generator(generator) is not None:
+            return self.all(generator, latent, parts, progress)
+        here = self._see(generator, latent, progress)
+        height, width = here.responses.height, here.responses.width
+        alike = likeness_to(here.responses, centres_of([here.responses], CHOICES))
+        names = suggested_names([alike.argmax(dim=1).view(height, width)], CHOICES)
+        chosen: dict[str, Region] = {}
+        taken: list[Tensor] = []
+        for name, pixel in zip(names, alike.argmax(dim=0).tolist(), strict=True):
+            click = Click((pixel % width + 0.5) / width, (pixel // width + 0.5) / height)
+            try:
+                region = choose(here.responses, Selection(clicks=(click,)), here.picture)
+            except RegionError:
+                continue
+            inside = region.mask(height, width) >= 0.5
+            if all(float((inside & other).sum()) < _SAME * float((inside | other).sum()) for other in taken):
+                chosen[name] = region
+                taken.append(inside)
+        return chosen
 
     @staticmethod
     def known(generator: Generator, parts: Parts | None = None) -> Parts:

@@ -9,12 +9,13 @@ from os import PathLike
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..analysis import Jacobian, compute_jacobian
 from ..bounds import shown, whole
 from ..defaults import TRUNCATION
-from ..errors import JacobianError, RegionError
+from ..errors import JacobianError, ParameterError, RegionError
 from ..generators.base import Generator
 from ..parsing import shown_seeds
 from ..progress import Progress, stage
@@ -86,6 +87,39 @@ class Parts:
         for name in names:
             Selection(name=name)
         return replace(self, names=tuple(names))
+
+    def named_by(self, analyses: Sequence[Jacobian], labels: Sequence[Tensor], names: Sequence[str]) -> Parts:
+        """The same with names from somebody who knows: a parsing model, or masks that were drawn.
+
+        Each cluster gets the name of the class that most of its pixels have; one without pixels keeps its.
+
+        Args:
+            analyses: of some images, in the space of the parts.
+            labels: the class of each pixel of each image, whole numbers, `(H, W)` of any size.
+            names: of the classes.
+
+        Raises:
+            ParameterError: not one map for each analysis, or a class without a name.
+            RegionError: not names.
+        """
+        if len(analyses) != len(labels):
+            raise ParameterError(f"{len(labels)} maps of classes were given for {len(analyses)} analyses")
+        counts = torch.zeros(len(self.names), len(names), dtype=torch.long)
+        for analysis, classes in zip(analyses, labels, strict=True):
+            if classes.ndim != 2 or not 0 <= int(classes.min()) <= int(classes.max()) < len(names):
+                raise ParameterError(
+                    f"a map of classes of shape {tuple(classes.shape)}, from {classes.min()} to "
+                    f"{classes.max()}: expected (H, W), from 0 to {len(names) - 1}"
+                )
+            mine = self.labels(analysis)
+            theirs = F.interpolate(classes[None, None].double(), size=mine.shape, mode="nearest-exact")
+            pairs = mine.flatten() * len(names) + theirs.long().flatten()
+            counts += torch.bincount(pairs, minlength=counts.numel()).view_as(counts)
+        best = counts.argmax(dim=1).tolist()
+        known = counts.any(dim=1).tolist()
+        return self.named(
+            [names[each] if seen else own for each, seen, own in zip(best, known, self.names, strict=True)]
+        )
 
     def labels(self, analysis: Jacobian) -> Tensor:
         """The cluster of each pixel of an image, `(h, w)`."""

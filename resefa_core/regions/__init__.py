@@ -7,6 +7,16 @@ from __future__ import annotations
 
 from .presets import PRESETS, preset_family
 from .region import Region, presets_of
-from .selection import AT, PART, Click, Selection
+from .selection import AT, MOST_CLICKS, PART, Click, Selection
 
-__all__ = ["AT", "PART", "PRESETS", "Click", "Region", "Selection", "preset_family", "presets_of"]
+__all__ = [
+    "AT",
+    "MOST_CLICKS",
+    "PART",
+    "PRESETS",
+    "Click",
+    "Region",
+    "Selection",
+    "preset_family",
+    "presets_of",
+]

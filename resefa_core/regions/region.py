@@ -27,7 +27,7 @@ from .masks import (
     resampled,
 )
 from .presets import PRESETS, preset_family
-from .selection import AT, PART, Selection
+from .selection import AT, BOX, PART, Selection
 
 if TYPE_CHECKING:
     from ..generators.base import Generator
@@ -115,6 +115,7 @@ class Region:
     def from_text(text: str, generator: Generator | str = "") -> Region:
         """A region as commands, links and files name it: a box `x,y,width,height` in fractions, the path of
         a mask image, JSON as `to_json` writes it, or a preset: `eyes` of the generator, or `ffhq/eyes`.
+        `box:eyes` is `eyes` as a box, whatever parts the generator has.
 
         Args:
             generator: the generator, or its name, whose presets need no family; see `preset_family`.
@@ -125,6 +126,8 @@ class Region:
         if text.lstrip().startswith((AT, PART)):
             raise RegionError(f"{text[:80]!r} is a part of an image: there is none here to find it on")
         family = preset_family(generator)
+        if text.startswith(BOX):
+            return Region.preset(text.removeprefix(BOX), family or "no family")
         if text.lstrip().startswith("{"):
             try:
                 data = json.loads(text)

@@ -13,7 +13,7 @@ SIZE = Bounds(0.0, 1.0)
 MOST_CLICKS = 32
 MOST_NAME = 60
 
-AT, PART = "at:", "part:"
+AT, PART, BOX = "at:", "part:", "box:"
 _SIZE, _ALONE = "size:", "alone"
 
 

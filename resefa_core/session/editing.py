@@ -11,9 +11,10 @@ from torch import Tensor
 from ..bounds import whole
 from ..defaults import SAMPLES_TO_SHARE
 from ..directions import Directions
+from ..errors import RegionError
 from ..latents import Latent
 from ..latents.editing import Strengths, confinement, move, prepared
-from ..latents.edits import Edited, Move
+from ..latents.edits import Edit, Edited, Move
 from ..latents.samples import further_seeds, like
 from ..progress import Progress, counted
 from .regions import RegionSession
@@ -215,7 +216,8 @@ class EditSession(RegionSession):
     def carry(
         self, seeds: Iterable[int] | int = SAMPLES_TO_SHARE, *, progress: Progress | None = None
     ) -> Iterator[Carried]:
-        """Other images, drawn as this one was, with the same edit, one after the other.
+        """Other images, drawn as this one was, with the same edit, one after the other. What is confined to a
+        part is confined to each image's own, and left out where an image lacks it.
 
         Args:
             seeds: of the images; or how many, with the seeds that follow this image's.
@@ -223,8 +225,21 @@ class EditSession(RegionSession):
         generator, state = self.generator, self.state
         chosen = further_seeds([state.original], seeds) if isinstance(seeds, int) else list(seeds)
         for seed in counted(chosen, len(chosen), progress):
-            latent = state.edit.apply(like(generator, state.original, seed))
+            start = like(generator, state.original, seed)
+            latent = self._edit_on(start).apply(start)
             yield Carried(latent, generator.synthesize(latent)[0])
+
+    def _edit_on(self, latent: Latent) -> Edit:
+        """The edit for another image, its confined moves where that has their parts."""
+        moves = []
+        for each in self.state.edit:
+            try:
+                region = self._region_on(latent, each.directions) if each.confine else each.directions.region
+            except RegionError:
+                continue
+            same = region is each.directions.region
+            moves.append(each if same else replace(each, directions=replace(each.directions, region=region)))
+        return Edit(tuple(moves))
 
     def film(self, frames: int = 9, *, progress: Progress | None = None) -> Iterator[Tensor]:
         """The images on the way from the one before all edits to the edited one, `(3, H, W)` each, in equal

@@ -99,6 +99,11 @@ class RegionSession(ImageSession):
         """
         return self._finder.all(self.generator, self.original[:1], self.parts, progress)
 
+    def choices_here(self, progress: Progress | None = None) -> Mapping[str, Region]:
+        """What can be pointed at on the image before its edits, by name: the generator's parts, or what moves
+        together on this image where none are known. Each region's selection leads to it again."""
+        return self._finder.choices(self.generator, self.original[:1], self.parts, progress)
+
     @property
     def part_names(self) -> tuple[str, ...]:
         """The parts of the generator that are known by name; none where none are."""

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from demo_browser import DESKTOP, READY, find_chromium, launch, serve
@@ -59,7 +60,7 @@ def test_presets(page: Any) -> None:
             page.wait_for_timeout(rng.uniform(50, 500))
         settled(page, told, chosen[-1])
         assert page.locator(".presets [aria-pressed=true]").all_inner_texts() == [chosen[-1]], number
-        assert f"region={chosen[-1]}" in page.url
+        assert f"part=part:{chosen[-1]}" in unquote(page.url)
 
 
 def test_boxes(page: Any) -> None:

@@ -543,11 +543,82 @@ def test_presets(demo: Demo) -> None:
     assert pressed.all_inner_texts() == ["mouth"]
     strips = demo.strips()
     demo.settle(lambda: demo.page.get_by_role("button", name="eyes", exact=True).click())
-    assert demo.query["region"] == "eyes"
+    assert demo.query["part"] == "part:eyes"
     assert demo.strips() != strips
     assert pressed.all_inner_texts() == ["eyes"]
+    demo.settle(lambda: demo.page.get_by_role("button", name="nose", exact=True).click())
+    assert demo.query["region"] == "nose"
+    assert pressed.all_inner_texts() == ["nose"]
     demo.settle(lambda: demo.drag(MOUTH))
     assert pressed.count() == 0
+
+
+def lit(demo: Demo) -> float:
+    """The share of the picture that is painted over or outlined."""
+    share = demo.page.evaluate(
+        """() => {
+          const canvas = document.querySelector(".overlay"), { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          let count = 0;
+          for (let at = 3; at < data.length; at += 4) count += data[at] > 20;
+          return count / (width * height);
+        }"""
+    )
+    return float(share)
+
+
+def middle(region: resefa.Region) -> tuple[float, float]:
+    """A point that a part holds, with what is around it."""
+    inside = torch.nn.functional.avg_pool2d(region.mask(64, 64)[None], 3, 1, 1)[0]
+    row, column = divmod(int(inside.argmax()), 64)
+    return (column + 0.5) / 64, (row + 0.5) / 64
+
+
+def test_parts_are_outlined_under_the_pointer_and_taken_by_a_click(
+    visit: Callable[..., Demo], avatars: resefa.Generator
+) -> None:
+    demo = visit("?seed=13&box=0.3,0.5,0.2,0.2")
+    here = resefa.Session(avatars, seed=13).choices_here()
+    demo.wait("() => document.querySelector('.stage').dataset.choices")
+    demo.page.get_by_role("button", name="Part", exact=True).click()
+    named = demo.page.locator(".named")
+    seen = {}
+    for name in ("mouth", "clothes", "background"):
+        demo.page.mouse.move(*demo.place(*middle(here[name])))
+        assert named.inner_text() == name
+        seen[name] = lit(demo)
+    assert len(set(seen.values())) == 3
+    demo.page.mouse.move(*demo.place(*middle(here["mouth"])))
+    demo.settle(lambda: demo.page.mouse.click(*demo.place(*middle(here["mouth"]))))
+    assert demo.query["part"] == "part:mouth"
+    assert "change the mouth" in demo.status
+    alone = lit(demo)
+    demo.page.keyboard.down("Shift")
+    demo.settle(lambda: demo.page.mouse.click(*demo.place(*middle(here["clothes"]))))
+    demo.page.keyboard.up("Shift")
+    assert lit(demo) > alone + 0.5 * float(here["clothes"].mask(64, 64).mean())
+    assert "part" not in demo.query
+    demo.page.mouse.move(0, 0)
+    assert named.inner_text() == ""
+
+
+def test_the_keyboard_goes_from_part_to_part(visit: Callable[..., Demo]) -> None:
+    demo = visit("?seed=13&box=0.3,0.5,0.2,0.2")
+    demo.wait("() => document.querySelector('.stage').dataset.choices")
+    demo.page.get_by_role("button", name="Part", exact=True).click()
+    demo.page.locator(".stage").focus()
+    named = demo.page.locator(".named")
+    told = []
+    for _ in range(3):
+        demo.page.keyboard.press("ArrowRight")
+        told.append(named.inner_text())
+    assert len(set(told)) == 3
+    demo.page.keyboard.press("ArrowLeft")
+    assert named.inner_text() == told[1]
+    demo.settle(lambda: demo.page.keyboard.press("Enter"))
+    assert demo.query["part"] == f"part:{told[1]}"
+    demo.settle(lambda: demo.page.get_by_label("Parts of this face").select_option(label="mouth"))
+    assert demo.query["part"] == "part:mouth"
 
 
 def test_first_visitors_are_invited_to_draw(demo: Demo, address: str) -> None:

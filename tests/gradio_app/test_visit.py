@@ -259,6 +259,36 @@ def test_parts_by_name_follow_to_another_face(steps: Steps, visit: Visit) -> Non
     assert torch.equal(after.mask(64, 64), other.part("eyes").mask(64, 64))
 
 
+def test_several_parts_are_one_region(steps: Steps, visit: Visit) -> None:
+    parts = [["part:mouth", True], ["part:eyes", True], ["at:0.05,0.05", True], ["part:mouth", False]]
+    list(steps.pick(visit, {"region": {"parts": parts}}))
+    session = visit.needed
+    chosen = session.selected
+    assert chosen is not None
+    masks = [session.region(text).mask(64, 64) for text, _ in parts]
+    expected = torch.stack(masks[:3]).amax(dim=0).minimum(1.0 - masks[3])
+    torch.testing.assert_close(chosen.mask(64, 64), expected)
+    for damaged in ([], [["part:mouth", False]], [["part:mouth"]], [["part:mouth", 1]], [[3, True]], [{}]):
+        assert problem_of(list(steps.pick(visit, {"region": {"parts": damaged}})))
+
+
+def test_a_face_says_once_what_can_be_pointed_at(steps: Steps, visit: Visit) -> None:
+    def told(updates: Updates) -> list[Any]:
+        return [update["picker"]["choices"] for update in updates if "choices" in update.get("picker", {})]
+
+    (choices,) = told(list(steps.arrive(visit, {"seed": "13"})))
+    here = visit.needed.choices_here()
+    assert choices["names"] == list(here)
+    assert choices["texts"] == [f"part:{name}" for name in here]
+    data = base64.b64decode(choices["masks"].split(",")[1])
+    sheet = np.asarray(Image.open(io.BytesIO(data)))
+    for index, region in enumerate(here.values()):
+        inside = sheet[128 * index : 128 * (index + 1)]
+        assert np.array_equal(inside, region.mask(128, 128).numpy() >= 0.5)
+    assert told(list(steps.pick(visit, {"region": {"part": "part:mouth"}}))) == []
+    assert len(told(list(steps.draw(visit, "avatars", 21, 0.7)))) == 1
+
+
 def test_clicked_parts_follow_to_another_face(steps: Steps, visit: Visit) -> None:
     list(steps.arrive(visit, {"seed": "13", "part": "at:0.05,0.05"}))  # hair
     list(steps.draw(visit, "avatars", 21, 0.7))

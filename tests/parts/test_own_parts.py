@@ -154,3 +154,16 @@ def test_measures_on_other_images_follow_the_part(session: Session) -> None:
     assert own != session.measure(fixed, seeds=(3000,))
     loaded = replace(directions, recipe=None)
     assert session.measure(loaded, seeds=(3000,)) == own
+
+
+def test_edits_that_are_confined_to_a_part_stay_in_each_image_s_own(
+    session: Session, avatars: resefa.Generator
+) -> None:
+    directions = found(session, "part:mouth", 1)
+    session.edit(directions, {0: 2.0}, confine=1.0, feather=0.0)
+    (carried,) = session.carry([21])
+    before = Session(avatars, seed=21, cache=session.cache)
+    change = (carried.image - before.before).abs().amax(dim=0)
+    own = before.part("mouth").feather(0.02).mask(64, 64) > 0.01
+    assert float(change[own].max()) > 0.1
+    assert float(change[own].square().sum()) > 0.95 * float(change.square().sum())

@@ -161,6 +161,22 @@ def test_clusters_of_one_name_are_one_part(shifted: list[resefa.Jacobian]) -> No
         found.named(["face"])
 
 
+def test_parts_are_named_by_somebody_who_knows(shifted: list[resefa.Jacobian]) -> None:
+    found = resefa.find_parts(shifted, 6)
+    classes = [places(shift).repeat_interleave(2, dim=0).repeat_interleave(2, dim=1) for shift in (0, 1, 2)]
+    names = ("around", "eyes", "mouth", "hat")
+    parts = found.named_by(shifted, classes, names)
+    assert set(parts.part_names) <= {*names, *found.names}
+    for shift, analysis in enumerate(shifted):
+        for part, name in enumerate(names):
+            region = parts.region(analysis, name)
+            assert overlap(region.mask(SIDE, SIDE), places(shift) == part) > 0.9
+    with pytest.raises(ParameterError, match="2 maps of classes were given for 3"):
+        found.named_by(shifted, classes[:2], names)
+    with pytest.raises(ParameterError, match="from 0 to 3: expected"):
+        found.named_by(shifted, classes, names[:3])
+
+
 def test_a_part_that_an_image_lacks_is_refused(shifted: list[resefa.Jacobian]) -> None:
     parts = resefa.find_parts(shifted, 4)
     hat = parts.name_at(shifted[0], *HAT)
@@ -285,6 +301,19 @@ def test_what_is_clicked_on_one_image_is_clicked_in_its_place_on_another() -> No
     without[(without == 1) | (without == 3)] = 0
     rest = part_by_clicks(analysis_of(without), Selection("", clicks), chosen_on=here)
     assert overlap(rest.mask(SIDE, SIDE), places(1) == 2) == 1.0
+
+
+def test_choices_are_what_their_selections_lead_to(avatars: resefa.Generator) -> None:
+    plain = tiny_stylegan2()
+    for generator, start in ((avatars, "part:"), (plain, "at:")):
+        session = resefa.Session(generator, seed=13)
+        choices = session.choices_here()
+        assert len(choices) > 1
+        for region in choices.values():
+            (selection,) = region.selections
+            assert selection.to_text().startswith(start)
+            again = session.region(selection.to_text())
+            assert torch.equal(again.mask(16, 16), region.mask(16, 16))
 
 
 def test_maps_get_the_edges_of_the_picture() -> None:
