@@ -42,7 +42,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions",
         nargs="+",
         metavar="REGION",
-        help="presets, boxes or mask images as for factorize, or NAME=REGION",
+        help="presets, boxes or mask images as for factorize, parts that each image has in its own place "
+        "(part:hair), or NAME=REGION",
     )
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"default: all, {', '.join(METHODS)}")
     parser.add_argument("--spaces", nargs="+", metavar="SPACE", help="default: each method's own")
@@ -158,6 +159,7 @@ COMMAND = Command(
     "compare methods: how local are their edits of a region, and what else do they change",
     (
         "resefa evaluate --regions mouth eyes --methods resefa sefa --seeds 5000-5009 -o comparison",
+        "resefa evaluate --regions mouth=part:mouth box=mouth --methods resefa --samples 0 6 -o parts",
         "resefa evaluate -g mine.pkl --regions wheel=0.1,0.6,0.2,0.2 --spaces w w+ --samples 0 8 -o wheels",
         "resefa evaluate study.json -o results",
     ),

@@ -29,6 +29,7 @@ class Analyses:
         spaces: what will be asked for.
 
     Attributes:
+        cache: of all of them.
         seconds: how long each derivative took, by space.
         alone: how long the derivative of an image takes by itself, by space and layers.
         seconds_measuring: what it took to measure that.
@@ -43,7 +44,7 @@ class Analyses:
         every = generator.check_layers(None)
         fitting = [s for s in WIDEST_FIRST if s in wanted and chosen_kind(generator, s, every) == "dense"]
         self._base = fitting[0] if fitting else None
-        self._cache = JacobianCache(_KEPT_BYTES, self._made)
+        self.cache = JacobianCache(_KEPT_BYTES, self._made)
 
     def prepare(self, latent: Latent, progress: Progress | None = None) -> None:
         """Compute now what the latent's other analyses follow from.
@@ -64,7 +65,7 @@ class Analyses:
                 respond to the latent at all.
         """
         chosen = self.generator.check_layers(layers)
-        return self._cache.analyse(
+        return self.cache.analyse(
             self.generator,
             latent,
             space,
@@ -100,8 +101,8 @@ class Analyses:
         base = self._base if self._base is not None and not SPACES[self._base].shared else None
         known = space in WIDEST_FIRST and not SPACES[space].maps_noise(generator)
         follows = known and (space, layers) != (base, every)
-        if base is not None and follows and self._cache.holds(generator, latent, base, method="dense"):
-            whole = self._cache.analyse(generator, latent, base, method="dense").formed()
+        if base is not None and follows and self.cache.holds(generator, latent, base, method="dense"):
+            whole = self.cache.analyse(generator, latent, base, method="dense").formed()
             return derived(generator, whole, space, layers)
         clock = clock_of(generator)
         started = clock()

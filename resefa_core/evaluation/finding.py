@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..analysis import Jacobian
@@ -10,7 +10,7 @@ from ..directions import CONFINED, Directions
 from ..errors import LatentError, ParameterError, RegionError
 from ..generators.base import Generator
 from ..latents import Latent
-from ..methods import METHODS, check_method, find_directions
+from ..methods import METHODS, Place, check_method, find_directions
 from ..regions import Region
 from .analyses import Analyses, clock_of
 from .config import Row
@@ -38,6 +38,12 @@ class Entry:
     found: Found
     directions: Directions | None
     angles: tuple[float, ...]
+
+    def on(self, region: Region) -> Entry:
+        """The same for an image on which what they were found for is elsewhere."""
+        if self.directions is None or self.directions.region is None or not self.directions.region.follows:
+            return self
+        return replace(self, directions=replace(self.directions, region=region))
 
 
 def resolved(row: Row, generator: Generator) -> tuple[Row, tuple[int, ...], str]:
@@ -86,6 +92,7 @@ class Finder:
         region: str,
         drawn: Mapping[str, Region],
         sources: tuple[int, ...],
+        place: Callable[[Latent], Mapping[str, Region]] | None = None,
     ) -> Iterator[Entry]:
         """What rows find on latents, jointly, for a region and its variations.
 
@@ -94,13 +101,14 @@ class Finder:
             region: its name.
             drawn: the region itself, by its name, and its variations.
             sources: as in `Entry`.
+            place: gives what is drawn on a latent's image; None where it is the same on all.
         """
         known: dict[_Key, tuple[Directions | None, Found]] = {}
         for name, area in drawn.items():
             for row in which:
                 key = self._key(row, name)
                 if key not in known:
-                    known[key] = self._find(row, latents, area)
+                    known[key] = self._find(row, latents, area, _placed(name, self.rows[row], place))
         for row in which:
             own, _ = known[self._key(row, region)]
             for name in drawn:
@@ -115,7 +123,9 @@ class Finder:
         given = tuple(sorted(each.parameters.items()))
         return each.method, str(each.space), self.layers[row], given, _feather(each), drawn
 
-    def _find(self, row: int, latents: Sequence[Latent], region: Region) -> tuple[Directions | None, Found]:
+    def _find(
+        self, row: int, latents: Sequence[Latent], region: Region, place: Place | None
+    ) -> tuple[Directions | None, Found]:
         each, layers = self.rows[row], self.layers[row]
         shared, passes = 0.0, 0
         clock = clock_of(self.generator)
@@ -146,6 +156,7 @@ class Finder:
                 parameters=each.parameters,
                 jacobians=analysis,
                 on_analysis=count,
+                place=place,
             )
             if _feather(each):
                 directions = replace(directions, region=region)
@@ -153,6 +164,11 @@ class Finder:
             problem = str(error)
         seconds = clock() - started - shared - (self.analyses.seconds_measuring - before)
         return directions, Found(float(f"{seconds:.3g}"), passes, problem)
+
+
+def _placed(name: str, row: Row, place: Callable[[Latent], Mapping[str, Region]] | None) -> Place | None:
+    """Where a drawing is on an image, as soft as directions of a row are found for."""
+    return None if place is None else lambda latent: place(latent)[name].feather(_feather(row))
 
 
 def _feather(row: Row) -> float:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..directions.looks import MOST_TINT
 from ..regions import Region
 from ..sheets import GAIN, heat_map, printable
-from .results import Evaluation, Numbers
+from .results import AREA, Evaluation, Numbers
 from .tables import amount, changes_of, measured_rows, summary, targets_of, unlikeness
 
 _CELL = 120
@@ -59,11 +59,10 @@ def study_sheet(evaluation: Evaluation, region: str) -> Image.Image | None:
         "change inside / outside"
     )
     draw.text((_MARGIN, _MARGIN + 34), note, font=_font(16), fill=_FAINT)
-    area = evaluation.regions[region]
     for column, seed in enumerate(seeds):
         x = left + column * (block + _BLOCK_GAP)
         before = evaluation.pictures[seed]["before"][0]
-        page.paste(_outlined(_enlarged(before), area), (x, head))
+        page.paste(_outlined(_enlarged(before), _area(evaluation, seed, region)), (x, head))
         draw.text((x + _CELL + 14, head + 6), f"seed {seed}", font=_font(18), fill=_INK)
         draw.text((x + _CELL + 14, head + 30), "before, and the region", font=_font(15), fill=_FAINT)
         for index, title in enumerate(_COLUMNS):
@@ -146,6 +145,12 @@ def pareto(evaluation: Evaluation) -> Image.Image | None:
     return page
 
 
+def _area(evaluation: Evaluation, seed: int, region: str) -> Region:
+    """The region on the image of a seed."""
+    own = evaluation.pictures[seed].get(AREA + region)
+    return evaluation.regions[region] if own is None else Region.from_mask(own)
+
+
 def _cells(evaluation: Evaluation, seed: int, row: int, region: str) -> list[Image.Image]:
     """The edits backwards and forwards, then what they change."""
     kept = evaluation.pictures[seed]
@@ -154,7 +159,7 @@ def _cells(evaluation: Evaluation, seed: int, row: int, region: str) -> list[Ima
         return [_unreachable()] * len(_COLUMNS)
     before, edited = kept["before"][0], kept[f"{row}|{region}"]
     ratios: Numbers = evaluation.values("ratio", records[:1], 1)
-    area = evaluation.regions[region]
+    area = _area(evaluation, seed, region)
     shown = [
         _unreachable() if ratio is None else _enlarged(after)
         for after, ratio in zip(edited, ratios, strict=True)

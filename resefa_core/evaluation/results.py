@@ -29,6 +29,9 @@ _SIGNIFICANT = 6
 
 Numbers = list[float | None]
 
+AREA = "region|"
+"""Before the name of a part, where its mask is kept."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -90,7 +93,7 @@ class Evaluation:
         setup: what was measured: the study, and the generator's fingerprint.
         rows: with their spaces filled in.
         unavailable: why rows can't be measured here, by number.
-        areas: each region's share of the image.
+        areas: each region's share of the image; of a part, on the first image that has it.
         regions: by name; those of results that were loaded are not known.
         seeds: those of the study.
         records: of all images so far.
@@ -101,7 +104,8 @@ class Evaluation:
             ones, by `row|region|change`; see `natural`.
         alone: how long one derivative takes by itself, by space and layers.
         pictures: of the seeds that contact sheets show: `before` `(1, H, W, 3)`, and by `row|region` each
-            row's first direction backwards and forwards at equal change, `(2, H, W, 3)`; uint8.
+            row's first direction backwards and forwards at equal change, `(2, H, W, 3)`; by `region|region`
+            the mask of a part, `(H, W)`; uint8.
     """
 
     setup: dict[str, Any]

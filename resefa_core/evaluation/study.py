@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from torch import Tensor
 
 from ..checkpoints import load_generator
 from ..directions.looks import edge_energy, tint_share
-from ..errors import EvaluationError, LatentError
+from ..errors import EvaluationError, LatentError, RegionError
 from ..files import write_bytes
 from ..generators.base import Generator
 from ..latents import Latent
 from ..methods import METHODS
+from ..parts import PartFinder
 from ..progress import Progress
-from ..regions import Region
+from ..regions import AT, PART, Region, Selection
 from .analyses import Analyses
 from .attributes import Predictor
 from .config import Study, with_place
@@ -36,7 +38,7 @@ from .finding import Entry, Finder, resolved
 from .identity import Embedding
 from .meters import Meters
 from .natural import FIRST_REFERENCE, Inside
-from .results import SIGNS, Evaluation, Numbers, Record, numbers
+from .results import AREA, SIGNS, Evaluation, Numbers, Record, numbers
 from .variations import varied
 
 RESULTS = "results.json"
@@ -104,15 +106,18 @@ class _Run:
         self.study, self.generator, self.meters, self.folder = study, generator, meters, folder
         self.progress = progress
         self.label = None if study.label is None else generator.find_class(study.label)
+        rows, layers, reasons = zip(*(resolved(row, generator) for row in study.rows), strict=True)
+        available = [index for index, reason in enumerate(reasons) if not reason]
+        analysed = [rows[index] for index in available if METHODS[rows[index].method].uses_analyses]
+        analyses = Analyses(generator, {row.space for row in analysed})
+        self.parts = PartFinder(analyses.cache)
+        self.chosen_on: dict[str, Latent] = {}
         self.regions = {
-            name: with_place(f"regions: {name}", lambda each=each: self._region(each))  # type: ignore[misc]
+            name: with_place(f"regions: {name}", lambda name=name, each=each: self._region(name, each))  # type: ignore[misc]
             for name, each in study.regions.items()
         }
-        self.drawn = {
-            name: {name: region} | ({} if study.variations is None else varied(region, study.variations))
-            for name, region in self.regions.items()
-        }
-        rows, layers, reasons = zip(*(resolved(row, generator) for row in study.rows), strict=True)
+        self.drawn = {name: self._drawings(name, region) for name, region in self.regions.items()}
+        self.placed: dict[tuple[str, str], dict[str, Region] | None] = {}
         self.evaluation = Evaluation(
             setup={},
             rows=rows,
@@ -125,11 +130,8 @@ class _Run:
             seeds=study.seeds,
         )
         self.evaluation.setup = self._setup()
-        available = [index for index, reason in enumerate(reasons) if not reason]
         self.own = [index for index in available if not rows[index].samples]
         self.joint = [index for index in available if rows[index].samples]
-        analysed = [rows[index] for index in available if METHODS[rows[index].method].uses_analyses]
-        analyses = Analyses(generator, {row.space for row in analysed})
         most = max(study.directions, *(row.directions or 0 for row in rows))
         self.finder = Finder(generator, rows, layers, most, analyses)
         self.features: dict[int, Arrays] = {}
@@ -137,10 +139,66 @@ class _Run:
         self.inside_features: dict[int, Arrays] = {}
         self.steps, self.steps_done = 0, 0
 
-    def _region(self, region: Region | str) -> Region:
+    def _region(self, name: str, region: Region | str) -> Region:
+        """A region; of a part, where the first image that has it does."""
+        if isinstance(region, str) and region.startswith((AT, PART)):
+            return self._chosen(name, Selection.from_text(region))
         read = Region.from_text(region, self.generator) if isinstance(region, str) else region
         read.mask(*self.generator.image_size)
         return read
+
+    def _chosen(self, name: str, selection: Selection) -> Region:
+        clicked = bool(selection.clicks)
+        for seed in self.study.seeds[:1] if clicked else self.study.seeds:
+            latent = self._sample(seed)
+            try:
+                region = self.parts.find(self.generator, latent, selection)
+                region.mask(*self.generator.image_size)
+            except RegionError:
+                if clicked or selection.name not in PartFinder.known(self.generator).part_names:
+                    raise
+                continue
+            self.chosen_on[name] = latent
+            return region
+        raise RegionError(f"none of the study's images has {selection.name}")
+
+    def _drawings(self, name: str, region: Region) -> dict[str, Region]:
+        """A region by its name, and its variations."""
+        variations = self.study.variations
+        return {name: region} | ({} if variations is None else varied(region, variations))
+
+    def _drawn_on(self, name: str, latent: Latent) -> dict[str, Region]:
+        """A region and its variations on an image.
+
+        Raises:
+            RegionError: the image has nothing of it, or nothing else.
+        """
+        region = self.regions[name]
+        if not region.follows:
+            return self.drawn[name]
+        key = (name, latent.digest)
+        if key not in self.placed:
+            try:
+                here = region.on(
+                    lambda selection: self.parts.find(
+                        self.generator, latent, selection, chosen_on=self.chosen_on.get(name)
+                    )
+                )
+                here.mask(*self.generator.image_size)
+                self.placed[key] = self._drawings(name, here)
+            except (RegionError, LatentError):
+                self.placed[key] = None
+        found = self.placed[key]
+        if found is None:
+            raise RegionError(f"this image has nothing of {name}")
+        return found
+
+    def _has(self, name: str, latent: Latent) -> bool:
+        try:
+            self._drawn_on(name, latent)
+        except RegionError:
+            return False
+        return True
 
     def _setup(self) -> dict[str, Any]:
         """What results must agree on to belong together: all but the seeds and what is shown."""
@@ -149,7 +207,7 @@ class _Run:
             "generator": self.generator.name,
             "fingerprint": self.generator.fingerprint,
             "rows": [asdict(replace(row, shown=True, label="")) for row in self.evaluation.rows],
-            "regions": {name: _told(region) for name, region in self.regions.items()},
+            "regions": {name: _told(region, self.generator) for name, region in self.regions.items()},
             "truncation": study.truncation,
             "class": self.label,
             "directions": study.directions,
@@ -263,8 +321,11 @@ class _Run:
         for group in groups:
             rows = [row for row in self.joint if group in self.study.sets_of(self.study.rows[row])]
             for name, drawn in self.drawn.items():
-                jointly = [latents[seed] for seed in group]
-                entries[name] += self.finder.entries(rows, jointly, name, drawn, group)
+                jointly = [latents[seed] for seed in group if self._has(name, latents[seed])]
+                place = partial(self._drawn_on, name) if self.regions[name].follows else None
+                if place is not None and jointly:
+                    drawn = place(jointly[0])
+                entries[name] += self.finder.entries(rows, jointly, name, drawn, group, place)
                 self._step()
         if self.folder is not None:
             self._keep_directions(self.folder / _DIRECTIONS, entries)
@@ -300,10 +361,23 @@ class _Run:
         insides: Arrays = {}
         if self.meters.features is not None:
             features[_BEFORE] = features_of(self.meters.features, [before]).numpy()
-        for name, drawn in self.drawn.items():
-            entries = [*self.finder.entries(self.own, [latent], name, drawn, ()), *transferred.get(name, ())]
+        having = [name for name in self.regions if self._has(name, latent)]
+        if not having:
+            self.evaluation.skipped[seed] = "it has none of the parts"
+            self._step(len(self.regions))
+            return
+        self._step(len(self.regions) - len(having))
+        for name in having:
+            drawn = self._drawn_on(name, latent)
+            entries = [
+                *self.finder.entries(self.own, [latent], name, drawn, ()),
+                *(each.on(drawn[each.drawn]) for each in transferred.get(name, ())),
+            ]
+            if self.regions[name].follows:
+                mask = drawn[name].mask(*self.generator.image_size)
+                pictures[AREA + name] = (mask * 255.0).round().to(torch.uint8).numpy()
             for group in self._drawn_together(entries):
-                self._measure(seed, latent, before, name, group, pictures, features, insides)
+                self._measure(seed, latent, before, name, drawn[name], group, pictures, features, insides)
             self.evaluation.records += [
                 self._unreached(seed, name, entry) for entry in entries if entry.directions is None
             ]
@@ -345,6 +419,7 @@ class _Run:
         latent: Latent,
         before: Tensor,
         region: str,
+        area: Region,
         entries: Sequence[Entry],
         pictures: Arrays,
         features: Arrays,
@@ -363,10 +438,11 @@ class _Run:
             )
 
         counts = [self._count(entry) for entry in entries]
-        measures, after, reached = self._measured(edits(counts), before, region, self.study.target)
+        measures, after, reached = self._measured(edits(counts), before, region, area, self.study.target)
         firsts = edits([1] * len(entries))
         larger = {
-            f"{target:g}": self._measured(firsts, before, region, target) for target in self.study.larger
+            f"{target:g}": self._measured(firsts, before, region, area, target)
+            for target in self.study.larger
         }
         start = 0
         for place, (entry, count) in enumerate(zip(entries, counts, strict=True)):
@@ -400,10 +476,10 @@ class _Run:
             start += SIGNS * count
 
     def _measured(
-        self, edits: Edits, before: Tensor, region: str, target: float
+        self, edits: Edits, before: Tensor, region: str, area: Region, target: float
     ) -> tuple[dict[str, Numbers], Tensor, Tensor]:
         """The measures of edits at a change, their images `(n, 3, H, W)`, and which of them reach it."""
-        change = equal_change(self.generator, edits, self.regions[region], target)
+        change = equal_change(self.generator, edits, area, target)
         measures: dict[str, Numbers] = {
             name: numbers(getattr(change, name)) for name in ("distance", "inside", "outside", "most")
         }
@@ -411,7 +487,7 @@ class _Run:
         reached = change.reached.nonzero()[:, 0]
         if len(reached):
             after[reached] = images(self.generator, edits, change.distance[reached].float(), reached)
-            found = self._looks(before, after[reached], region) | self.meters.measures(
+            found = self._looks(before, after[reached], region, area) | self.meters.measures(
                 before.expand(len(reached), -1, -1, -1), after[reached], region
             )
             for name, values in found.items():
@@ -420,10 +496,10 @@ class _Run:
                     measures[name][edit] = value
         return measures, after, change.reached
 
-    def _looks(self, before: Tensor, after: Tensor, region: str) -> dict[str, Numbers]:
+    def _looks(self, before: Tensor, after: Tensor, region: str, area: Region) -> dict[str, Numbers]:
         """Of each edit, the share of its change inside that is one uniform colour, the edge energy along the
         region's edge over the unedited image's, and what it draws that the generator doesn't."""
-        mask = self.regions[region].mask(before.shape[2], before.shape[3]).to(before)
+        mask = area.mask(before.shape[2], before.shape[3]).to(before)
         energy = edge_energy(before[0], mask).clamp_min(1e-6)
         looks = {
             "tint": numbers(tint_share(after - before, mask)),
@@ -511,8 +587,12 @@ def _joined(parts: Sequence[Edits]) -> Edits:
     return replace(first, codes=together("codes"), styles=together("styles"), noise=together("noise"))
 
 
-def _told(region: Region) -> object:
+def _told(region: Region, generator: Generator) -> object:
     """A region as text or numbers that tell it from others."""
+    if region.follows:
+        named = any(selection.name for selection in region.selections)
+        texts = [selection.to_text() for selection in region.selections]
+        return [*texts, *([PartFinder.known(generator).digest] if named else [])]
     told = region.to_json()
     if "mask" in told:
         return hashlib.sha256(region.mask(256, 256, check=False).numpy().tobytes()).hexdigest()

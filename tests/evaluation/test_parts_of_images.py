@@ -1,0 +1,87 @@
+"""Studies of parts, which each image has in its own place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import resefa_core as resefa
+from resefa_core.evaluation.config import Row, Study, Transfer, study_of
+from resefa_core.evaluation.equal_change import edits_of, equal_change
+from resefa_core.evaluation.pictures import study_sheet
+from resefa_core.evaluation.study import evaluate
+
+STUDY = Study(
+    rows=(Row("resefa", "w"), Row("resefa-confined", "w"), Row("resefa", "w", samples=2)),
+    regions={"mouth": "part:mouth", "box": "mouth"},
+    seeds=(5000, 5001),
+    directions=1,
+    target=0.01,
+    transfer=Transfer(sources=(7000, 7001), sets=1),
+    sheet_seeds=1,
+)
+
+
+def test_each_image_is_edited_and_measured_in_its_own_part(avatars: resefa.Generator, tmp_path: Path) -> None:
+    evaluation = evaluate(STUDY, avatars, tmp_path)
+    sessions = {seed: resefa.Session(avatars, seed=seed) for seed in (*STUDY.seeds, 7000, 7001)}
+    places = {seed: session.part("mouth") for seed, session in sessions.items()}
+    sources = [sessions[seed].original for seed in (7000, 7001)]
+    joint = resefa.find_directions(
+        avatars,
+        sources,
+        places[7000],
+        num_directions=1,
+        space="w",
+        place=lambda latent: places[latent.seed[0]],  # type: ignore[index]
+    )
+    for seed in STUDY.seeds:
+        latent, region = sessions[seed].original, places[seed]
+        own, confined = (
+            resefa.find_directions(avatars, latent, region, method, num_directions=1, space="w")
+            for method in ("resefa", "resefa-confined")
+        )
+        for row, directions in ((0, own), (1, confined), (2, replace(joint, region=region))):
+            edits = edits_of(latent, directions[:1], float(row == 1))
+            expected = equal_change(avatars, edits, region, STUDY.target)
+            (record,) = (each for each in evaluation.select(row, "mouth") if each.seed == seed)
+            for name in ("inside", "outside"):
+                assert record.measures[name] == pytest.approx(
+                    [None if np.isnan(value) else value for value in getattr(expected, name).tolist()],
+                    rel=0.05,
+                )
+    assert sum(1 for _ in evaluation.select(0, "box")) == len(STUDY.seeds)
+    sheet = study_sheet(evaluation, "mouth")
+    assert sheet is not None
+    again = evaluate(STUDY, avatars, tmp_path)
+    assert [each.measures for each in again.records] == [each.measures for each in evaluation.records]
+    shown = torch.from_numpy(again.pictures[5000]["region|mouth"]).float() / 255.0
+    torch.testing.assert_close(shown, places[5000].mask(64, 64), atol=0.01, rtol=0.0)
+
+
+def test_images_without_a_part_are_left_out(
+    avatars: resefa.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = resefa.parts.PartFinder.find
+
+    def lacking(finder: object, generator: object, latent: resefa.Latent, *rest: object, **more: object):  # type: ignore[no-untyped-def]
+        if latent.seed == (5000,):
+            raise resefa.RegionError("this image has no mouth")
+        return find(finder, generator, latent, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(resefa.parts.PartFinder, "find", lacking)
+    study = replace(STUDY, rows=STUDY.rows[:1], regions={"mouth": "part:mouth"})
+    evaluation = evaluate(study, avatars)
+    assert {record.seed for record in evaluation.records} == {5001}
+    assert list(evaluation.skipped) == [5000]
+
+
+def test_studies_name_parts_in_text(avatars: resefa.Generator) -> None:
+    study = study_of({"rows": ["sefa"], "regions": ["part:mouth", "at:0.5,0.62"], "seeds": [5000]})
+    assert study.regions == {"part:mouth": "part:mouth", "at:0.5,0.62": "at:0.5,0.62"}
+    with pytest.raises(resefa.ParameterError, match="no part 'wheel'"):
+        evaluate(replace(STUDY, regions={"wheel": "part:wheel"}), avatars)
