@@ -22,6 +22,7 @@ from ..inversion.inverting import PRIOR, STEPS
 from ..latents import Latent
 from ..latents.codes import ROWS
 from ..latents.opening import open_latent
+from ..optional import the_hub
 from ..parsing import parse_confine, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
@@ -144,10 +145,19 @@ def open_photo(options: argparse.Namespace, file: Path, generator: Generator) ->
 def add_parts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parts",
-        type=Path,
         metavar="FILE",
-        help="parts of the generator, as `resefa parts` wrote them (default: those that come with it)",
+        help="parts of the generator, as `resefa parts` wrote them, or hf://AUTHOR/NAME (default: those that "
+        "come with it)",
     )
+
+
+def open_parts(options: argparse.Namespace) -> Parts | None:
+    """The parts of `--parts`; None where there are none."""
+    given: str | None = getattr(options, "parts", None)
+    if given is None:
+        return None
+    found: Parts = the_hub().load_parts(given) if given.startswith("hf://") else Parts.load(given)
+    return found
 
 
 def add_imported(parser: argparse.ArgumentParser) -> None:
@@ -224,8 +234,7 @@ def open_session(options: argparse.Namespace, generator: Generator) -> Session:
         latent = _latent_of_file(options, generator)
     else:
         latent = generator.sample(options.seed, options.truncation, find_class(options, generator))
-    file: Path | None = getattr(options, "parts", None)
-    parts = None if file is None else Parts.load(file)
+    parts = open_parts(options)
     session = Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES), parts=parts)
     if getattr(options, "photo", None) is not None:
         _set_photo(options, session, None if options.latent is None else latent)

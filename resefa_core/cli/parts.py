@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import ParameterError, RegionError, ReSeFaError
 from ..files import make_folder
+from ..optional import the_hub
 from ..parsing import parse_numbered_names
 from ..parts import COUNT, SEEDS, Parts, find_parts_of
 from ..parts.finding import PartFinder
@@ -21,8 +22,10 @@ from .options import SEEDS as SEEDS_OPTION
 from .options import (
     add_generator,
     add_latent,
+    add_parts,
     find_class,
     open_generator,
+    open_parts,
     open_session,
     refuse_existing,
     typed,
@@ -36,12 +39,7 @@ _DIMMED = 0.2
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_generator(parser)
     add_latent(parser)
-    parser.add_argument(
-        "--parts",
-        type=Path,
-        metavar="FILE",
-        help="parts that were found before (default: those that come with the generator)",
-    )
+    add_parts(parser)
     parser.add_argument("--find", action="store_true", help="find the parts of the generator anew")
     parser.add_argument(
         "--seeds",
@@ -67,6 +65,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masks", type=Path, metavar="FOLDER", help="write a mask of each part of the image of --seed"
     )
+    parser.add_argument(
+        "--publish",
+        metavar="NAME",
+        help="publish them in a repository of that name, in the account of `hf auth login`",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
 
 
@@ -88,18 +91,24 @@ def _run(options: argparse.Namespace) -> None:
                 progress=report,
             )
     else:
-        given = None if options.parts is None else Parts.load(options.parts)
-        parts = PartFinder.known(generator, given)
+        parts = PartFinder.known(generator, open_parts(options))
     parts = _named(parts, options.name)
     if options.output is not None:
         parts.save(options.output, options.force)
         print(f"wrote {options.output}")
     print(_table(parts))
-    if options.sheet is not None:
+    sheet = None
+    if options.sheet is not None or options.publish is not None:
         session = Session(generator, parts=parts)
         seeds = _SHOWN if options.find or options.seeds is None else options.seeds
-        save_png(_sheet(session, parts, options, seeds), options.sheet, options.force)
+        sheet = _sheet(session, parts, options, seeds)
+    if sheet is not None and options.sheet is not None:
+        save_png(sheet, options.sheet, options.force)
         print(f"wrote {options.sheet}")
+    if options.publish is not None:
+        with progress("publishing"):
+            published = the_hub().publish_parts(parts, options.publish, sheet=sheet)
+        print(f"{'updated' if published.updated else 'published'} {published.url}")
     if options.masks is not None:
         options.parts = None
         session = open_session(options, generator)

@@ -1,4 +1,4 @@
-"""Direction sets and generators on the Hugging Face Hub: find, fetch and publish them.
+"""Direction sets, generators and their parts on the Hugging Face Hub: find, fetch and publish them.
 
 Needs `huggingface_hub` (`pip install "resefa[hub]"`); the rest of the core imports it only where it's used.
 """
@@ -9,6 +9,7 @@ from ..errors import HubError
 from .card import DIRECTIONS_FILE, TAG, model_card
 from .client import WAIT
 from .generators import publish_generator
+from .parts import PARTS_FILE, load_parts, publish_parts
 from .repositories import (
     LICENSES,
     Listing,
@@ -24,6 +25,7 @@ from .repositories import (
 __all__ = [
     "DIRECTIONS_FILE",
     "LICENSES",
+    "PARTS_FILE",
     "TAG",
     "WAIT",
     "HubError",
@@ -32,9 +34,11 @@ __all__ = [
     "direction_files",
     "fetch",
     "load",
+    "load_parts",
     "model_card",
     "publish",
     "publish_generator",
+    "publish_parts",
     "search",
     "whoami",
 ]

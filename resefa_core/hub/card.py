@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
@@ -67,13 +68,20 @@ def model_card(
 
 def card_tags(directions: Directions) -> list[str]:
     """What the set is found by: `TAG`, the generator, and those of its own tags that are plain words."""
-    tags = [TAG, "resefa", "gan", "image-editing"]
-    for key, kind in (("architecture", "generator"), ("fingerprint", "fingerprint")):
-        value = str(directions.generator.get(key, "")).lower()
-        if _TAG.fullmatch(value[:40]):
-            tags.append(f"{kind}:{value[:40]}")
+    tags = described_tags(TAG, directions.generator)
     own = [tag.lower() for tag in directions.tags if _TAG.fullmatch(tag.lower())]
     return list(dict.fromkeys([*tags, *own[:_MAX_TAGS]]))
+
+
+def described_tags(tag: str, generator: Mapping[str, object]) -> list[str]:
+    """What something is found by: its own tag, and those of the generator that it is for, of what is known of
+    that."""
+    tags = [tag, "resefa", "gan", "image-editing"]
+    for key, kind in (("architecture", "generator"), ("fingerprint", "fingerprint")):
+        value = str(generator.get(key, "")).lower()
+        if _TAG.fullmatch(value[:40]):
+            tags.append(f"{kind}:{value[:40]}")
+    return tags
 
 
 def one_line(text: object, limit: int) -> str:

@@ -59,7 +59,7 @@ _PREVIEW_SIDES = (2048, 4096)
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"{_PART}/{_PART}")
 _NAME = re.compile(_PART)
-_SCHEME = "hf://"
+SCHEME = "hf://"
 _FOLDER = r"[A-Za-z0-9_][A-Za-z0-9 _.+=-]*/"
 _FILENAME = re.compile(rf"(?:{_FOLDER}){{0,4}}[A-Za-z0-9_][A-Za-z0-9 _.+=-]*\.safetensors")
 
@@ -179,10 +179,7 @@ def load(repo_id: str, filename: str = "", token: str | None = None) -> Directio
         HubError: it can't be fetched, or there is none.
         DirectionFileError: what was fetched is no direction file.
     """
-    if repo_id.startswith(_SCHEME):
-        author, _, rest = repo_id.removeprefix(_SCHEME).partition("/")
-        name, _, filename = rest.partition("/")
-        repo_id = f"{author}/{name}"
+    repo_id, filename = address(repo_id, filename)
     if not filename:
         files = direction_files(repo_id, token)
         if not files:
@@ -192,6 +189,16 @@ def load(repo_id: str, filename: str = "", token: str | None = None) -> Directio
         path = fetch(repo_id, filename, Path(folder), token)
         with named(path, f"{repo_id}/{filename}"):
             return Directions.load(path)
+
+
+def address(text: str, filename: str = "") -> tuple[str, str]:
+    """The repository and the file, "" for none, that an address `hf://author/name/file` means; a repository's
+    name as it is."""
+    if not text.startswith(SCHEME):
+        return text, filename
+    author, _, rest = text.removeprefix(SCHEME).partition("/")
+    name, _, filename = rest.partition("/")
+    return f"{author}/{name}", filename
 
 
 def whoami(token: str) -> str:
@@ -231,7 +238,7 @@ def publish(
     _check_license(directions, license)
     if base_model is not None:
         _check_repo_id(base_model)
-    preview = None if strips is None else _png(strips)
+    preview = None if strips is None else png(strips)
 
     def files(repo_id: str) -> dict[str, Content]:
         author = directions.author or repo_id.split("/")[0]
@@ -367,7 +374,7 @@ def _packed(directions: Directions) -> bytes:
             raise HubError(f"the set can't be packed: {words}") from None
 
 
-def _png(picture: Image.Image) -> bytes:
+def png(picture: Image.Image) -> bytes:
     """The pixels alone, of bounded size."""
     small = picture.convert("RGB")
     small.info = {}

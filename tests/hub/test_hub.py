@@ -15,16 +15,25 @@ import numpy as np
 import pytest
 import torch
 from hub_server import OTHER_TOKEN, TOKEN, Handler, HubServer, Repo
+from models import tiny_stylegan2
 from PIL import Image
 from torch import Tensor
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
 import resefa_core  # noqa: E402
-from resefa_core import DirectionFileError, Directions, Region, hub  # noqa: E402
+from resefa_core import DirectionFileError, Directions, Parts, Region, hub  # noqa: E402
 from resefa_core.cli import main  # noqa: E402
 from resefa_core.directions import MAX_FILE_BYTES  # noqa: E402
-from resefa_core.hub import TAG, HubError, Published, client, repositories  # noqa: E402
+from resefa_core.hub import (  # noqa: E402
+    TAG,
+    HubError,
+    Published,
+    client,
+    load_parts,
+    publish_parts,
+    repositories,
+)
 from resefa_core.hub.card import model_card, ranges  # noqa: E402
 
 EVIL = '"]\n---\n<script>alert(1)</script>[x](http://evil.example)![y](http://evil.example/y.png)`|*b*'
@@ -701,6 +710,34 @@ def test_the_command_line_publishes_finds_and_fetches(
     assert "exists" in capsys.readouterr().err
     assert main(["browse", "ada/none", "-o", str(tmp_path / "none.safetensors")]) == 1
     assert "not found" in capsys.readouterr().err
+
+
+def test_parts_go_to_the_hub_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, server: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    generator = tiny_stylegan2()
+    generator.save(tmp_path / "tiny.safetensors")
+    file, own = tmp_path / "parts.safetensors", ["-g", str(tmp_path / "tiny.safetensors")]
+    find = ["parts", *own, "--find", "--seeds", "0-2", "--count", "3", "-o", str(file)]
+    assert main([*find, "--name", "0=wheel|<script>"]) == 0
+    assert main(["parts", *own, "--parts", str(file), "--publish", "my-parts"]) == 0
+    assert f"published {server.url}/ada/my-parts" in capsys.readouterr().out
+    repo = server.repos["ada/my-parts"]
+    assert set(repo.files) >= {"README.md", "parts.safetensors", "preview.png"}
+    assert "resefa-parts" in repo.card["tags"]
+    assert re.search(r"`[^`]*wheel¦<script>[^`]*`", repo.files["README.md"].decode())
+    made = Parts.load(file)
+    assert load_parts("ada/my-parts").digest == load_parts("hf://ada/my-parts").digest == made.digest
+    assert main(["parts", *own, "--parts", "hf://ada/my-parts"]) == 0
+    assert "wheel" in capsys.readouterr().out
+    assert main(["parts", *own, "--parts", "hf://ada/my-parts", "--publish", "my-parts"]) == 0
+    assert "updated" in capsys.readouterr().out
+    publish()
+    with pytest.raises(HubError, match="holds no set of parts"):
+        publish_parts(made, "mouths", TOKEN)
+    with pytest.raises(HubError, match="not found"):
+        load_parts("ada/mouths")
 
 
 def test_the_command_line_says_what_it_lacks(
