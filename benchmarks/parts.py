@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ PARTS = ("mouth", "eyes", "eyebrows", "glasses", "hair", "hat", "skin", "clothes
 BOXES = ("mouth", "eyes", "eyebrows", "hair", "clothes")
 TRUNCATION = 0.7
 SIDE = 64
+_ROUNDS = 100
+_SMOOTHNESS = 5.0
+_HOW = ("one box", "one part", "own parts")
 _TELL = (
     'import {VALUES, VARIATIONS} from "./draw_faces.mjs"; console.log(JSON.stringify([VALUES, VARIATIONS]))'
 )
@@ -128,6 +132,27 @@ def by_colour(faces: Faces, count: int) -> Tensor:
     return torch.cdist(points, centres).argmin(dim=1).view(-1, SIDE, SIDE)
 
 
+def by_network(faces: Faces, count: int) -> Tensor:
+    """Labels of a convolutional network that is trained on these images alone, by what it answers itself and
+    by smoothness (Kim, Kanezaki and Tanaka, 2020), on all images together."""
+    torch.manual_seed(0)
+    layers: list[torch.nn.Module] = []
+    for given, wide in ((3, 64), (64, 64)):
+        layers += [torch.nn.Conv2d(given, wide, 3, padding=1), torch.nn.ReLU(), torch.nn.BatchNorm2d(wide)]
+    network = torch.nn.Sequential(*layers, torch.nn.Conv2d(64, count, 1), torch.nn.BatchNorm2d(count))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    images = torch.stack(faces.images).float()
+    for _ in range(_ROUNDS):
+        answers = network(images)
+        labels = answers.argmax(dim=1)
+        steps = [answers.diff(dim=axis).abs().mean() for axis in (2, 3)]
+        loss = F.cross_entropy(answers, labels) + _SMOOTHNESS * sum(steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return labels
+
+
 def best_unions(labels: Tensor, truth: Tensor, count: int) -> dict[str, float]:
     """For each part, the overlap of the clusters that make it up best, added while that helps."""
     found = {}
@@ -164,8 +189,10 @@ def iou(faces: Faces) -> None:
 
 
 def counts(faces: Faces) -> None:
-    """Clusters found on these images alone, and colour with position, at several counts."""
+    """Clusters found on these images alone, colour with position, and a self-supervised segmenter that needs
+    no weights of others."""
     rows = {}
+    rows["a self-trained network, 24"] = best_unions(by_network(faces, 24), faces.truth, 24)
     for count in (12, 16, 24, 32):
         parts = resefa.find_parts(faces.analyses, count)
         labels = torch.stack([parts.labels(each) for each in faces.analyses])
@@ -248,54 +275,48 @@ def tangents(faces: Faces) -> None:
 
 
 def joint(faces: Faces) -> None:
-    """Directions solved jointly over six images in w, with one box for all or each image's own part; what the
-    first changes on the other images, per pixel of the drawn part and outside, to first order."""
+    """Directions found in w on six images together, with one box for all, with one image's part for all, or
+    with each image's own part; what the first changes on the second half of the images, per pixel of the
+    drawn part and outside, to first order: median and tenth percentile."""
     parts = resefa.parts_of_generator(faces.generator)
     assert parts is not None
-    rows = {}
-    matrices = [j.columns().double().flatten(2) for j in faces.analyses]
+    half = len(faces.latents) // 2
+    analyses = {latent.digest: each for latent, each in zip(faces.latents, faces.analyses, strict=True)}
+    rows: dict[str, dict[str, float]] = defaultdict(dict)
     for name in ("mouth", "eyes", "hair", "clothes"):
-        row = {}
-        for how in ("box", "own part"):
-            inside = torch.zeros(128, 128, dtype=torch.float64)
-            total = torch.zeros_like(inside)
-            used = 0
-            for index in range(len(matrices) // 2):
-                try:
-                    region = (
-                        resefa.Region.preset(name)
-                        if how == "box"
-                        else parts.region(faces.analyses[index], name, faces.images[index])
-                    )
-                except resefa.RegionError:
-                    continue
-                if used == 6:
-                    break
-                mask = region.mask(SIDE, SIDE).double().flatten()
-                matrix = matrices[index]
-                both = torch.einsum("icp,jcp->ij", matrix, matrix)
-                inside += torch.einsum("icp,p,jcp->ij", matrix, mask, matrix) / both.trace()
-                total += both / both.trace()
-                used += 1
-            outside = total - inside
-            outside += 1e-4 * outside.trace() * torch.eye(128, dtype=torch.float64)
-            lower = torch.linalg.cholesky(outside)
-            left = torch.linalg.solve_triangular(lower, inside, upper=False)
-            white = torch.linalg.solve_triangular(lower, left.T, upper=False)
-            vector = torch.linalg.solve_triangular(
-                lower.T, torch.linalg.eigh((white + white.T) / 2).eigenvectors[:, -1:], upper=True
-            )[:, 0]
-            ratios = []
-            for index in range(len(matrices) // 2, len(matrices)):
-                truth = faces.truth[index, PARTS.index(name)].flatten()
-                if int(truth.sum()) < 8:
-                    continue
-                change = torch.einsum("i,icp->cp", vector, matrices[index]).square().mean(dim=0)
-                ratios.append(float(change[truth].mean() / change[~truth].mean()))
-            row[f"{how}, median"] = float(np.median(ratios))
-            row[f"{how}, tenth percentile"] = float(np.quantile(ratios, 0.1))
-        rows[name] = row
-    columns = [f"{how}, {what}" for what in ("median", "tenth percentile") for how in ("box", "own part")]
+        own: dict[str, resefa.Region] = {}
+        for latent, analysis, image in zip(faces.latents, faces.analyses, faces.images, strict=True):
+            with suppress(resefa.RegionError):
+                own[latent.digest] = parts.region(analysis, name, image)
+        having = [latent for latent in faces.latents[:half] if latent.digest in own][:6]
+        first = own[having[0].digest]
+        box = resefa.Region.preset(name)
+        for objective in ("shapes", "colour too"):
+            for how, region, place in (
+                ("one box", box, None),
+                ("one part", first, None),
+                ("own parts", first, lambda latent, own=own: own[latent.digest]),
+            ):
+                found = resefa.find_directions(
+                    faces.generator,
+                    having,
+                    region,
+                    num_directions=1,
+                    space="w",
+                    parameters={"colour": float(objective != "shapes")},
+                    jacobians=lambda latent, _: analyses[latent.digest],
+                    place=place,
+                )
+                ratios = []
+                for index in range(half, len(faces.latents)):
+                    truth = faces.truth[index, PARTS.index(name)]
+                    if int(truth.sum()) >= 8:
+                        analysis = faces.analyses[index]
+                        change = analysis.jvp(found.vectors.flatten(1))[0].square().mean(dim=0)
+                        ratios.append(float(change[truth].mean() / change[~truth].mean()))
+                for what, share in (("median", 0.5), ("tenth percentile", 0.1)):
+                    rows[f"{name}, {objective}"][f"{how}, {what}"] = float(np.quantile(ratios, share))
+    columns = [f"{how}, {what}" for what in ("median", "tenth percentile") for how in _HOW]
     table(rows, columns, "first direction on other images, inside / outside")
 
 
