@@ -253,3 +253,9 @@ def test_colours_come_last_or_first_or_not_at_all() -> None:
     assert names[None][1] == names[True][0]
     assert names[None][1].startswith("colour: ")
     assert names[False] == names[None][:1]
+
+
+def test_colour_as_a_parameter_is_colour_asked_for(avatars: resefa.Generator) -> None:
+    session = Session(avatars, seed=29)
+    asked = session.find("hair", quick=True, only_good=True, colour=True)
+    assert session.find("hair", quick=True, only_good=True, parameters={"colour": 1}).names == asked.names

@@ -223,6 +223,8 @@ class Session(PhotoSession):
         asked = dict(parameters or {})
         if colour is not None:
             asked["colour"] = float(colour)
+        elif asked.get("colour"):
+            colour = True
         known = check_method(key, generator, space, asked)
         spaces = known.spaces_of(generator)
         if space is None and quick and quick_space(generator) in spaces:
