@@ -20,11 +20,13 @@ from resefa_core.evaluation.tables import (
     spread,
     summary,
     table,
+    targets_of,
     unavailable_list,
     variation_changes,
 )
 
 SPACES = ("w", "w+", "s")
+_SAME = "how alike a face recogniser finds faces before and after, at each change"
 _ATTRIBUTES = (
     "**Attributes**: the share of edits that change the attribute that the region shows, and how many of the "
     "other attributes change along"
@@ -74,7 +76,13 @@ def peers(evaluation: Evaluation) -> str:
         "**Image by image**: how many times more local, as the geometric mean, and on which share of the "
         f"images\n\n{_pairs(evaluation)}"
     )
-    if evaluation.setup["measured"]:
+    if "embedding" in evaluation.setup["measured"]:
+        lines = [
+            [evaluation.rows[i].title, *(_same_person(evaluation, i, region) for region in evaluation.areas)]
+            for i in measured_rows(evaluation)
+        ]
+        parts.append(f"**The same person**: {_SAME}\n\n{table(['', *evaluation.areas], lines)}")
+    if "classifier" in evaluation.setup["measured"]:
         shown = [
             i
             for i in measured_rows(evaluation)
@@ -83,6 +91,13 @@ def peers(evaluation: Evaluation) -> str:
         parts.append(f"{_ATTRIBUTES}\n\n{_attributes(evaluation, shown)}")
     parts += [part for part in (unavailable_list(evaluation), skipped_list(evaluation)) if part]
     return "\n\n".join(parts)
+
+
+def _same_person(evaluation: Evaluation, row: int, region: str) -> str:
+    """How alike a recogniser finds the first direction's edits at each change, as medians."""
+    records = list(evaluation.select(row, region, region))
+    found = (summary(evaluation.values("identity", records, 1, target)) for target in targets_of(evaluation))
+    return " / ".join("–" if each.median != each.median else f"{each.median:.2f}" for each in found)
 
 
 def _plain(row: Row) -> bool:
