@@ -1236,8 +1236,10 @@ def test_what_is_being_named_ticked_or_focused_is_not_replaced(
 def test_where_the_keyboard_is_can_be_seen(visit: Callable[..., Demo], scheme: str) -> None:
     demo = visit(color_scheme=scheme)
     demo.thorough()
+    demo.tab("Save")  # names are typed there
+    demo.page.locator("#title h1").click()
     seen = set()
-    for _ in range(60):
+    for _ in range(90):
         demo.page.keyboard.press("Tab")
         name, outline = demo.page.evaluate(
             """() => {
