@@ -7,8 +7,9 @@ runs on the dense Jacobian as on any other operator: the same products, taken fa
 
 Preconditioning by the Woodbury inverse of B on the sketch gave the same figures to the last digit: it differs
 from the identity within the sketch's span only, which the search space contains. The solver does without.
-Blocks of the wanted vectors alone took an eighth fewer passes at λ = 0.001, and at 0.0001 missed 0.99 in a
-third of the runs; so did sketches of 24 or 16 vectors. Leaving vectors alone that have settled saved nothing.
+Tried on two or three seeds and three regions each, and left out: blocks of the wanted vectors alone took an
+eighth fewer passes at λ = 0.001, but with settled vectors left alone missed 0.99 at 0.0001 in a third of the
+runs; with sketches of 24 or 16 vectors as well they missed it at least as gravely in some.
 
     python benchmarks/matrix_free.py [--seeds 10] [--accuracies 0.9 0.99 0.999]
         [--regularization 0.001] [--output table.md]
