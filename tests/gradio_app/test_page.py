@@ -1296,7 +1296,8 @@ def test_light_and_dark_on_desktop_and_phone(
     if screen is PHONE:
         small = demo.page.eval_on_selector_all(
             "#picker button, #directions button, .rows [type=range], .cell",
-            "all => all.filter((e) => e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)",
+            "all => all.filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40)"
+            ".map((e) => e.outerHTML)",
         )
         assert small == []
 
