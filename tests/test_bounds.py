@@ -42,7 +42,8 @@ CALLS: dict[str, Callable[[resefa.Generator, Any], object]] = {
     "confine": lambda g, x: resefa.move(
         g.sample(1), directions(g), {0: 1.0}, confine=2.0 if x is None else x
     ),
-    "amount": lambda g, x: resefa.mix(g, g.sample(1), g.sample(2), x),
+    "amount": lambda g, x: resefa.mix(g, g.sample(1), g.sample(2), [x] if isinstance(x, list) else x),
+    "amounts": lambda g, x: resefa.mix(g, g.sample([1, 3]), g.sample(2), [0.5, x]),
     "feather": lambda g, x: resefa.Region.from_box(0.1, 0.1, 0.2, 0.2).feather(x),
     "x": lambda g, x: resefa.Region.from_box(x, 0.1, 0.2, 0.2),
     "width": lambda g, x: resefa.Region.from_box(0.1, 0.1, x, 0.2),

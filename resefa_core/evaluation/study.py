@@ -366,7 +366,8 @@ class _Run:
             self.evaluation.skipped[seed] = "it has none of the parts"
             self._step(len(self.regions))
             return
-        self._step(len(self.regions) - len(having))
+        if len(having) < len(self.regions):
+            self._step(len(self.regions) - len(having))
         for name in having:
             drawn = self._drawn_on(name, latent)
             entries = [
