@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ DIRECTORY = os.environ.get("COMFYUI_DIR")
 START_SECONDS = 900
 RUN_SECONDS = 900
 _MISSING = object()
+_DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -224,6 +225,9 @@ def as_prompt(workflow: dict[str, Any], nodes: dict[str, Any]) -> Prompt:
         optional = schema.get("optional", {})
         for name, spec in {**schema.get("required", {}), **optional}.items():
             options = spec[1] if len(spec) > 1 else {}
+            if spec[0] == _DYNAMIC:
+                inputs |= _dynamic(name, options, values)
+                continue
             if not _has_widget(spec[0], options):
                 continue
             value = next(values, _MISSING)
@@ -241,6 +245,22 @@ def as_prompt(workflow: dict[str, Any], nodes: dict[str, Any]) -> Prompt:
                 inputs[socket_["name"]] = links[socket_["link"]]
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
+
+
+def _dynamic(name: str, options: dict[str, Any], values: Iterator[Any]) -> dict[str, Any]:
+    """A choice that brings inputs of its own, `name.inner`."""
+    chosen = next(values, _MISSING)
+    if chosen is _MISSING:
+        return {}
+    inputs = {name: chosen}
+    (own,) = (option["inputs"] for option in options["options"] if option["key"] == chosen)
+    for inner, spec in {**own.get("required", {}), **own.get("optional", {})}.items():
+        inner_options = spec[1] if len(spec) > 1 else {}
+        if spec[0] == _DYNAMIC:
+            inputs |= _dynamic(f"{name}.{inner}", inner_options, values)
+        elif _has_widget(spec[0], inner_options):
+            inputs[f"{name}.{inner}"] = next(values)
+    return inputs
 
 
 def _has_widget(kind: Any, options: dict[str, Any]) -> bool:
