@@ -291,6 +291,11 @@ def theme() -> gr.themes.Base:
         input_border_color_dark="*neutral_500",
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
+        link_text_color_visited="*secondary_700",
+        link_text_color_dark="*secondary_300",
+        link_text_color_active_dark="*secondary_200",
+        link_text_color_hover_dark="*secondary_200",
+        link_text_color_visited_dark="*secondary_200",
     )
 
 

@@ -67,6 +67,7 @@ def test_boxes(page: Any) -> None:
     rng = random.Random(3)
     told = """(box) => (new URLSearchParams(location.search).get("box") || "").split(",")
       .every((part, at) => Math.abs(Number(part) - box[at]) < 0.02)"""
+    page.locator("[data-tool=box]").click()
     for _ in range(ROUNDS):
         frame = page.locator(".stage").bounding_box()
         for _ in range(3):
