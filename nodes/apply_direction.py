@@ -15,14 +15,22 @@ from .runtime import LoadedGAN, ProgressBar, as_output, synthesize
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 BY_STRENGTH, BY_IMAGE = "strength by strength", "image by image"
+MOST_FRAMES = 512
 
 
-def direction_inputs() -> list[io.Input]:
-    """What both nodes ask for first."""
+def edit_inputs() -> list[io.Input]:
+    """What a node that edits latents asks for first."""
     return [
         GAN.Input("gan", tooltip="From Load GAN."),
         GANLatent.Input("latent", tooltip="What to edit; a batch is edited alike."),
         GANDirections.Input("directions", tooltip="From Factorize Region or Load Directions."),
+    ]
+
+
+def direction_inputs() -> list[io.Input]:
+    """What a node that edits along one direction asks for first."""
+    return [
+        *edit_inputs(),
         io.String.Input(
             "direction",
             default="0",
@@ -32,7 +40,7 @@ def direction_inputs() -> list[io.Input]:
 
 
 def confine_inputs() -> list[io.Input]:
-    """What both nodes ask for last."""
+    """What a node that edits latents asks for last."""
     least, most = resefa.defaults.FEATHERS
     return [
         io.Float.Input(
@@ -155,7 +163,9 @@ class DirectionSweep(Node):
                     "first", default=-4.0, min=-12.0, max=12.0, step=0.5, tooltip="First strength."
                 ),
                 io.Float.Input("last", default=4.0, min=-12.0, max=12.0, step=0.5, tooltip="Last strength."),
-                io.Int.Input("frames", default=9, min=2, max=512, tooltip="How many images, evenly spaced."),
+                io.Int.Input(
+                    "frames", default=9, min=2, max=MOST_FRAMES, tooltip="How many images, evenly spaced."
+                ),
                 *confine_inputs(),
                 io.Combo.Input(
                     "order",

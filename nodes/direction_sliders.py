@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .apply_direction import confine_inputs, move_of
+from .apply_direction import confine_inputs, edit_inputs, move_of
 from .core import about, read_strengths, resefa
 from .latents import latent_outputs, offered, with_image
 from .node import Node
 from .runtime import LoadedGAN
-from .sockets import GAN, GANDirections, GANLatent
 
 
 class DirectionSliders(Node):
@@ -24,9 +23,7 @@ class DirectionSliders(Node):
             search_aliases=["expression editor", "sliders", "edit gan", "multiple directions", "face editor"],
             is_output_node=True,
             inputs=[
-                GAN.Input("gan", tooltip="From Load GAN."),
-                GANLatent.Input("latent", tooltip="What to edit; a batch is edited alike."),
-                GANDirections.Input("directions", tooltip="From Factorize Region or Load Directions."),
+                *edit_inputs(),
                 io.String.Input(
                     "strengths",
                     default="",

@@ -92,7 +92,12 @@ class InvertImage(Node):
         class_name: str = "",
     ) -> io.NodeOutput:
         generator = gan.ready(images=2)
-        photo = photo_of(image, mask).aligned(generator, face=_points(face), box=_numbers(box, 4, "box"))
+        points = _numbers(face)
+        photo = photo_of(image, mask).aligned(
+            generator,
+            face=None if points is None else parsing.face_points(points),
+            box=_numbers(box),
+        )
         bar = ProgressBar()
         found = _FOUND.invert(
             generator,
@@ -189,16 +194,6 @@ def photo_of(image: Tensor, mask: Tensor | None = None) -> resefa.Photo:
     return replace(photo, ignored=ignored.detach().float().cpu().clone())
 
 
-def _points(text: str) -> list[list[float]] | None:
-    numbers = _numbers(text, 6, "face")
-    return None if numbers is None else [numbers[0:2], numbers[2:4], numbers[4:6]]
-
-
-def _numbers(text: str, count: int, what: str) -> list[float] | None:
+def _numbers(text: str) -> list[float] | None:
     """Numbers that were typed; None for none."""
-    if not text.strip():
-        return None
-    numbers = parsing.parse_numbers(text)
-    if len(numbers) != count:
-        raise resefa.ParameterError(f"{what} has {len(numbers)} numbers: expected {count}, in pixels")
-    return numbers
+    return parsing.parse_numbers(text) if text.strip() else None

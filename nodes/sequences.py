@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from .apply_direction import confine_inputs, move_of
+from .apply_direction import MOST_FRAMES, confine_inputs, move_of
 from .core import about, read_keyframes, resefa, sequences
 from .latents import chosen_layers, foreign_note, layers_inputs, offered, with_notes
 from .node import Node
@@ -14,7 +14,6 @@ from .sockets import GAN, GANDirections, GANLatent
 
 LINEAR, SPHERICAL = "linear", "spherical"
 SMOOTH = "smooth"
-MOST_FRAMES = 512
 
 
 def frames_outputs() -> list[io.Output]:

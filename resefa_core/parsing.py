@@ -61,6 +61,23 @@ def parse_numbers(text: str) -> list[float]:
         raise ParameterError(f"{text[:80]!r} is not a list of numbers like -4,0,4") from error
 
 
+def face_points(numbers: Sequence[float]) -> list[list[float]]:
+    """Six numbers as the points of a face: both eyes and the mouth, x and y each.
+
+    Raises:
+        ParameterError: more or fewer numbers.
+
+    Example:
+        >>> face_points([310, 420, 470, 410, 400, 590])
+        [[310, 420], [470, 410], [400, 590]]
+    """
+    if len(numbers) != 6:
+        raise ParameterError(
+            f"the face has {len(numbers)} numbers: expected x and y of both eyes and the mouth"
+        )
+    return [list(numbers[start : start + 2]) for start in (0, 2, 4)]
+
+
 def parse_which(text: str) -> int | str:
     """A direction by its index, or by its name.
 

@@ -17,7 +17,7 @@ from gradio_app.updates import Update, Updates, progress, said, told
 from gradio_app.visit import Visit
 from resefa_core.errors import named
 from resefa_core.inversion import Inversion
-from resefa_core.parsing import parse_numbers
+from resefa_core.parsing import face_points, parse_numbers
 from resefa_core.progress import Progress
 
 
@@ -105,9 +105,4 @@ def _points(text: object) -> list[list[float]] | None:
     """The places of both eyes and the mouth, as they were typed."""
     if not isinstance(text, str) or not text.strip():
         return None
-    numbers = parse_numbers(text[:200])
-    if len(numbers) != 6:
-        raise resefa.ParameterError(
-            f"{len(numbers)} numbers were given for the face: expected x and y of both eyes and the mouth"
-        )
-    return [numbers[0:2], numbers[2:4], numbers[4:6]]
+    return face_points(parse_numbers(text[:200]))

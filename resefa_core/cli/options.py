@@ -23,7 +23,7 @@ from ..latents import Latent
 from ..latents.codes import ROWS
 from ..latents.opening import open_latent
 from ..optional import the_hub
-from ..parsing import parse_confine, parse_numbers, parse_seeds
+from ..parsing import face_points, parse_confine, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
 from ..spaces import SPACES
@@ -135,11 +135,8 @@ def add_search(parser: argparse._ActionsContainer) -> None:
 
 def open_photo(options: argparse.Namespace, file: Path, generator: Generator) -> Photo:
     """A photo, cut as the options of `add_place` say."""
-    face = options.face
-    if face is not None and len(face) != 6:
-        raise ParameterError(f"--face has {len(face)} numbers: expected x and y of both eyes and the mouth")
-    points = None if face is None else [face[0:2], face[2:4], face[4:6]]
-    return Photo.open(file).aligned(generator, face=points, box=options.box)
+    face = None if options.face is None else face_points(options.face)
+    return Photo.open(file).aligned(generator, face=face, box=options.box)
 
 
 def add_parts(parser: argparse.ArgumentParser) -> None:

@@ -85,7 +85,7 @@ class Crop:
     def of_box(width: int, height: int, box: Sequence[float]) -> Crop:
         """An upright box of a photo: x, y, width and height in pixels."""
         if len(box) != 4:
-            raise ParameterError(f"a crop of {len(box)} numbers: expected x, y, width and height in pixels")
+            raise ParameterError(f"the box has {len(box)} numbers: expected x, y, width and height in pixels")
         left, top, wide, high = (number(value, "crop", *_PLACE) for value in box)
         return Crop(width, height, left + wide / 2, top + high / 2, wide, high)
 
