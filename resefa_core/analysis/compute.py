@@ -90,26 +90,23 @@ def compute_jacobian(
     if count > 1:
         share = budget_of_each(count) if memory_budget is None else memory_budget // count
         report = Stages(progress, count)
+        layers = None if layers is None else list(layers)
         parts = []
         for index in range(count):
-            own = report.stage(1)
-            parts.append(_one(generator, latent[index], space, layers, method, share, confine_to, rough, own))
-            parts[-1].release()
+            part = compute_jacobian(
+                generator,
+                latent[index],
+                space,
+                layers,
+                method=method,
+                memory_budget=share,
+                confine_to=confine_to,
+                rough=rough,
+                progress=report.stage(1),
+            )
+            part.release()
+            parts.append(part)
         return JointJacobian(parts, latent.map_tensors(torch.clone))
-    return _one(generator, latent, space, layers, method, memory_budget, confine_to, rough, progress)
-
-
-def _one(
-    generator: Generator,
-    latent: Latent,
-    space: str | None,
-    layers: Iterable[int] | None,
-    method: KindChoice,
-    memory_budget: int | None,
-    confine_to: Region | None,
-    rough: bool | None,
-    progress: Progress | None,
-) -> Jacobian:
     with analysis_mode():
         latent = latent.map_tensors(torch.clone)
         passes_budget = memory_for(generator.device) if memory_budget is None else memory_budget

@@ -33,6 +33,13 @@ def test_a_batch_is_analysed_image_by_image(method: str) -> None:
     torch.testing.assert_close(found.eigenvalues, wanted.eigenvalues, rtol=0, atol=0)
 
 
+def test_layers_may_be_given_by_an_iterator() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample([1, 2])
+    joint = resefa.compute_jacobian(generator, latent, "w+", (layer for layer in (0, 2)))
+    assert [part.layers for part in joint] == [(0, 2), (0, 2)]
+
+
 def test_as_an_operator_it_shows_the_images_one_below_the_other() -> None:
     generator = tiny_stylegan2(16)
     joint = resefa.compute_jacobian(generator, generator.sample([1, 2], 0.7), "w")
