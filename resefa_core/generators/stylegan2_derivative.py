@@ -194,6 +194,7 @@ class StyleGAN2Linearization(Linearization):
                     kernel = generator.synthesis.block(module.resolution).resample_filter
                     convolution = _LayerAt.of(module, kernel, x, part, gate).to(self._dtype)
             self._layers.append((to_rgb, convolution))
+        self.states[:-1] = [()] * len(self.styles)  # layers keep what products need of them
 
     def _kept(self) -> list[Tensor]:
         inputs = [at.moved_x for pair in self._layers for at in pair if at is not None]
@@ -213,13 +214,13 @@ class StyleGAN2Linearization(Linearization):
 
     def rough(self, dtype: torch.dtype) -> StyleGAN2Linearization:
         twin = copy.copy(self)
-        twin._layers = [
-            (
-                None if to_rgb is None else to_rgb.to(dtype),
-                None if convolution is None else convolution.to(dtype),
-            )
-            for to_rgb, convolution in self._layers
-        ]
+        twin._layers = []
+        for to_rgb, convolution in self._layers:
+            rough = None if convolution is None else convolution.to(dtype)
+            colour = None if to_rgb is None else to_rgb.to(dtype)
+            if rough is not None and colour is not None:
+                colour = replace(colour, moved_x=rough.moved_x)
+            twin._layers.append((colour, rough))
         twin._dtype = dtype
         return twin
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .mapping import FullyConnected
-from .styles import Style, modulate, styled_energy
+from .styles import Style, modulate, styled_energy, widened
 
 GAIN = math.sqrt(2.0)
 SLOPE = 0.2
@@ -26,14 +26,10 @@ def grown(start: tuple[int, int], resolution: int) -> tuple[int, int]:
     return start[0] * resolution // 4, start[1] * resolution // 4
 
 
-def _is_half(tensor: Tensor) -> bool:
-    return tensor.dtype in (torch.float16, torch.bfloat16)
-
-
 def _demodulation(weight: Tensor, style: Style, height: int, width: int) -> Tensor:
     """One over the root of the modulated weights' energy, for each output channel and place; in float32
     at least: sums over hundreds of channels leave float16's range."""
-    energy = weight.float().square().sum(dim=(2, 3)) if _is_half(weight) else weight.square().sum(dim=(2, 3))
+    energy = widened(weight).square().sum(dim=(2, 3))
     total = styled_energy(energy, style, height, width) + EPSILON
     return total.clamp_min(EPSILON).rsqrt().to(weight.dtype)
 

@@ -121,6 +121,7 @@ class StyleGAN3Linearization(Linearization):
             _LayerAt.of(layer, state[0], style.base, gate)
             for layer, state, style in zip(layers, self.states[1:], self.styles[1:], strict=False)
         ]
+        self.states[1:-1] = [()] * (len(self.styles) - 1)  # layers keep what products need of them
 
     def _kept(self) -> list[Tensor]:
         layers = [

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .mapping import FullyConnected
 from .stylegan3_grids import Grid, lowpass_filter, radial_lowpass_filter
-from .styles import Style, modulate, styled_energy
+from .styles import Style, modulate, styled_energy, widened
 
 GAIN = math.sqrt(2.0)
 SLOPE = 0.2
@@ -23,11 +23,6 @@ EPSILON = 1e-8
 _PART_FLOATS = 2 << 20
 _MAX_TAPS = 1024
 _MAX_INNER_SIZE = 12_288
-
-
-def widened(tensor: Tensor) -> Tensor:
-    """Half precision as float32, for what needs its range or its digits."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 class SynthesisInput(nn.Module):

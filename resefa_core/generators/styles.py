@@ -90,3 +90,8 @@ def styled_energy(energy: Tensor, style: Style, height: int, width: int, margin:
                     term = term * gate
             total = total + term
     return total
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Half precision as float32, for what needs its range or its digits."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
