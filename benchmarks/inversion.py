@@ -226,7 +226,7 @@ def found(results: Results, generator: resefa.Generator, photos: list[Tensor], s
                 key,
                 way=way,
                 passes=len(errors) - 1,
-                errors={at: min(errors[: at + 1]) for at in CHECKED_AT if at < len(errors)},
+                errors={str(at): min(errors[: at + 1]) for at in CHECKED_AT if at < len(errors)},
                 error=errors[-1],
                 distance=math.sqrt(float(squared_distance(coordinates))),
                 spread=math.sqrt(float(squared_spread(coordinates))),
@@ -253,10 +253,7 @@ def _found_table(results: Results) -> str:
     for way in ("here", "no prior", *WAYS):
         own = [row for row in rows if row["way"] == way]
         if own:
-            at = [
-                f"{mean(row['errors'].get(str(n), row['errors'].get(n, row['error'])) for row in own):.4f}"
-                for n in CHECKED_AT
-            ]
+            at = [f"{mean(row['errors'].get(str(n), row['error']) for row in own):.4f}" for n in CHECKED_AT]
             lines.append(
                 f"| {way} | {len(own)} | {' | '.join(at)} | {max(row['error'] for row in own):.4f} | "
                 f"{mean(row['distance'] for row in own):.2f} | {mean(row['spread'] for row in own):.2f} |"

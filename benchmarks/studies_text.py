@@ -217,23 +217,21 @@ def _by_space(evaluation: Evaluation) -> list[str]:
 def regularization(evaluation: Evaluation) -> str:
     values = sorted({row.parameters["regularization"] for row in evaluation.rows})
 
-    def block(measure: str, samples: int, count: int | None) -> str:
+    def block(measure: str) -> str:
         lines = []
         for value in values:
             cells = [f"{value:g}"]
             for region in evaluation.areas:
                 for space in SPACES:
-                    row = find(
-                        evaluation, method="resefa", space=space, regularization=value, samples=samples
-                    )
+                    row = find(evaluation, method="resefa", space=space, regularization=value, samples=0)
                     records = () if row is None else evaluation.select(row, region, region)
-                    cells.append(spread(summary(evaluation.values(measure, records, count))))
+                    cells.append(spread(summary(evaluation.values(measure, records, 1))))
             lines.append(cells)
         return table(["λ", *_by_space(evaluation)], lines)
 
     blocks = {
-        "First direction": block("ratio", 0, 1),
-        "First direction: the distance moved, in the space": block("distance", 0, 1),
+        "First direction": block("ratio"),
+        "First direction: the distance moved, in the space": block("distance"),
         "Both regions": change_table(evaluation),
     }
     return "\n\n".join([_counted(evaluation), *(f"**{title}**\n\n{text}" for title, text in blocks.items())])

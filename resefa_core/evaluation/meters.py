@@ -40,9 +40,9 @@ class Meters:
             features = inception() if study.fid == "inception" else AttributeClassifier.load().features
         return Meters(classifier, embedding, features)
 
-    def accustomed(self, images: Tensor | None) -> Meters:
+    def accustomed(self, images: Tensor) -> Meters:
         """These, told by unedited images `(n, 3, H, W)` which values of attributes are valid ones."""
-        if self.classifier is None or images is None:
+        if self.classifier is None:
             return self
         return replace(self, sure=sure_of(self.classifier, images))
 
@@ -62,17 +62,8 @@ class Meters:
         if self.classifier is not None:
             targets = [t for t in REGION_ATTRIBUTES.get(region, ()) if t in self.classifier.attributes]
             changes = attribute_changes(self.classifier, before, after, *targets, sure=self.sure)
-            each = [
-                replace(
-                    changes,
-                    changed=changes.changed[row : row + 1],
-                    moved=changes.moved[row : row + 1],
-                    valid=changes.valid[row : row + 1],
-                )
-                for row in range(len(after))
-            ]
             for name in _ATTRIBUTES:
-                found[name] = numbers([float(getattr(one, name)) for one in each])
+                found[name] = numbers(getattr(changes, name))
         if self.embedding is not None:
             found["identity"] = numbers(identity_similarity(self.embedding, before, after))
         return found

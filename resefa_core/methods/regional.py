@@ -74,7 +74,7 @@ def _solved(request: Request, objective: Objective) -> Directions:
     solving = stage(request.progress, 1, 2)
     directions = factorize(
         jacobians,
-        request.region if request.place is None else request.regions,
+        request.regions,
         request.num_directions,
         request.parameters["regularization"],
         objective=objective,
