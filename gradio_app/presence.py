@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
-_PATIENCE = 8.0
+_PATIENCE = 20.0
 _TRUSTED_SECONDS = 60.0
 _MOST_TRUSTED = 4096
 

@@ -46,10 +46,10 @@ class Studio:
         self._uploaded: OrderedDict[str, resefa.Generator] = OrderedDict()
         self.analyses = resefa.JacobianCache(cache_bytes, compute)
         self.lines = Lines(
-            faces=Line(places=_ANALYSES_AT_ONCE, seconds=2.0, longest=90.0, niceness=5),
-            layers=Line(places=1, seconds=10.0, longest=900.0, niceness=10),
-            methods=Line(places=1, seconds=10.0, longest=180.0, niceness=10),
-            joint=Line(places=1, seconds=30.0, longest=300.0, niceness=10),
+            faces=Line(places=_ANALYSES_AT_ONCE, seconds=2.0, longest=90.0, niceness=2),
+            layers=Line(places=1, seconds=10.0, longest=900.0, niceness=5),
+            methods=Line(places=1, seconds=10.0, longest=180.0, niceness=5),
+            joint=Line(places=1, seconds=30.0, longest=300.0, niceness=5),
         )
         self._lock = threading.Lock()
         self._drawing = Turns()

@@ -50,6 +50,7 @@ class Server:
                 env={**environment, **address},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # its slow threads give way to its own, not to the tests
             )
         try:
             self._wait()

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 import resefa_core as resefa
-from gradio_app import jobs, payloads, studio
+from gradio_app import jobs, payloads, studio, updates
 from gradio_app.steps import FIRST_SEED, NUM_OTHERS, Steps
 from gradio_app.steps.direction_files import file_stem
 from gradio_app.steps.finding import MOST_ROWS
@@ -738,7 +738,9 @@ def test_solving_without_the_whole_jacobian_shows_its_progress(
     def compute(*args: Any, **options: Any) -> resefa.Jacobian:
         return resefa.compute_jacobian(*args, **{**options, "method": "matrix-free"})
 
-    monkeypatch.setattr(jobs, "_PAUSE", 0.01)
+    monkeypatch.setattr(jobs, "_PAUSE", 0.005)
+    monkeypatch.setattr(updates, "_TOLD_EVERY", 0.0)
+    monkeypatch.setattr(updates, "_TOLD_AGAIN", 0.0)
     steps = Steps(Studio({"avatars": avatars}, compute=compute))
     visit = arrived(steps, 900)
     for shown, part in (
