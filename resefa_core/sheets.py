@@ -22,6 +22,8 @@ from .regions import Region
 
 GAIN = 6.0
 """How much difference maps are amplified."""
+XMP_KEYWORD = "XML:com.adobe.xmp"
+"""What a PNG's text of metadata in XMP is called."""
 
 _HEAT = ((0, 0, 4), (59, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 _MARGIN = 8
@@ -180,17 +182,31 @@ def save_png(
     overwrite: bool = False,
     texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a PNG atomically, with texts by their names.
+    """Write a PNG atomically, with texts by their keywords; see `png_of`.
 
     Raises:
         ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
     """
+    write_bytes(path, png_of(picture, texts), ReSeFaError, overwrite)
+
+
+def png_of(
+    picture: Image.Image, texts: Mapping[str, str] | None = None, profile: bytes | None = None
+) -> bytes:
+    """A picture as a PNG.
+
+    Args:
+        texts: by their keywords. ASCII goes to tEXt chunks, other text to iTXt ones; so does XMP, which is
+            looked for in no other.
+        profile: an ICC profile.
+    """
     info = PngImagePlugin.PngInfo()
-    for name, text in (texts or {}).items():
-        (info.add_text if text.isascii() else info.add_itxt)(name, text)
+    for keyword, text in (texts or {}).items():
+        plain = text.isascii() and keyword != XMP_KEYWORD
+        (info.add_text if plain else info.add_itxt)(keyword, text)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info)
-    write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)
+    picture.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
+    return buffer.getvalue()
 
 
 def save_film(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .cache import InversionCache
 from .inverting import Inversion, invert
-from .pasting import Pasted, edited_mark, paste, paste_edit
+from .pasting import Pasted, edited_mark, mark_of, paste, paste_edit
 from .photos import Photo
 from .tuning import tune
 
@@ -15,6 +15,7 @@ __all__ = [
     "Photo",
     "edited_mark",
     "invert",
+    "mark_of",
     "paste",
     "paste_edit",
     "tune",

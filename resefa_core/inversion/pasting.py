@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from torch import Tensor
 
 from .._version import __version__
@@ -23,6 +22,7 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..latents.crop import Crop
 from ..regions import Region
+from ..sheets import XMP_KEYWORD, png_of
 from .photos import Photo, picture_of
 
 FADE = 0.06
@@ -33,7 +33,6 @@ _LEAST_CHANGE = 0.04
 _SIDE = 256
 """The fade is worked out at least at this size."""
 _BAND = 256
-_XMP_KEY = "XML:com.adobe.xmp"
 _SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -73,13 +72,7 @@ class Pasted:
 
     def to_png(self, mark: bool = True) -> bytes:
         """The result as a PNG; see `save`."""
-        info = PngImagePlugin.PngInfo()
-        if mark:
-            for name, text in edited_mark().items():
-                info.add_itxt(name, text)
-        buffer = io.BytesIO()
-        self.picture.save(buffer, "PNG", pnginfo=info, icc_profile=self.photo.profile)
-        return buffer.getvalue()
+        return png_of(self.picture, edited_mark() if mark else None, self.photo.profile)
 
     def save(self, path: str | PathLike[str], overwrite: bool = False, mark: bool = True) -> None:
         """Write a PNG, atomically.
@@ -98,8 +91,13 @@ def edited_mark() -> dict[str, str]:
     a comment, and XMP with IPTC's digital source type for composites with such parts."""
     return {
         "Comment": "This picture was edited with a generative model. It does not show what a camera saw.",
-        _XMP_KEY: _XMP,
+        XMP_KEYWORD: _XMP,
     }
+
+
+def mark_of(latent: Latent) -> dict[str, str]:
+    """The texts for a PNG of a latent's image: `edited_mark` where it was found for a photo, else none."""
+    return {} if latent.crop is None else edited_mark()
 
 
 def paste(

@@ -25,7 +25,7 @@ from ..directions.effects import Effect, effect_of
 from ..directions.recipes import Point, Recipe
 from ..errors import ParameterError, PhotoError, RegionError
 from ..generators.base import Generator
-from ..inversion import edited_mark
+from ..inversion import mark_of
 from ..latents import PNG_KEY, Latent
 from ..latents.editing import confinement, draw_all, move, sweep, with_confined_steps
 from ..latents.edits import Edited
@@ -487,8 +487,8 @@ class Session(PhotoSession):
         Raises:
             ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
         """
-        mark = {} if self.original.crop is None else edited_mark()
-        save_png(self.cut_out, path, overwrite, {PNG_KEY: self.latent[:1].to_text(), **mark})
+        texts = {PNG_KEY: self.latent[:1].to_text(), **mark_of(self.original)}
+        save_png(self.cut_out, path, overwrite, texts)
 
     def save_film(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write the way from the image before all edits to the edited one, and back, as an animated WEBP,

@@ -357,6 +357,18 @@ def test_the_mark_is_in_the_file_and_nothing_else_of_the_camera(
         assert description.get(source, "").endswith("/compositeWithTrainedAlgorithmicMedia")
         assert not set(edited_mark()) & set(plain.info)
         assert not marked.getexif()
+    assert xmp_chunks(tmp_path / "marked.png") == [b"iTXt"]
+
+
+def xmp_chunks(file: Path) -> list[bytes]:
+    """The types of a PNG's chunks that hold XMP."""
+    data, at, found = file.read_bytes(), 8, []
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 8 : at + 8 + length].startswith(b"XML:com.adobe.xmp\0"):
+            found.append(data[at + 4 : at + 8])
+        at += length + 12
+    return found
 
 
 # In a session
@@ -413,6 +425,7 @@ def test_a_photo_goes_into_no_link_and_no_direction_file(
     session.save_picture(tmp_path / "face.png")
     with Image.open(tmp_path / "face.png") as picture:
         assert set(edited_mark()) <= set(picture.info)
+    assert xmp_chunks(tmp_path / "face.png") == [b"iTXt"]
     again = Session.from_json(session.to_json(), avatars)
     assert again.photo is None
     assert again.original.crop == session.original.crop
