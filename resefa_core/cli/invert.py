@@ -53,6 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     refuse_existing(options, options.output, options.picture, options.tune)
     generator = open_generator(options.generator, options.device)
     photo = open_photo(options, options.photo, generator)
+    ignore = None if options.ignore is None else Region.from_text(options.ignore, generator)
     with progress("finding the photo") as report:
         found = invert(
             generator,
@@ -60,7 +61,7 @@ def _run(options: argparse.Namespace) -> None:
             label=options.label,
             steps=options.steps,
             prior=options.prior,
-            ignore=None if options.ignore is None else Region.from_text(options.ignore, generator),
+            ignore=ignore,
             progress=report,
         )
     print(
@@ -72,12 +73,13 @@ def _run(options: argparse.Namespace) -> None:
     images, labels = [found.target, found.image], ["photo", "found"]
     if options.tune is not None:
         with progress("tuning") as report:
-            tuned = tune(generator, found.latent, photo, steps=options.tune_steps, progress=report)
+            tuned = tune(
+                generator, found.latent, photo, steps=options.tune_steps, ignore=ignore, progress=report
+            )
         tuned.save(options.tune, options.force)
         images.append(tuned.synthesize(found.latent)[0])
         labels.append("tuned")
-        error = float((images[-1] - found.target).square().mean())
-        print(f"wrote {options.tune}: mean squared error {error:.4f}")
+        print(f"wrote {options.tune}: mean squared error {found.error_of(images[-1]):.4f}")
     if options.picture is not None:
         sheet = contact_sheet([images], column_labels=labels, cell=256)
         save_png(sheet, options.picture, options.force)

@@ -14,28 +14,28 @@ from PIL import Image
 from torch import Tensor
 
 from ..bounds import Bounds, number, whole
-from ..errors import LatentError, PhotoError
+from ..errors import LatentError
 from ..generators.base import Generator
 from ..generators.styles import Style
 from ..latents import Latent
 from ..precision import as_float32, full_precision
 from ..progress import Progress
 from ..regions import Region
-from .losses import ImageDistance, Perceptual, with_gradient
+from .losses import ImageDistance, Perceptual, distance_from, weighted_error, with_gradient
 from .photos import Photo
 from .prior import CodePrior, squared_distance, squared_spread
 
 STEPS = 200
 """Each draws the image once and takes its derivative once."""
 MOST_STEPS = 10_000
+SHOWN_EVERY = 5
+"""After how many steps the image so far is shown."""
 PRIOR = 1e-2
 """What a squared distance of 1 from the mean code, and between layers, counts beside the squared error."""
 PRIORS = Bounds(0.0, 1e3)
-PERCEPTUAL = Bounds(0.0, 1e6)
 
 _TOGETHER = 0.2
 _REMEMBERED = 20
-_SHOWN_EVERY = 5
 _FAR = 1.5
 
 Show = Callable[[Tensor], None]
@@ -49,7 +49,8 @@ class Inversion:
     Attributes:
         latent: a batch of one; it knows where its image lies in the photo (`Latent.crop`).
         image: what the generator draws of it, `(3, H, W)` in about [-1, 1].
-        target: what it was to draw, `(3, H, W)`.
+        target: what it was to draw, `(3, H, W)`, on the image's device.
+        counted: how much each pixel counted, `(H, W)` in [0, 1].
         error: the mean squared error where pixels count, on the [-1, 1] scale.
         distance: how far the code lies from the generator's mean code, as root mean square in coordinates in
             which its codes are standard normal: about 1 for an image that it draws by itself, more where
@@ -61,10 +62,15 @@ class Inversion:
     latent: Latent
     image: Tensor
     target: Tensor
+    counted: Tensor
     error: float
     distance: float
     spread: float
     history: tuple[float, ...]
+
+    def error_of(self, image: Tensor) -> float:
+        """The `error` of another image `(3, H, W)` on the same device, such as a tuned generator's."""
+        return float(weighted_error(image[None], self.target, self.counted))
 
     @property
     def is_far(self) -> bool:
@@ -123,18 +129,11 @@ def invert(
     """
     count = whole(steps, "steps", 1, MOST_STEPS)
     weight = number(prior, "prior", *PRIORS)
-    number(perceptual_weight, "perceptual_weight", *PERCEPTUAL)
-    place = generator.device
     with torch.inference_mode(False), full_precision:
         photo = Photo.of(image)
         crop = photo.crop_for(generator)
-        target, counted = photo.image(crop, *generator.image_size)
-        if ignore is not None:
-            counted = counted * (1.0 - ignore.mask(*generator.image_size, check=False))
-        if float(counted.sum()) < 1.0:
-            raise PhotoError("nothing of the photo counts: ignore less of it, or place the crop over it")
+        distance = distance_from(photo, crop, generator, perceptual, perceptual_weight, ignore)
         network = as_float32(generator)
-        distance = ImageDistance(target.to(place), counted.to(place), perceptual, perceptual_weight)
         chosen = _class_of(network, distance, label)
         search = _Search(network, distance, CodePrior.of(network, chosen), chosen, weight, count)
         search.progress, search.show = progress, show
@@ -150,7 +149,8 @@ def invert(
     return Inversion(
         latent=latent,
         image=drawn[0],
-        target=target,
+        target=distance.target[0],
+        counted=distance.weight[0, 0],
         error=float(distance.error(drawn)[0]),
         distance=math.sqrt(float(squared_distance(coordinates)[0])),
         spread=math.sqrt(float(squared_spread(coordinates)[0])),
@@ -228,7 +228,7 @@ class _Search:
         drawn = draw(self.generator, self.prior.codes(coordinates), self.labels)
         with torch.no_grad():
             self.history.append(float(self.distance.error(drawn)[0]))
-        if self.show is not None and (len(self.history) - 1) % _SHOWN_EVERY == 0:
+        if self.show is not None and (len(self.history) - 1) % SHOWN_EVERY == 0:
             self.show(drawn[0].detach())
         total = self.distance(drawn)
         if self.weight:

@@ -8,11 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ParameterError
+from ..bounds import Bounds, number
+from ..errors import ParameterError, PhotoError
+from ..generators.base import Generator
+from ..latents.crop import Crop
+from ..regions import Region
+from .photos import Photo
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """The distance `(B,)`, or one number, of images `(B, 3, H, W)` in [-1, 1] from others; differentiable in the
 first."""
+PERCEPTUAL = Bounds(0.0, 1e6)
 
 _SMALLEST = 8
 
@@ -67,6 +73,33 @@ class ImageDistance:
     def error(self, images: Tensor) -> Tensor:
         """The mean squared error `(B,)` where pixels count, on the [-1, 1] scale."""
         return weighted_error(images, self.target, self.weight)
+
+
+def distance_from(
+    photo: Photo,
+    crop: Crop,
+    generator: Generator,
+    perceptual: Perceptual | None = None,
+    perceptual_weight: float = 1.0,
+    ignore: Region | None = None,
+) -> ImageDistance:
+    """The distance of a generator's images from what a photo shows in a crop, on the generator's device.
+
+    Args:
+        ignore: what does not count; a region of the generator's image.
+
+    Raises:
+        PhotoError: nothing of the photo counts.
+        ParameterError: the perceptual distance's weight is out of range.
+    """
+    perceptual_weight = number(perceptual_weight, "perceptual_weight", *PERCEPTUAL)
+    target, counted = photo.image(crop, *generator.image_size)
+    if ignore is not None:
+        counted = counted * (1.0 - ignore.mask(*generator.image_size, check=False))
+    if float(counted.sum()) < 1.0:
+        raise PhotoError("nothing of the photo counts: ignore less of it, or place the crop over it")
+    place = generator.device
+    return ImageDistance(target.to(place), counted.to(place), perceptual, perceptual_weight)
 
 
 def weighted_error(images: Tensor, target: Tensor, weight: Tensor) -> Tensor:

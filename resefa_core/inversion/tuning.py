@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ..bounds import Bounds, number, whole
-from ..errors import LatentError, PhotoError
+from ..errors import LatentError
 from ..generators.base import Generator
 from ..latents import Latent
 from ..precision import as_float32, full_precision
 from ..progress import Progress
-from .inverting import MOST_STEPS, Show, draw
-from .losses import ImageDistance, Perceptual
+from ..regions import Region
+from .inverting import MOST_STEPS, SHOWN_EVERY, Show, draw
+from .losses import ImageDistance, Perceptual, distance_from
 from .photos import Photo
 
 TUNING_STEPS = 200
@@ -27,7 +28,6 @@ LOCALITIES = Bounds(0.0, 1e6)
 _RATE = 2e-3
 _SMALLEST_SCALE = 1e-2
 _NEARNESS = (0.2, 0.4, 0.7, 1.0)
-_SHOWN_EVERY = 5
 
 
 def tune(
@@ -38,6 +38,7 @@ def tune(
     steps: int = TUNING_STEPS,
     locality: float = LOCALITY,
     noise_only: bool = False,
+    ignore: Region | None = None,
     perceptual: Perceptual | None = None,
     perceptual_weight: float = 1.0,
     progress: Progress | None = None,
@@ -57,7 +58,7 @@ def tune(
         steps: how many, from 1 to 10,000.
         locality: how much more other images are to stay as they are: 0 not at all.
         noise_only: tune nothing but the noise maps that a StyleGAN2 adds, which carry fine texture.
-        perceptual, perceptual_weight, progress, show: as `invert` takes them.
+        ignore, perceptual, perceptual_weight, progress, show: as `invert` takes them.
 
     Raises:
         PhotoError: the photo can't be used, or the latent was found for another one.
@@ -73,17 +74,13 @@ def tune(
         photo = Photo.of(image)
         crop = latent.crop or photo.crop_for(generator)
         photo.check(crop)
-        target, counted = photo.image(crop, *generator.image_size)
-        if float(counted.sum()) < 1.0:
-            raise PhotoError("nothing of the photo counts: place the crop over it")
-        place = generator.device
-        distance = ImageDistance(target.to(place), counted.to(place), perceptual, perceptual_weight)
+        distance = distance_from(photo, crop, generator, perceptual, perceptual_weight, ignore)
         original = as_float32(generator)
         tuned = copy.deepcopy(original)
         moved = _noise_maps(tuned) if noise_only else list(tuned.parameters())
         if not moved:
             raise LatentError(f"this {generator.architecture} has no weights to tune")
-        pivot = latent.to(place, torch.float32)
+        pivot = latent.to(generator.device, torch.float32)
         _descend(original, tuned, moved, pivot, distance, count, weight, progress, show)
         tuned = tuned.to(dtype=generator.dtype)
     tuned.requires_grad_(False)
@@ -126,7 +123,7 @@ def _descend(
             for tensor, gradient in zip(moved, gradients, strict=True):
                 tensor.grad = gradient
             optimizer.step()
-            if show is not None and step % _SHOWN_EVERY == 0:
+            if show is not None and step % SHOWN_EVERY == 0:
                 show(drawn[0].detach())
             if progress is not None:
                 progress(step + 1, steps)

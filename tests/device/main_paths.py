@@ -370,6 +370,24 @@ def test_training(tmp_path: Path) -> None:
     runs.write(tmp_path, against.state(), against, {})
 
 
+def test_photos(tmp_path: Path) -> None:
+    photo = host("stylegan2").synthesize(sample(host("stylegan2"), 9))[0]
+
+    def tuned(generator: resefa.Generator) -> Tensor:
+        found = resefa.invert(generator, photo.to(generator.device), steps=4, ignore=REGION)
+        again = resefa.tune(generator, found.latent, photo, steps=2, ignore=REGION)
+        drawn = again.synthesize(found.latent)[0]
+        assert found.error_of(found.image) == pytest.approx(found.error, rel=1e-3)
+        assert found.error_of(drawn) > 0.0
+        resefa.contact_sheet([[found.target, found.image, drawn]])
+        moved = resefa.move(found.latent, mouth, {0: 2.0})
+        assert resefa.paste_edit(generator, resefa.Photo.of(photo), moved, REGION).picture.size == (8, 8)
+        return drawn
+
+    mouth = found()
+    both(tuned)
+
+
 def test_a_session(tmp_path: Path) -> None:
     def images(generator: resefa.Generator) -> Tensor:
         session = resefa.Session(generator, seed=3)

@@ -59,6 +59,22 @@ def test_noise_maps_alone(photo: Tensor, found: resefa.Inversion) -> None:
         resefa.tune(tiny_dcgan(), tiny_dcgan().sample(1), photo, noise_only=True)
 
 
+def test_what_is_ignored_is_not_drawn(photo: Tensor, found: resefa.Inversion) -> None:
+    generator = tiny_stylegan2()
+    left, right = (resefa.Region.from_box(x, 0.0, 0.5, 1.0) for x in (0.0, 0.5))
+    tuned, whole = (
+        resefa.tune(generator, found.latent, photo, steps=60, ignore=ignore) for ignore in (left, None)
+    )
+    half = photo.shape[2] // 2
+    missed, drawn = (
+        (each.synthesize(found.latent)[0] - found.target)[..., :half].square().mean()
+        for each in (tuned, whole)
+    )
+    assert missed > drawn
+    with pytest.raises(resefa.PhotoError, match="nothing of the photo counts"):
+        resefa.tune(generator, found.latent, photo, ignore=left | right)
+
+
 def test_its_file_says_what_it_was_tuned_from(photo: Tensor, found: resefa.Inversion, tmp_path: Path) -> None:
     generator = tiny_stylegan2()
     generator.name = "faces"
@@ -100,7 +116,7 @@ def test_progress_stops_it_and_numbers_are_checked(photo: Tensor, found: resefa.
     with pytest.raises(KeyboardInterrupt):
         resefa.tune(generator, found.latent, photo, progress=stop)
     assert generator.fingerprint == tiny_stylegan2().fingerprint
-    for wrong in ({"steps": 0}, {"locality": -1.0}):
+    for wrong in ({"steps": 0}, {"locality": -1.0}, {"perceptual_weight": -1.0}):
         with pytest.raises(resefa.ParameterError):
             resefa.tune(generator, found.latent, photo, **wrong)  # type: ignore[arg-type]
     with pytest.raises(resefa.PhotoError, match="another photo"):
