@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 
 from ..generators.base import Generator
+from ..memo import Memo
 from ..progress import Progress
 from .inverting import PRIOR, STEPS, Inversion, Show, invert
 from .photos import Photo
@@ -22,9 +21,7 @@ class InversionCache:
     """
 
     def __init__(self, most: int = _KEPT) -> None:
-        self._most = most
-        self._found: OrderedDict[tuple[object, ...], Inversion] = OrderedDict()
-        self._lock = threading.Lock()
+        self._found: Memo[Inversion] = Memo(most)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -43,13 +40,9 @@ class InversionCache:
         """As `resefa_core.invert`; at once where that was found before."""
         ignored = None if photo.ignored is None else hashlib.sha256(photo.ignored.numpy().tobytes()).digest()
         key = (generator.fingerprint, photo.crop_for(generator), ignored, label, steps, prior)
-        with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-        found = invert(generator, photo, label=label, steps=steps, prior=prior, progress=progress, show=show)
-        with self._lock:
-            self._found[key] = found
-            while len(self._found) > self._most:
-                self._found.popitem(last=False)
-        return found
+        return self._found.get(
+            key,
+            lambda: invert(
+                generator, photo, label=label, steps=steps, prior=prior, progress=progress, show=show
+            ),
+        )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..directions import Directions
 from ..generators.base import Generator
+from ..memo import Memo
 from ..spaces import SPACES
 
 MOST_DISTANCE = 0.16
@@ -21,8 +22,7 @@ MOST_STEPS, LEAST_STEPS = 6.0, 1.0
 """However near or far that is."""
 
 _DRAWN = 64
-_MOST_KEPT = 256
-_distances: dict[tuple[str, str, tuple[int, ...], int | None], float] = {}
+_distances: Memo[float] = Memo(256)
 
 
 def typical_distance(
@@ -37,13 +37,7 @@ def typical_distance(
         label = 0
     chosen = tuple(layers)
     key = (generator.fingerprint, space, chosen, label)
-    known = _distances.get(key)
-    if known is None:
-        known = _measured_distance(generator, space, chosen, label)
-        while len(_distances) >= _MOST_KEPT:
-            _distances.pop(next(iter(_distances), key), None)
-        _distances[key] = known
-    return known
+    return _distances.get(key, lambda: _measured_distance(generator, space, chosen, label))
 
 
 def _measured_distance(generator: Generator, space: str, chosen: tuple[int, ...], label: int | None) -> float:

@@ -8,12 +8,12 @@ from torch import Tensor
 from ..directions import Directions
 from ..errors import ParameterError
 from ..generators.base import Generator
+from ..memo import Memo
 from ..precision import analysis_mode, as_float32, wide
 from ..progress import Progress, stage
 from ..spaces import ONE_VECTOR, SPACES
 from .base import Parameter, Request, candidates, ranked, register_method
 from .entry import entry_maps, unknown_layers
-from .memo import Memo
 
 _CHUNK = 1024
 _NEGLIGIBLE = 1e-12

@@ -11,10 +11,10 @@ from torch import Tensor
 from ..analysis import DenseJacobian
 from ..directions import Directions
 from ..errors import ParameterError, RegionError
+from ..memo import Memo
 from ..progress import Progress, stage
 from ..spaces import ONE_VECTOR_FIRST, vector_shape
 from .base import Parameter, Request, measured, register_method
-from .memo import Memo
 from .robust_pca import robust_pca
 
 _LARGEST = 2048

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +13,7 @@ from ..analysis import Jacobian, JacobianCache
 from ..errors import RegionError
 from ..generators.base import Generator
 from ..latents import Latent
+from ..memo import Memo
 from ..progress import Progress
 from ..regions import Click, Region, Selection
 from ..spaces import quick_space
@@ -63,8 +62,7 @@ class PartFinder:
 
     def __init__(self, cache: JacobianCache) -> None:
         self.cache = cache
-        self._lock = threading.Lock()
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._seen: Memo[_Seen] = Memo(_KEPT)
 
     def find(
         self,
@@ -161,17 +159,10 @@ class PartFinder:
         return self.cache.analyse(generator, latent, parts.space, parts.layers, progress=progress)
 
     def _see(self, generator: Generator, latent: Latent, progress: Progress | None) -> _Seen:
-        key = f"{generator.fingerprint} {latent.digest}"
-        with self._lock:
-            if key in self._seen:
-                self._seen.move_to_end(key)
-                return self._seen[key]
-        analysis = self.cache.analyse(generator, latent, quick_space(generator), progress=progress)
-        axes = axes_of([analysis])
-        picture = generator.synthesize(latent)[0].cpu()
-        seen = _Seen(axes, responses_of(analysis, axes), picture)
-        with self._lock:
-            self._seen[key] = seen
-            while len(self._seen) > _KEPT:
-                self._seen.popitem(last=False)
-        return seen
+        def look() -> _Seen:
+            analysis = self.cache.analyse(generator, latent, quick_space(generator), progress=progress)
+            axes = axes_of([analysis])
+            picture = generator.synthesize(latent)[0].cpu()
+            return _Seen(axes, responses_of(analysis, axes), picture)
+
+        return self._seen.get((generator.fingerprint, latent.digest), look)

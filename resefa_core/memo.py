@@ -23,6 +23,9 @@ class Memo(Generic[_T]):
         self._kept: OrderedDict[Hashable, _T] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """The result that is kept for a key, or a new one."""
         with self._lock:
