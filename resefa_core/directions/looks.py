@@ -199,23 +199,33 @@ def _colour_words(colour: Tensor) -> str:
     return _both(words, amount)
 
 
+def _coordinates(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels' columns and rows, `(H, W)` each, from the middle of a region."""
+    rows, columns = (torch.arange(size).to(mask) for size in mask.shape)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return _centred(x, mask), _centred(y, mask)
+
+
+def _centred(values: Tensor, mask: Tensor) -> Tensor:
+    return values - (values * mask).sum() / mask.sum()
+
+
+def _standardized(values: Tensor, mask: Tensor) -> Tensor:
+    """Values with mean 0 and standard deviation 1 over a region."""
+    centred = _centred(values, mask)
+    return centred / ((centred.square() * mask).sum() / mask.sum()).sqrt().clamp_min(1e-6)
+
+
 def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float, float]:
     """The largest part of the movement that explains a change best (Lucas and Kanade's equation over the
     whole region): its index in `_AXES`, its sign, and the share of the change that the movement explains."""
-    height, width = mask.shape
     smooth = F.avg_pool2d(F.pad(image[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]
     right = F.pad(smooth[..., 2:] - smooth[..., :-2], (1, 1)) / 2
     down = F.pad(smooth[..., 2:, :] - smooth[..., :-2, :], (0, 0, 1, 1)) / 2
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    total = mask.sum()
-    away = []
-    for at in (x.to(mask), y.to(mask)):
-        centred = at - (at * mask).sum() / total
-        away.append(centred / ((centred.square() * mask).sum() / total).sqrt().clamp_min(1e-6))
-    turn = (
-        right * (y.to(mask) - (y * mask).sum() / total) - down * (x.to(mask) - (x * mask).sum() / total)
-    ) / 8
-    fields = torch.stack([-right, -down, -right * away[0], -down * away[1], turn]) * mask.sqrt()
+    x, y = _coordinates(mask)
+    turn = (right * y - down * x) / 8
+    across, along = (_standardized(each, mask) for each in (x, y))
+    fields = torch.stack([-right, -down, -right * across, -down * along, turn]) * mask.sqrt()
     rows = fields.flatten(1).double()
     wanted = (change * mask.sqrt()).flatten().double()
     gram = rows @ rows.T
@@ -230,17 +240,10 @@ def _movement(change: Tensor, image: Tensor, mask: Tensor) -> tuple[int, float, 
 def _place(change: Tensor, mask: Tensor) -> tuple[str, float]:
     """In which half of the region it becomes lighter or darker and not in the other, and the share of the
     change of brightness that this is."""
-    height, width = mask.shape
     light = change.mean(dim=0)
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     total = mask.sum()
-    places = []
-    for at in (x.to(mask), y.to(mask)):
-        centred = at - (at * mask).sum() / total
-        places.append(centred / ((centred.square() * mask).sum() / total).sqrt().clamp_min(1e-6))
-    away = (places[0].square() + places[1].square()).sqrt()
-    away = away - (away * mask).sum() / total
-    patterns = [*places, away / ((away.square() * mask).sum() / total).sqrt().clamp_min(1e-6)]
+    across, down = (_standardized(each, mask) for each in _coordinates(mask))
+    patterns = [across, down, _standardized((across.square() + down.square()).sqrt(), mask)]
     amounts = [float((light * pattern * mask).sum() / total) for pattern in patterns]
     largest = max(range(3), key=lambda index: abs(amounts[index]))
     share = amounts[largest] ** 2 / max(float((light.square() * mask).sum() / total), 1e-12)

@@ -179,11 +179,8 @@ class _Run:
         key = (name, latent.digest)
         if key not in self.placed:
             try:
-                here = region.on(
-                    lambda selection: self.parts.find(
-                        self.generator, latent, selection, chosen_on=self.chosen_on.get(name)
-                    )
-                )
+                first = self.chosen_on.get(name)
+                here = self.parts.follow(self.generator, latent, region, chosen_on=first)
                 here.mask(*self.generator.image_size)
                 self.placed[key] = self._drawings(name, here)
             except (RegionError, LatentError):

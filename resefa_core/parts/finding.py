@@ -97,6 +97,24 @@ class PartFinder:
         moved = responses_of(analysis, there.axes)
         return choose(here.responses, carried(moved, there.responses, selection), here.picture)
 
+    def follow(
+        self,
+        generator: Generator,
+        latent: Latent,
+        region: Region,
+        parts: Parts | None = None,
+        chosen_on: Latent | None = None,
+        progress: Progress | None = None,
+    ) -> Region:
+        """A region of another image on this one: its selections are where `find` finds them here.
+
+        Raises:
+            RegionError, JacobianError: as for `find`.
+        """
+        return region.on(
+            lambda selection: self.find(generator, latent, selection, parts, chosen_on, progress)
+        )
+
     def all(
         self,
         generator: Generator,

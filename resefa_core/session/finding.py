@@ -138,10 +138,8 @@ class _Places:
             RegionError: it has nothing of a part, or nothing else.
         """
         if latent.digest not in self._known:
-            region = self._recipe.region.on(
-                lambda selection: self._finder.find(
-                    self._generator, latent, selection, self._parts, self._first
-                )
+            region = self._finder.follow(
+                self._generator, latent, self._recipe.region, self._parts, self._first
             )
             region.mask(*analysis_size(self._generator))
             self._known[latent.digest] = region

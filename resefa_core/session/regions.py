@@ -119,11 +119,8 @@ class RegionSession(ImageSession):
         Raises:
             RegionError: this image has nothing of a part, or nothing else.
         """
-        return region.on(
-            lambda selection: self._finder.find(
-                self.generator, self.original[:1], selection, self.parts, chosen_on, progress
-            )
-        )
+        here = self.original[:1]
+        return self._finder.follow(self.generator, here, region, self.parts, chosen_on, progress)
 
     def _own_parts(self, region: Region, joint: bool) -> str | None:
         """What a recipe says of a region of parts; see `Recipe.own_parts`.
@@ -153,9 +150,7 @@ class RegionSession(ImageSession):
         if not names <= {"", *self.part_names} or (recipe is None and "" in names):
             return region
         first = self.original[:1] if recipe is None else recipe.points[0].latent(self.generator)
-        return region.on(
-            lambda selection: self._finder.find(self.generator, latent, selection, self.parts, first)
-        )
+        return self._finder.follow(self.generator, latent, region, self.parts, first)
 
     def _chosen(self, selection: Selection, progress: Progress | None = None) -> Region:
         return self._finder.find(self.generator, self.original[:1], selection, self.parts, progress=progress)
