@@ -12,7 +12,8 @@ from .biggan_deep import CONFIG, WEIGHTS
 from .container import MAX_BYTES
 
 SCHEME = "hf://"
-_ADDRESS = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w.-]{1,96}))?(?:/([^\\?#]{1,300}))?")
+"""What addresses in the Hub begin with."""
+_ADDRESS = re.compile(SCHEME + r"([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w.-]{1,96}))?(?:/([^\\?#]{1,300}))?")
 _SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")
 
 

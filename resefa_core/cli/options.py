@@ -12,6 +12,7 @@ import torch
 
 from ..analysis import JacobianCache
 from ..checkpoints import bundled_names, load_generator
+from ..checkpoints.remote import SCHEME
 from ..defaults import CONFINED_FEATHER, TRUNCATION
 from ..directions import CONFINED, Directions
 from ..directions.about import reading_note
@@ -153,7 +154,7 @@ def open_parts(options: argparse.Namespace) -> Parts | None:
     given: str | None = getattr(options, "parts", None)
     if given is None:
         return None
-    found: Parts = the_hub().load_parts(given) if given.startswith("hf://") else Parts.load(given)
+    found: Parts = the_hub().load_parts(given) if given.startswith(SCHEME) else Parts.load(given)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from ..errors import HubError
 from ..optional import the_hub
 from .command import Command
 from .drawing import sheet
@@ -29,11 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     hub = the_hub()
-    from huggingface_hub import get_token
-
-    token = get_token()
-    if not token:
-        raise HubError("publishing needs an account: sign in with `hf auth login`, or set HF_TOKEN")
+    token = hub.own_token()
     session = None
     if options.no_picture:
         directions = open_directions(options)

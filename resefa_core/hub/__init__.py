@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import HubError
 from .card import DIRECTIONS_FILE, TAG, model_card
-from .client import WAIT
+from .client import WAIT, own_token
 from .generators import publish_generator
 from .parts import PARTS_FILE, load_parts, publish_parts
 from .repositories import (
@@ -36,6 +36,7 @@ __all__ = [
     "load",
     "load_parts",
     "model_card",
+    "own_token",
     "publish",
     "publish_generator",
     "publish_parts",

@@ -18,7 +18,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from huggingface_hub import HfApi, get_session, is_offline_mode, set_client_factory
+from huggingface_hub import HfApi, get_session, get_token, is_offline_mode, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 
 from .._version import __version__
@@ -47,6 +47,18 @@ def check_token(token: str) -> None:
     """Raise HubError unless it may be a token."""
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise HubError("sign in to the Hub first: this is no token")
+
+
+def own_token(token: str | None = None) -> str:
+    """The token to publish with: the given one, or for None the one that this machine has.
+
+    Raises:
+        HubError: there is none.
+    """
+    token = token or get_token()
+    if not token:
+        raise HubError("publishing needs an account: sign in with `hf auth login`, or set HF_TOKEN")
+    return token
 
 
 def endpoint() -> str:

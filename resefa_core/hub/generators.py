@@ -7,12 +7,13 @@ from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import ModelCardData, get_token
+from huggingface_hub import ModelCardData
 
 from ..errors import HubError
 from ..generators import Generator
 from ..generators.pretrained import WEIGHTS_FILE
 from .card import code, one_line
+from .client import own_token
 from .repositories import Kind, Published, put
 
 GENERATORS = Kind("resefa-generator", "generator")
@@ -44,9 +45,7 @@ def publish_generator(
         HubError: the Hub does not answer, or it is not allowed.
         CheckpointError: the generator can't be saved.
     """
-    token = token or get_token()
-    if not token:
-        raise HubError("publishing needs an account: sign in with `hf auth login`, or set HF_TOKEN")
+    token = own_token(token)
     if not _LICENSE.fullmatch(license):
         raise HubError(
             f"the licence {one_line(license, 40)!r} is not written as the Hub does: e.g. cc-by-4.0"

@@ -6,13 +6,14 @@ from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import ModelCardData, get_token
+from huggingface_hub import ModelCardData
 from PIL import Image
 
-from ..errors import HubError, named
+from ..errors import named
 from ..parts import Parts
 from .card import PREVIEW_FILE, code, described_tags
-from .repositories import LICENSES, Kind, Published, address, fetch, png, put
+from .client import own_token
+from .repositories import LICENSES, Kind, Published, address, check_license, fetch, png, put
 
 PARTS_FILE = "parts.safetensors"
 SETS_OF_PARTS = Kind("resefa-parts", "set of parts", (PREVIEW_FILE,))
@@ -42,11 +43,8 @@ def publish_parts(
     Raises:
         HubError: the Hub does not answer, or it is not allowed.
     """
-    token = token or get_token()
-    if not token:
-        raise HubError("publishing needs an account: sign in with `hf auth login`, or set HF_TOKEN")
-    if license not in LICENSES:
-        raise HubError(f"the licence {license[:40]!r} is not one of {', '.join(LICENSES)}")
+    token = own_token(token)
+    check_license(license)
     picture = {} if sheet is None else {PREVIEW_FILE: png(sheet)}
     with TemporaryDirectory() as folder:
         file = Path(folder) / PARTS_FILE

@@ -28,6 +28,7 @@ from huggingface_hub.hf_api import RepoFile
 from PIL import Image
 
 from .._version import __version__
+from ..checkpoints.remote import SCHEME
 from ..directions import MAX_FILE_BYTES, Directions
 from ..errors import HubError, ReSeFaError, named
 from ..files import write_bytes
@@ -59,7 +60,6 @@ _PREVIEW_SIDES = (2048, 4096)
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"{_PART}/{_PART}")
 _NAME = re.compile(_PART)
-SCHEME = "hf://"
 _FOLDER = r"[A-Za-z0-9_][A-Za-z0-9 _.+=-]*/"
 _FILENAME = re.compile(rf"(?:{_FOLDER}){{0,4}}[A-Za-z0-9_][A-Za-z0-9 _.+=-]*\.safetensors")
 
@@ -235,7 +235,7 @@ def publish(
         base_model: the generator's repository on the Hub, if it has one.
     """
     check_token(token)
-    _check_license(directions, license)
+    _check_license_of(directions, license)
     if base_model is not None:
         _check_repo_id(base_model)
     preview = None if strips is None else png(strips)
@@ -427,9 +427,14 @@ def _check_repo_id(repo_id: str) -> None:
         )
 
 
-def _check_license(directions: Directions, license: str) -> None:
+def check_license(license: str) -> None:
+    """Raise HubError unless it is one of `LICENSES`."""
     if license not in LICENSES:
         raise HubError(f"the licence {one_line(license, 40)!r} is not one of {', '.join(LICENSES)}")
+
+
+def _check_license_of(directions: Directions, license: str) -> None:
+    check_license(license)
     own = "-".join(directions.license.lower().split())
     if own and own != license and not (license == "other" and own not in LICENSES):
         expected = own if own in LICENSES else "other"

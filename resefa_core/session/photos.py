@@ -20,7 +20,7 @@ _KEPT_PHOTOS = 2
 class PhotoSession(EditSession):
     """A session that may be of a photo."""
 
-    _photos: list[tuple[str, Photo]]
+    _photos: list[Photo]
 
     def set_photo(
         self,
@@ -80,7 +80,7 @@ class PhotoSession(EditSession):
         if keep_edit:
             start = Edited(start.original, Edit((*start.edit.moves, *self.moves)))
         with self._lock:
-            self._photos = [*self._photos[1 - _KEPT_PHOTOS :], (photo.digest, photo)]
+            self._photos = [*self._photos[1 - _KEPT_PHOTOS :], photo]
             self._push(start)
         return found
 
@@ -89,7 +89,7 @@ class PhotoSession(EditSession):
         """The photo that the image was found for; None where there is none, or it is not here any more."""
         crop = self.original.crop
         with self._lock:
-            known = dict(self._photos)
+            known = {photo.digest: photo for photo in self._photos}
         return None if crop is None else known.get(crop.digest)
 
     def pasted(self, region: object = None, fade: float = FADE, whole: bool = False) -> Pasted:

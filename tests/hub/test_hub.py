@@ -748,6 +748,8 @@ def test_the_command_line_says_what_it_lacks(
     make().save(tmp_path / "set.safetensors")
     assert main(["publish", str(tmp_path / "set.safetensors"), "set"]) == 1
     assert "hf auth login" in capsys.readouterr().err
+    with pytest.raises(HubError, match="publishing needs an account"):
+        hub.publish_generator(tiny_stylegan2(), "faces")
     assert main(["browse", "mouth", "-o", str(tmp_path / "x.safetensors")]) == 1
     assert "expected author/name" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "resefa_core.hub", None)
