@@ -72,11 +72,7 @@ class LoadDirections(Node):
 
     @classmethod
     def validate_inputs(cls, file: str | None, address: object = "") -> bool | str:
-        if address is not None and not isinstance(address, str):  # ComfyUI lets lists through
-            return f"address: expected a text such as hf://owner/name, got a {type(address).__name__}"
-        if address is None or address.strip():
-            return True
-        return folders.validated(folders.directions_file, file)
+        return folders.validated_address(folders.directions_file, file, address)
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None, address: str | None = "", **others: object) -> str:

@@ -15,7 +15,7 @@ from .direction_sliders import DirectionSliders
 from .factorize_region import FactorizeRegion
 from .latents import LoadGANLatent, MixLatents, SampleGANLatent, SaveGANImage, SaveGANLatent
 from .load_gan import LoadGAN
-from .parts import GANParts
+from .parts import GANParts, LoadGANParts
 from .photos import InvertImage, PasteEdit
 from .select_region import SelectRegion
 from .sequences import EditFrames, WalkLatents
@@ -43,6 +43,7 @@ class ReSeFaExtension(ComfyExtension):
             SaveGANImage,
             FromStyleGANLatent,
             FromStyleGANDirections,
+            LoadGANParts,
             GANParts,
             InvertImage,
             PasteEdit,

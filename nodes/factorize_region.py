@@ -13,7 +13,7 @@ from .core import parsing, resefa
 from .latents import chosen_layers, foreign_note, layers_inputs, offered, with_notes
 from .node import Node
 from .pictures import picture_to_comfy
-from .runtime import ANALYSIS_IMAGES, LoadedGAN, ProgressBar, as_output
+from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 _AUTO = "auto"
@@ -146,8 +146,8 @@ class FactorizeRegion(Node):
         only_good: bool = False,
         colour: bool | None = None,
     ) -> io.NodeOutput:
-        generator = gan.ready(images=ANALYSIS_IMAGES)
-        session = resefa.Session(generator, latent=latent, cache=gan.analyses)
+        session = gan.session(latent)
+        generator = session.generator
         given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
         if method in regularized():
             chosen = {"colour": float(bool(colour))}

@@ -14,9 +14,11 @@ from .core import kinds, resefa
 
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
+PARTS = "stylegan_parts"
 _EXTENSIONS = {
     GENERATORS: {".safetensors", ".bin", ".pkl", ".pt", ".pth"},
     DIRECTIONS: set(kinds.DIRECTION_SUFFIXES),
+    PARTS: {".safetensors"},
 }
 _LATENTS = "gan_latents"
 _LATENT_EXTENSIONS = (".safetensors", ".png", ".npz", ".npy", ".pt", ".pth")
@@ -71,6 +73,23 @@ def directions_file(name: str) -> Path:
 def direction_names() -> list[str]:
     """The direction files, or a line that says where they belong."""
     return _model_names(DIRECTIONS) or [f"(no file in models/{DIRECTIONS})"]
+
+
+def parts_file(name: str) -> Path:
+    """The file of a generator's parts.
+
+    Raises:
+        PartsFileError: there is no such file; the message says where it was looked for.
+    """
+    found = _model_file(PARTS, name, resefa.PartsFileError)
+    if found is None:
+        raise resefa.PartsFileError(_missing("file of parts", name, PARTS))
+    return found
+
+
+def parts_names() -> list[str]:
+    """The files of parts, or a line that says where they belong."""
+    return _model_names(PARTS) or [f"(no file in models/{PARTS})"]
 
 
 def directions_folder() -> Path:
@@ -171,7 +190,7 @@ def validated(find: Callable[[str], object], name: str | None) -> bool | str:
     """What ComfyUI's check of a file's name answers: True, or why it can't be found.
 
     Args:
-        find: `generator_file`, `directions_file` or `latent_file`.
+        find: `generator_file`, `directions_file`, `parts_file` or `latent_file`.
         name: None where it comes from another node, and is not known yet.
     """
     if name is None:
@@ -181,6 +200,16 @@ def validated(find: Callable[[str], object], name: str | None) -> bool | str:
     except resefa.ReSeFaError as error:
         return str(error)
     return True
+
+
+def validated_address(find: Callable[[str], object], name: str | None, address: object) -> bool | str:
+    """The same of a file that an address on the Hugging Face Hub may stand in for; None for one from another
+    node."""
+    if address is not None and not isinstance(address, str):  # ComfyUI lets lists through
+        return f"address: expected a text such as hf://owner/name, got a {type(address).__name__}"
+    if address is None or address.strip():
+        return True
+    return validated(find, name)
 
 
 def fingerprint(find: Callable[[str], Path | None], name: str | None) -> str:

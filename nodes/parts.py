@@ -1,17 +1,67 @@
-"""GAN Parts."""
+"""Load GAN Parts and GAN Parts."""
 
 from __future__ import annotations
 
 import torch
 from comfy_api.latest import io, ui
 
-from .core import resefa
+from . import folders
+from .core import resefa, the_hub
 from .node import Node
 from .pictures import to_comfy
-from .runtime import ANALYSIS_IMAGES, LoadedGAN, ProgressBar, as_output
+from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANLatent
 
 _DIMMED = 0.25
+
+
+class LoadGANParts(Node):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ReSeFa_LoadGANParts",
+            display_name="Load GAN Parts",
+            category="GAN/ReSeFa",
+            description="Load the named parts of a GAN's images, of models/stylegan_parts or of the Hugging "
+            "Face Hub, for Select Region, GAN Parts and Factorize Region.",
+            search_aliases=["load parts", "segment", "region names", "gan parts"],
+            has_intermediate_output=True,
+            inputs=[
+                GAN.Input("gan", tooltip="From Load GAN: the generator that the parts were found for."),
+                io.Combo.Input(
+                    "file",
+                    options=folders.parts_names(),
+                    tooltip="Files of models/stylegan_parts, as `resefa parts` writes them.",
+                ),
+                io.String.Input(
+                    "address",
+                    default="",
+                    placeholder="hf://author/name",
+                    optional=True,
+                    tooltip="Parts of the Hugging Face Hub instead of a file: hf://author/name. They are "
+                    "fetched when this runs, and checked like any file.",
+                ),
+            ],
+            outputs=[
+                GAN.Output("gan", display_name="GAN", tooltip="The same generator, with these parts."),
+                io.String.Output("names", display_name="names", tooltip="The parts' names, one a line."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None, address: object = "") -> bool | str:
+        return folders.validated_address(folders.parts_file, file, address)
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str | None, address: str | None = "", **others: object) -> str:
+        return (address or "").strip() or folders.fingerprint(folders.parts_file, file)
+
+    @classmethod
+    def run(cls, gan: LoadedGAN, file: str, address: str = "") -> io.NodeOutput:
+        address = address.strip()
+        parts = the_hub().load_parts(address) if address else resefa.Parts.load(folders.parts_file(file))
+        names = "\n".join(parts.part_names)
+        return io.NodeOutput(gan.with_parts(parts), names, ui=ui.PreviewText(names))
 
 
 class GANParts(Node):
@@ -33,8 +83,9 @@ class GANParts(Node):
                     default=0,
                     min=0,
                     max=64,
-                    tooltip="0: the parts that come with the generator, each by its name. 2 or more: so many "
-                    "parts of this image alone, named by where they lie, for any generator.",
+                    tooltip="0: the parts that come with the generator, or of Load GAN Parts, each by its "
+                    "name. 2 or more: so many parts of this image alone, named by where they lie, for any "
+                    "generator.",
                 ),
             ],
             outputs=[
@@ -50,7 +101,7 @@ class GANParts(Node):
 
     @classmethod
     def run(cls, gan: LoadedGAN, latent: resefa.Latent, count: int) -> io.NodeOutput:
-        session = resefa.Session(gan.ready(ANALYSIS_IMAGES), latent=latent[:1], cache=gan.analyses)
+        session = gan.session(latent[:1])
         progress = ProgressBar().part(0.0, 1.0)
         if count:
             analysis = session.analyse(session.quick_space, progress=progress)

@@ -7,7 +7,7 @@ import logging
 import os
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import comfy.model_management
 import comfy.model_patcher
@@ -50,11 +50,16 @@ class _Managed(torch.nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class LoadedGAN:
-    """A generator under ComfyUI's memory management, and its analyses: ComfyUI frees both together."""
+    """A generator under ComfyUI's memory management, and its analyses: ComfyUI frees both together.
+
+    Attributes:
+        parts: of the generator, whose names regions may have; those that come with it for None.
+    """
 
     generator: resefa.Generator
     patcher: comfy.model_patcher.ModelPatcher
     analyses: resefa.JacobianCache = field(default_factory=lambda: resefa.JacobianCache(CACHE_BYTES))
+    parts: resefa.Parts | None = None
 
     @staticmethod
     def of(generator: resefa.Generator) -> LoadedGAN:
@@ -72,6 +77,22 @@ class LoadedGAN:
         patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_DETACH, forget)
         return gan
 
+    def with_parts(self, parts: resefa.Parts) -> LoadedGAN:
+        """The same with other parts; generator and analyses are shared.
+
+        Raises:
+            JacobianError: the parts are of another generator.
+        """
+        gan = replace(self, parts=resefa.parts.PartFinder.known(self.generator, parts))
+        _loaded.add(gan)
+        return gan
+
+    def session(self, latent: resefa.Latent) -> resefa.Session:
+        """A session on an image, or a batch of them, with the generator on ComfyUI's device."""
+        return resefa.Session(
+            self.ready(ANALYSIS_IMAGES), latent=latent, cache=self.analyses, parts=self.parts
+        )
+
     def ready(self, images: int = 1) -> resefa.Generator:
         """The generator on ComfyUI's device, with room there for that many images at once."""
         needed = 4 * self.generator.activation_floats() * images
@@ -80,9 +101,11 @@ class LoadedGAN:
 
     def keep_within_bound(self) -> None:
         """Drop other generators' analyses if all together take more than they may."""
-        if sum(each.analyses.nbytes for each in _loaded) > CACHE_BYTES:
-            for other in _loaded - {self}:
-                other.analyses.clear()
+        caches = {id(each.analyses): each.analyses for each in _loaded}
+        if sum(cache.nbytes for cache in caches.values()) > CACHE_BYTES:
+            for cache in caches.values():
+                if cache is not self.analyses:
+                    cache.clear()
 
 
 _loaded: weakref.WeakSet[LoadedGAN] = weakref.WeakSet()

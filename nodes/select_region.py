@@ -10,7 +10,7 @@ from torch import Tensor
 from .core import resefa
 from .node import Node
 from .pictures import from_comfy, picture_to_comfy
-from .runtime import ANALYSIS_IMAGES, LoadedGAN, as_output
+from .runtime import LoadedGAN, as_output
 from .selection import COMBINE, NO_PRESET, REPLACE, chosen_part, preset_names, select
 from .sockets import GAN, GANLatent, GANRegion
 
@@ -120,8 +120,7 @@ class SelectRegion(Node):
                     f"part {part[:40]!r}: connect gan and latent, or leave part empty to choose without them"
                 )
             selection = chosen_part(part.strip(), part_size, box, width, height)
-            session = resefa.Session(gan.ready(ANALYSIS_IMAGES), latent=latent[:1], cache=gan.analyses)
-            chosen = session.region(selection)
+            chosen = gan.session(latent[:1]).region(selection)
             gan.keep_within_bound()
         region, note = select(box, width, height, painted, preset, combine, invert, feather, chosen)
         preview = picture_to_comfy(resefa.show_region(picture, region))

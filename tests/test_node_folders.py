@@ -21,7 +21,7 @@ BAD_SAVES = [None, 10**400, "", "..", "a/../../b", "~/b", "<b>", "a\nb", "a\ud80
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
-    for name in ("input", "output", "models/stylegan", "models/stylegan_directions"):
+    for name in ("input", "output", "models/stylegan", "models/stylegan_directions", "models/stylegan_parts"):
         (tmp_path / name).mkdir(parents=True)
 
     def full_path(kind: str, name: str) -> str | None:

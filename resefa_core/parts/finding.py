@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from torch import Tensor
 
 from ..analysis import Jacobian, JacobianCache
-from ..errors import RegionError
+from ..bounds import shown
+from ..errors import JacobianError, RegionError
 from ..generators.base import Generator
 from ..latents import Latent
 from ..memo import Memo
@@ -40,8 +41,24 @@ def _bundled() -> dict[str, Parts]:
 
 
 def parts_of_generator(generator: Generator) -> Parts | None:
-    """The parts that come with a generator; None where none do."""
-    return _bundled().get(generator.fingerprint)
+    """The parts that come with a generator, or with the one that it was tuned from; None where none do."""
+    known = _bundled()
+    found = next((known[each] for each in generator.fits if each in known), None)
+    return None if found is None else _fitted(found, generator)
+
+
+def _fitted(parts: Parts, generator: Generator) -> Parts:
+    """Parts as those of a generator that they were found for, or that was tuned from that one.
+
+    Raises:
+        JacobianError: they are of another generator.
+    """
+    if parts.generator["fingerprint"] not in generator.fits:
+        raise JacobianError(
+            f"the parts are of {shown(parts.generator['name'])}, not of {shown(generator.name)}: "
+            "choose those that were found for this generator"
+        )
+    return replace(parts, generator=generator.describe())
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +179,9 @@ class PartFinder:
 
         Raises:
             RegionError: there are none.
+            JacobianError: they are of another generator.
         """
-        found = parts_of_generator(generator) if parts is None else parts
+        found = parts_of_generator(generator) if parts is None else _fitted(parts, generator)
         if found is None:
             raise RegionError(
                 f"no parts are known of {generator.name or generator.architecture!r}: find them first "

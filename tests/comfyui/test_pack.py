@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,40 @@ def test_parts_are_chosen_and_listed(comfyui: ComfyUI) -> None:
     assert "there is no part 'wheel'" in refusal(comfyui, graph(region={**wired, "part": "wheel"})).replace(
         "\\", ""
     )
+
+
+def test_a_file_of_parts_names_regions_wherever_its_gan_goes(comfyui: ComfyUI) -> None:
+    generator = resefa.load_generator("avatars")
+    known = resefa.parts_of_generator(generator)
+    assert known is not None
+    folder = comfyui.base / "models" / "stylegan_parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    known.named(["lips" if name == "mouth" else name for name in known.names]).save(
+        folder / "mine.safetensors", overwrite=True
+    )
+    replace(known, generator=known.generator | {"fingerprint": "0" * 64, "name": "cats"}).save(
+        folder / "cats.safetensors", overwrite=True
+    )
+    wired = {"gan": ["named", 0], "latent": ["sample", 0]}
+    prompt = graph(region={**wired, "part": "lips"}, factorize={"gan": ["named", 0], "samples": 2})
+    prompt["named"] = node("LoadGANParts", gan=["load", 0], file="mine.safetensors")
+    prompt["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["region", 1]}}
+    prompt["image"]["inputs"]["images"] = ["mask", 0]
+    prompt["parts"] = node("GANParts", **wired, count=0)
+    prompt["seen"] = {"class_type": "PreviewImage", "inputs": {"images": ["parts", 2]}}
+    prompt["strips"] = {"class_type": "PreviewImage", "inputs": {"images": ["factorize", 1]}}
+    outputs = comfyui.run(prompt)
+    mask = pixels(comfyui, outputs["image"])[..., 0] / 255.0
+    expected = resefa.Session(generator, seed=7).part("mouth").mask(64, 64)
+    np.testing.assert_allclose(mask, expected.numpy(), atol=0.02)
+    for told in ("named", "parts"):
+        names = outputs[told]["text"][0].split("\n")
+        assert "lips" in names
+        assert "mouth" not in names
+    prompt["named"]["inputs"]["file"] = "cats.safetensors"
+    assert "parts are of 'cats'" in refusal(comfyui, prompt).replace("\\", "")
+    prompt["named"]["inputs"]["file"] = "none.safetensors"
+    assert "models/stylegan_parts" in refusal(comfyui, prompt)
 
 
 @pytest.mark.parametrize(
