@@ -1,6 +1,6 @@
 """Parts: do they lie where a drawing's parts are, do they stay when asked otherwise, and what do they take?
 
-    python benchmarks/parts.py DRAWINGS [--images 24] [--only iou clicks counts tangents joint times]
+    python benchmarks/parts.py DRAWINGS [--images 24] [--only iou clicks tones counts tangents joint times]
 
 DRAWINGS is a folder with `training/draw_faces.mjs` and `draw_masks.mjs` beside their `node_modules` (`npm
 install` there; Node 20). The bundled generator's w has an indicator for each kind of part and three numbers
@@ -33,6 +33,9 @@ from resefa_core.parts.responses import axes_of, responses_of
 
 PARTS = ("mouth", "eyes", "eyebrows", "glasses", "hair", "hat", "skin", "clothes", "background")
 BOXES = ("mouth", "eyes", "eyebrows", "hair", "clothes")
+DARK, LIGHT = ("614335", "ae5d29"), ("edb98a", "ffdbb4")
+OF_A_TONE = 20
+FIRST_SEED = 100
 TRUNCATION = 0.7
 SIDE = 64
 _ROUNDS = 100
@@ -44,11 +47,16 @@ _TELL = (
 
 
 class Faces:
-    """Images of the bundled generator, their analyses in w, and where their drawings have each part."""
+    """Images of the bundled generator, their analyses in w, and where their drawings have each part.
 
-    def __init__(self, drawings: Path, count: int) -> None:
-        self.generator = resefa.load_generator("avatars")
-        self.latents = [self.generator.sample(100 + index, TRUNCATION) for index in range(count)]
+    Args:
+        drawings: the folder.
+        seeds: of the images.
+    """
+
+    def __init__(self, drawings: Path, seeds: Sequence[int]) -> None:
+        self.generator, self.drawings = resefa.load_generator("avatars"), drawings
+        self.latents = [self.generator.sample(seed, TRUNCATION) for seed in seeds]
         self.images = [self.generator.synthesize(latent)[0] for latent in self.latents]
         start = time.perf_counter()
         self.analyses = [
@@ -59,13 +67,10 @@ class Faces:
 
     def _draw(self, folder: Path) -> Tensor:
         """`(images, parts, 64, 64)`, bool: each pixel in the part that is drawn over the others."""
-        told = subprocess.check_output(["node", "--input-type=module", "-e", _TELL], cwd=folder)
-        values, variations = json.loads(told)
+        values, variations = attributes_in(folder)
+        drawn = drawn_as(self.latents, values)
+        start = sum(map(len, values.values()))
         codes = torch.stack([latent.codes[0, 0] for latent in self.latents])
-        start, drawn = 0, {}
-        for name, names in values.items():
-            drawn[name] = [names[i] for i in codes[:, start : start + len(names)].argmax(dim=1).tolist()]
-            start += len(names)
         amounts = codes[:, start : start + len(variations)]
         amounts = ((amounts - amounts.mean(dim=0)) / amounts.std(dim=0)).clamp(-2.0, 2.0)
         faces = [
@@ -88,6 +93,23 @@ class Faces:
         masks = torch.from_numpy(drawings[:, 1:, ..., 0] > 127)
         above = masks.long().cumsum(dim=1) - masks.long()
         return masks & (above == 0)
+
+
+def attributes_in(drawings: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """The attributes of drawings with their values, and the variations."""
+    told = subprocess.check_output(["node", "--input-type=module", "-e", _TELL], cwd=drawings)
+    values, variations = json.loads(told)
+    return values, variations
+
+
+def drawn_as(latents: Sequence[resefa.Latent], values: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The attributes that faces are drawn with, each a list over the faces."""
+    codes = torch.stack([latent.codes[0, 0] for latent in latents])
+    parts = codes[:, : sum(map(len, values.values()))].split([len(each) for each in values.values()], dim=1)
+    return {
+        name: [values[name][index] for index in part.argmax(dim=1).tolist()]
+        for name, part in zip(values, parts, strict=True)
+    }
 
 
 def overlap(mask: Tensor, truth: Tensor) -> float:
@@ -172,20 +194,52 @@ def iou(faces: Faces) -> None:
     """The bundled parts, by name, and boxes, against the drawings."""
     parts = resefa.parts_of_generator(faces.generator)
     assert parts is not None
-    rows: dict[str, dict[str, list[float]]] = {
-        name: defaultdict(list) for name in ("bundled parts", "the same, no clean edges", "boxes")
-    }
     found = [parts.regions(j, image) for j, image in zip(faces.analyses, faces.images, strict=True)]
     plain = [parts.regions(j) for j in faces.analyses]
-    for image, part in seen(faces.truth):
-        name, truth = PARTS[part], faces.truth[image, part]
-        for row, regions in (("bundled parts", found), ("the same, no clean edges", plain)):
-            region = regions[image].get(name)
-            rows[row][name].append(overlap(region.mask(SIDE, SIDE) >= 0.5, truth) if region else 0.0)
-        if name in BOXES:
-            box = resefa.Region.preset(name).mask(SIDE, SIDE) >= 0.5
-            rows["boxes"][name].append(overlap(box, truth))
+    boxes = {name: resefa.Region.preset(name) for name in BOXES}
+    boxed = named_overlaps(faces, [boxes] * len(plain))
+    rows = {
+        "bundled parts": named_overlaps(faces, found),
+        "the same, no clean edges": named_overlaps(faces, plain),
+        "boxes": {name: boxed[name] for name in BOXES},
+    }
     table({name: means(row) for name, row in rows.items()}, PARTS, "intersection over union")
+
+
+def named_overlaps(faces: Faces, found: Sequence[dict[str, resefa.Region]]) -> dict[str, list[float]]:
+    """By part, the overlap of what was found on each image with its drawing; 0 where nothing was."""
+    overlaps: dict[str, list[float]] = defaultdict(list)
+    for image, part in seen(faces.truth):
+        region = found[image].get(PARTS[part])
+        truth = faces.truth[image, part]
+        overlaps[PARTS[part]].append(overlap(region.mask(SIDE, SIDE) >= 0.5, truth) if region else 0.0)
+    return overlaps
+
+
+def tones(faces: Faces) -> None:
+    """The bundled parts and clicks, on faces of the two darkest and of the two lightest skins."""
+    parts = resefa.parts_of_generator(faces.generator)
+    assert parts is not None
+    values, _ = attributes_in(faces.drawings)
+    seeds = range(FIRST_SEED, FIRST_SEED + 12 * OF_A_TONE)
+    skins = drawn_as([faces.generator.sample(seed, TRUNCATION) for seed in seeds], values)["skinColor"]
+    rows: dict[str, dict[str, float]] = {}
+    for tone, colours in (("dark", DARK), ("light", LIGHT)):
+        chosen = [seed for seed, skin in zip(seeds, skins, strict=True) if skin in colours][:OF_A_TONE]
+        own = Faces(faces.drawings, chosen)
+        found = [parts.regions(j, image) for j, image in zip(own.analyses, own.images, strict=True)]
+        rows[f"bundled parts, {len(chosen)} {tone} faces"] = means(named_overlaps(own, found))
+        rows[f"clicks, {len(chosen)} {tone} faces"] = means(click_overlaps(own))
+    table(dict(sorted(rows.items())), PARTS, "intersection over union")
+
+
+def click_overlaps(faces: Faces) -> dict[str, list[float]]:
+    """By part, the overlap of what a click into it takes with its drawing."""
+    overlaps: dict[str, list[float]] = defaultdict(list)
+    for image, part, x, y in inner_points(faces):
+        region = resefa.part_at(faces.analyses[image], x, y, picture=faces.images[image])
+        overlaps[PARTS[part]].append(overlap(region.mask(SIDE, SIDE) >= 0.5, faces.truth[image, part]))
+    return overlaps
 
 
 def counts(faces: Faces) -> None:
@@ -214,7 +268,6 @@ def inner_points(faces: Faces) -> Iterator[tuple[int, int, float, float]]:
 
 def clicks(faces: Faces) -> None:
     """Clicks into parts: against the drawing, and moved by some pixels against unmoved."""
-    against: dict[str, list[float]] = defaultdict(list)
     moved: dict[int, dict[str, list[float]]] = {by: defaultdict(list) for by in (1, 2, 3)}
     for image, part, x, y in inner_points(faces):
         picture, truth, name = faces.images[image], faces.truth[image, part], PARTS[part]
@@ -224,13 +277,12 @@ def clicks(faces: Faces) -> None:
             return region.mask(SIDE, SIDE) >= 0.5
 
         chosen = mask(x, y)
-        against[name].append(overlap(chosen, truth))
         for by, found in moved.items():
             for dx, dy in ((by, 0), (-by, 0), (0, by), (0, -by)):
                 row, column = int(y * SIDE) + dy, int(x * SIDE) + dx
                 if 0 <= row < SIDE and 0 <= column < SIDE and truth[row, column]:
                     found[name].append(overlap(mask(x + dx / SIDE, y + dy / SIDE), chosen))
-    rows = {"click against the drawing": means(against)}
+    rows = {"click against the drawing": means(click_overlaps(faces))}
     rows |= {f"moved by {by} within the part, against unmoved": means(found) for by, found in moved.items()}
     table(rows, PARTS, "intersection over union")
 
@@ -276,8 +328,9 @@ def tangents(faces: Faces) -> None:
 
 def joint(faces: Faces) -> None:
     """Directions found in w on six images together, with one box for all, with one image's part for all, or
-    with each image's own part; what the first changes on the second half of the images, per pixel of the
-    drawn part and outside, to first order: median and tenth percentile."""
+    with each image's own part; what the first changes on those of the second half that have the part, per
+    pixel of the drawn part and outside, to first order: median and tenth percentile. Images on which the part
+    is drawn and not found, as eyes behind sunglasses, are told apart."""
     parts = resefa.parts_of_generator(faces.generator)
     assert parts is not None
     half = len(faces.latents) // 2
@@ -307,13 +360,21 @@ def joint(faces: Faces) -> None:
                     jacobians=lambda latent, _: analyses[latent.digest],
                     place=place,
                 )
-                ratios = []
+                ratios: list[float] = []
+                lacking: dict[int, float] = {}
                 for index in range(half, len(faces.latents)):
                     truth = faces.truth[index, PARTS.index(name)]
                     if int(truth.sum()) >= 8:
                         analysis = faces.analyses[index]
                         change = analysis.jvp(found.vectors.flatten(1))[0].square().mean(dim=0)
-                        ratios.append(float(change[truth].mean() / change[~truth].mean()))
+                        ratio = float(change[truth].mean() / change[~truth].mean())
+                        if faces.latents[index].digest in own:
+                            ratios.append(ratio)
+                        else:
+                            lacking[FIRST_SEED + index] = ratio
+                if lacking:
+                    told = ", ".join(f"{seed}: {ratio:.1f}" for seed, ratio in lacking.items())
+                    print(f"{name}, {objective}, {how}: {len(ratios)} images; without the part {told}\n")
                 for what, share in (("median", 0.5), ("tenth percentile", 0.1)):
                     rows[f"{name}, {objective}"][f"{how}, {what}"] = float(np.quantile(ratios, share))
     columns = [f"{how}, {what}" for what in ("median", "tenth percentile") for how in _HOW]
@@ -346,7 +407,7 @@ def times(faces: Faces) -> None:
     print(f"- clusters of {count} images: {finding:.1f} s, with analyses {finding + faces.seconds:.0f} s\n")
 
 
-STAGES = {each.__name__: each for each in (iou, clicks, counts, tangents, joint, times)}
+STAGES = {each.__name__: each for each in (iou, clicks, tones, counts, tangents, joint, times)}
 
 
 def main() -> None:
@@ -357,7 +418,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args()
-    faces = Faces(options.drawings, options.images)
+    faces = Faces(options.drawings, range(FIRST_SEED, FIRST_SEED + options.images))
     for name in options.only:
         STAGES[name](faces)
         sys.stdout.flush()

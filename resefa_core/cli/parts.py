@@ -146,16 +146,18 @@ def _sheet(
         for index, seed in enumerate(seeds):
             session.set_image(seed, truncation=truncation, label=options.label)
             found = session.parts_here()
+            labels = parts.labels(session.analyse(parts.space, parts.layers))
+            here = {parts.names[index] for index in labels.unique().tolist()}
             image = session.before.cpu().clamp(-1.0, 1.0)
             rows[0].append(image)
             for row, name in zip(rows[1:], parts.part_names, strict=True):
-                mask = torch.zeros(image.shape[1:])
+                mask = torch.full(image.shape[1:], float(here == {name}))
                 if name in found:
                     mask = found[name].mask(image.shape[1], image.shape[2], check=False)
                 row.append((image + 1.0) * (_DIMMED + (1.0 - _DIMMED) * mask) - 1.0)
             report(index + 1, len(seeds))
-    labels = ["", *(f"{shown(name)}\n{_numbers(parts, name)}" for name in parts.part_names)]
-    return contact_sheet(rows, labels, [str(seed) for seed in seeds], cell=96, title="parts")
+    titles = ["", *(f"{shown(name)}\n{_numbers(parts, name)}" for name in parts.part_names)]
+    return contact_sheet(rows, titles, [str(seed) for seed in seeds], cell=96, title="parts")
 
 
 def _numbers(parts: Parts, name: str) -> str:
