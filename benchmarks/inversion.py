@@ -270,7 +270,7 @@ def joint_directions(results: Results, generator: resefa.Generator) -> dict[str,
     for part in PARTS:
         file = results.folder / f"{part}.safetensors"
         if not file.exists():
-            session.find(part, samples=JOINT, count=2).save(file)
+            session.find(f"box:{part}", samples=JOINT, count=2).save(file)
     return {part: resefa.Directions.load(results.folder / f"{part}.safetensors") for part in PARTS}
 
 
@@ -370,7 +370,7 @@ def edits(results: Results, generator: resefa.Generator, photos: list[Tensor], s
             session = resefa.Session(generator, SAMPLE_SEEDS[int(index)], truncation=1.0, cache=cache)
         parts, row = {}, [session.before]
         for part in PARTS:
-            directions = session.find(part, only_good=True)[:2]
+            directions = session.find(f"box:{part}", only_good=True)[:2]
             values, edited = measured(generator, session.original, directions, part, classifier)
             row.append(edited)
             if whose == "found":

@@ -3,9 +3,10 @@
     python benchmarks/looks.py --seeds 29 13 5 35 777 5000-5019 --output looks
     python benchmarks/looks.py --seeds 29 13 5 35 777 --earlier --output looks-earlier
 
-For each part a sheet `PART.png`, each strip under its seed, its number and what it is called, as far as it
-is offered to both sides; and `looks.md`, what is measured of them. `--earlier` shows six directions of the
-paper's objective at λ = 0.0001, to four steps, as interfaces offered them before.
+For each part (the preset's box where there is one) a sheet `PART.png`, each strip under its seed, its number
+and what it is called, as far as it is offered to both sides; and `looks.md`, what is measured of them.
+`--earlier` shows six directions of the paper's objective at λ = 0.0001, to four steps, as interfaces offered
+them before.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> None:
         session = resefa.Session(generator, seed=seed, cache=cache)
         for part in options.parts:
             found = session.find(
-                part,
+                f"box:{part}" if part in session.presets else part,
                 space=options.space,
                 confine=options.confine,
                 samples=options.samples,

@@ -125,7 +125,8 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Args:
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            region: a preset's name, or a box "x,y,width,height" in fractions of the image.
+            region: a part or a preset by its name, box:NAME for a preset's box, or a box
+                "x,y,width,height" in fractions of the image.
             layered: let resefa analyse every layer by itself: slower, and edits stay closer in place.
             count: how many directions, from 1 to 32.
             generator: a generator's name; the first for nothing.
@@ -137,13 +138,14 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             link to the page that shows them.
         """
         session = opened_face(seed, truncation, generator, class_name)
-        session.select(str(region))
+        part = resefa.Selection.meant(str(region), session.part_names)
+        place = session.region(str(region)) if part is None else part  # parts are looked for in turn
         number = int(payloads.read_number(count, 1, 32, "count"))
         quick = not layered and method in (OURS, resefa.CONFINED)
 
         def find(report: Progress) -> resefa.Directions:
             steady = report if quick else studio.giving_way(report)
-            return session.find(method=str(method), count=number, quick=quick, progress=steady)
+            return session.find(place, method=str(method), count=number, quick=quick, progress=steady)
 
         line = studio.lines.methods if method not in (OURS, resefa.CONFINED) else studio.lines.layers
         line = studio.lines.faces if quick else line

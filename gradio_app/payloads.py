@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -79,6 +79,19 @@ def show_choices(choices: Mapping[str, resefa.Region]) -> dict[str, Any]:
         "names": list(choices),
         "texts": [region.selections[0].to_text() for region in choices.values()],
         "masks": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii"),
+    }
+
+
+def show_presets(presets: Mapping[str, resefa.Region], parts: Collection[str]) -> dict[str, Any]:
+    """What a page takes for each preset: the text of the part that its name is, or else its box.
+
+    Args:
+        parts: the names of the generator's parts.
+    """
+    meant = {name: resefa.Selection.meant(name, parts) for name in presets}
+    return {
+        name: show_region(region) if (part := meant[name]) is None else {"part": part.to_text()}
+        for name, region in presets.items()
     }
 
 

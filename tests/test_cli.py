@@ -43,7 +43,7 @@ def test_directions_are_found_shown_applied_and_told_about(
         "--seed",
         "2",
         "--region",
-        "mouth",
+        "box:mouth",
         "--space",
         "w",
         "-k",
@@ -95,12 +95,13 @@ def test_an_analysis_can_be_kept_for_the_next_region(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "analysis.safetensors"
-    for region in ("mouth", "eyes"):
+    for name in ("mouth", "eyes"):
         common = ("--seed", "2", "--space", "w", "-k", "1", "--jacobian", kept)
-        assert run("factorize", "--region", region, *common, "-o", tmp_path / f"{region}.safetensors") == 0
+        output = tmp_path / f"{name}.safetensors"
+        assert run("factorize", "--region", f"box:{name}", *common, "-o", output) == 0
     capsys.readouterr()
     common = ("--seed", "3", "--space", "w", "--jacobian", kept)
-    assert run("factorize", "--region", "eyes", *common, "-o", tmp_path / "other.safetensors") == 1
+    assert run("factorize", "--region", "box:eyes", *common, "-o", tmp_path / "other.safetensors") == 1
     assert "another latent" in capsys.readouterr().err
     assert run("info", kept) == 0
     assert "dense Jacobian" in capsys.readouterr().out
@@ -137,7 +138,7 @@ def test_other_methods_can_be_chosen(
 
 
 def test_directions_for_confined_edits_are_found_in_a_soft_region_and_stay_confined(tmp_path: Path) -> None:
-    small = ("factorize", "--seed", "2", "--region", "mouth", "--space", "w", "-k", "1")
+    small = ("factorize", "--seed", "2", "--region", "box:mouth", "--space", "w", "-k", "1")
     asked = {
         "short": ("--confine",),
         "long": ("--method", "resefa-confined"),
@@ -295,7 +296,7 @@ def test_a_file_has_the_presets_that_its_name_speaks_of(
     assert region is not None
     assert torch.equal(region.mask(64, 64), resefa.Region.preset("ffhq/chin").mask(64, 64))
     capsys.readouterr()
-    assert run(*common, "--region", "clothes", "-o", tmp_path / "clothes.safetensors") == 1
+    assert run(*common, "--region", "box:clothes", "-o", tmp_path / "clothes.safetensors") == 1
     assert "left_eye" in capsys.readouterr().err
 
 
@@ -303,7 +304,7 @@ def test_edits_add_up_through_files_and_are_told_about(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for part in ("mouth", "eyes"):
-        common = ("--seed", "2", "--region", part, "--space", "w", "-k", "1", "--all")
+        common = ("--seed", "2", "--region", f"box:{part}", "--space", "w", "-k", "1", "--all")
         assert run("factorize", *common, "-o", tmp_path / f"{part}.safetensors") == 0
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     shown = ("-o", tmp_path / "face.png", "--force")

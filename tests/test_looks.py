@@ -160,8 +160,8 @@ def test_no_direction_of_a_set_goes_beyond_its_reach_and_files_sessions_and_stri
 
 def test_sessions_offer_what_can_be_seen_named_and_find_it_again(avatars: resefa.Generator) -> None:
     session = Session(avatars, seed=29)
-    every = session.find("eyes", quick=True, only_good=False)
-    good = session.find("eyes", quick=True, only_good=True)
+    every = session.find("box:eyes", quick=True, only_good=False)
+    good = session.find("box:eyes", quick=True, only_good=True)
     assert 2 <= len(good) < len(every)
     assert good.recipe is not None
     assert good.recipe.chosen is not None

@@ -38,7 +38,7 @@ def session(avatars: resefa.Generator, cache: resefa.JacobianCache) -> Session:
 
 
 def test_find_is_the_librarys_own_recipe(session: Session, avatars: resefa.Generator) -> None:
-    found = session.find("mouth", quick=True)
+    found = session.find("box:mouth", quick=True)
     latent = avatars.sample(7, 0.7)
     expected = resefa.factorize(
         resefa.compute_jacobian(avatars, latent, "w"),
@@ -52,7 +52,7 @@ def test_find_is_the_librarys_own_recipe(session: Session, avatars: resefa.Gener
     assert session.selected is found.region
     assert session.directions is found
     assert session.is_analysed("w")
-    other = session.find("eyes", method="sefa", count=2, parameters={"candidates": 4})
+    other = session.find("box:eyes", method="sefa", count=2, parameters={"candidates": 4})
     expected = resefa.find_directions(
         avatars,
         latent,
@@ -84,7 +84,7 @@ def test_a_recipe_says_every_parameter_and_an_earlier_one_means_what_it_meant(
 ) -> None:
     jacobian = resefa.compute_jacobian(avatars, session.original, "w")
     mouth = resefa.Region.preset("mouth")
-    found = session.find("mouth", space="w", count=2)
+    found = session.find("box:mouth", space="w", count=2)
     assert found.recipe is not None
     told = found.recipe.to_json()
     assert told["parameters"] == {"regularization": 1e-3, "colour": 0.0, "edge": 0.0}
@@ -142,12 +142,12 @@ def test_samples_count_all_images(session: Session, avatars: resefa.Generator) -
 
 
 def test_confined_edits_have_their_own_directions_in_a_soft_region(session: Session) -> None:
-    found = session.find("mouth", confine=1.0, count=2)
+    found = session.find("box:mouth", confine=1.0, count=2)
     assert (found.method, found.space) == (resefa.CONFINED, "w")
     mouth = resefa.Region.preset("mouth")
     assert found.region is not None
     assert torch.equal(found.region.mask(64, 64), mouth.feather(CONFINED_FEATHER).mask(64, 64))
-    sharp = session.find("mouth", method=resefa.CONFINED, feather=0.0, count=1)
+    sharp = session.find("box:mouth", method=resefa.CONFINED, feather=0.0, count=1)
     assert sharp.region is not None
     assert torch.equal(sharp.region.mask(64, 64), mouth.mask(64, 64))
     session.edit(found, {0: 2.0})
@@ -398,7 +398,7 @@ def test_a_session_survives_json_to_the_bit(session: Session, avatars: resefa.Ge
     painted = session.find(resefa.Region.from_mask(mask), quick=True, count=3)
     session.edit(painted, {0: 2.0})
     session.set_image(8, truncation=0.6)
-    eyes = session.find("eyes", quick=True, confine=1.0, count=2)
+    eyes = session.find("box:eyes", quick=True, confine=1.0, count=2)
     session.edit(eyes, {1: -1.5})
     mouth = session.find("mouth", method="sefa", count=3)
     session.edit(mouth[[2, 0]].renamed({0: "grin"}), {"grin": 1.0, 1: 2.0}, confine=0.5, feather=0.02)
@@ -539,7 +539,7 @@ def test_latents_that_no_seed_leads_to_are_kept_whole(session: Session, avatars:
     moved = resefa.move(avatars.sample(3, 0.7), session.find("mouth", quick=True, count=1), {0: 3.0})
     for latent in (mixed, moved, avatars.sample([1, 2], 0.7)):
         own = Session(avatars, latent=latent, cache=session.cache)
-        own.edit(own.find("eyes", quick=True, count=1), {0: 1.0})
+        own.edit(own.find("box:eyes", quick=True, count=1), {0: 1.0})
         again = Session.from_json(json.loads(json.dumps(own.to_json())), avatars, cache=session.cache)
         assert again.original.digest == latent.digest
         assert again.latent.digest == own.latent.digest

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import resefa_core as resefa
 from gradio_app import jobs, links, payloads
-from gradio_app.steps.finding import Finding
+from gradio_app.steps.finding import Finding, preset
 from gradio_app.updates import Update, Updates, progress, told
 from gradio_app.visit import Visit
 from resefa_core.defaults import TRUNCATION
@@ -76,6 +77,7 @@ class Faces(Finding):
         except resefa.RegionError as error:
             visit.note = f"{visit.note} The link's region can't be used: {error}.".strip()
             self.choose(visit, None)
+            visit.pending = None
         yield from self.find(visit, wanted)
         yield self.gallery(visit, FIRST_FACES)
 
@@ -106,7 +108,7 @@ class Faces(Finding):
 
         work = jobs.run_in_turn(self.studio.lines.faces, visit.address, bring, wanted)
         session = yield from progress(work, "Bringing your work back")
-        self.enter(visit, session, name, saved.get("class", ""))
+        wanted = self.enter(visit, session, name, saved.get("class", ""))
         if saved.get("method") in self.studio.methods(generator):
             visit.method = saved["method"]
         visit.confine = saved.get("confine", 0.0) > 0.0 and generator.can_confine
@@ -114,6 +116,8 @@ class Faces(Finding):
         if session.selected is None:
             self.choose(visit, None)
         yield self.everything(visit)
+        with suppress(resefa.RegionError):
+            yield from self.place(visit, wanted)
         if session.directions is None:
             yield from self.find(visit)
         else:
@@ -188,9 +192,9 @@ class Faces(Finding):
         self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
     ) -> Updates:
         """Show a face that nobody chose, with an edit that nobody chose."""
-        presets = [] if visit.session is None else list(visit.session.presets.values())
-        if presets:
-            visit.needed.select(random.choice(presets))
+        session = visit.session
+        if session is not None and session.presets:
+            session.select(preset(session, random.choice(list(session.presets))))
         yield from self.draw_random(visit, name, seed, truncation, class_name)
         directions = visit.directions
         if directions is None or visit.stale or visit.touched:

@@ -230,8 +230,10 @@ class Finding(Showing):
         session = visit.needed
         visit.pending = None
         if drawn is None:
-            presets = session.presets
-            session.select(next(iter(presets.values())) if presets else [0.35, 0.35, 0.3, 0.3])
+            name = next(iter(session.presets), "")
+            region = session.select(preset(session, name) if name else [0.35, 0.35, 0.3, 0.3])
+            if region.follows:
+                visit.pending = partial(session.follow, region, session.original[:1])
         else:
             chosen = payloads.read_region(drawn, preset_family(session.generator))
             if isinstance(chosen, resefa.Region):
@@ -317,6 +319,12 @@ class Finding(Showing):
             solving = jobs.run_in_turn(lines.faces, visit.address, solve, wanted)
             return (yield from progress(solving, _SOLVING))
         return (yield from progress(jobs.run(solve, wanted), _SOLVING))
+
+
+def preset(session: Session, name: str) -> resefa.Region:
+    """A preset; one that is a part of the face is yet to be found there, and until then where its box is."""
+    region, part = session.presets[name], resefa.Selection.meant(name, session.part_names)
+    return region if part is None else resefa.Region.of_part(region, part)
 
 
 def _joined(session: Session, picks: payloads.Picks) -> resefa.Region:

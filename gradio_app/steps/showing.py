@@ -151,7 +151,7 @@ class Showing:
             "image": payloads.data_url(session.picture) if session.moves else before,
             "region": payloads.show_region(session.selected),
             "turn": visit.turn,
-            "presets": {name: payloads.show_region(region) for name, region in session.presets.items()},
+            "presets": payloads.show_presets(session.presets, session.part_names),
             "parts": list(session.part_names),
             "seed": session.seed,
             "alt": f"A face that {visit.name} drew from seed {session.seed}"

@@ -1,6 +1,6 @@
 const find = (selector) => element.querySelector(selector);
 const reach = find(".reach"), stage = find(".stage"), canvas = find(".overlay"), pen = canvas.getContext("2d");
-const SIDE = canvas.width, PAINTED_SIDE = 128, SMALLEST = 0.02, STEP = 0.02;
+const SIDE = canvas.width, PAINTED_SIDE = 128, SMALLEST = 0.02, STEP = 0.02, SHAKE = 6;
 const paint = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
 const brush = paint.getContext("2d", { willReadFrequently: true });
 let tool = "box", box = null, painted = false, gesture = null, timer = 0, turn = 0;
@@ -273,7 +273,8 @@ reach.addEventListener("pointerdown", (event) => {
   reach.setPointerCapture(event.pointerId);
   const start = place(event);
   const ink = brush.getImageData(0, 0, PAINTED_SIDE, PAINTED_SIDE);
-  gesture = { id: event.pointerId, start, last: start, before: { box, painted, ink } };
+  const from = [event.clientX, event.clientY];
+  gesture = { id: event.pointerId, start, from, far: false, last: start, before: { box, painted, ink } };
   if (paints()) {
     if (box) {
       if (tool === "erase") {
@@ -291,7 +292,9 @@ reach.addEventListener("pointermove", (event) => {
   if (tool === "part" && !gesture && event.pointerType !== "touch") outline(choiceAt(place(event)), place(event));
   if (!gesture || event.pointerId !== gesture.id) return;
   const here = place(event);
-  if (tool === "box") {
+  gesture.far ||= Math.hypot(event.clientX - gesture.from[0], event.clientY - gesture.from[1]) > SHAKE;
+  if (tool === "box" || (tool === "part" && gesture.far)) {
+    if (outlined) outline(null);
     const [x, y] = gesture.start.map((value, axis) => Math.min(value, here[axis]));
     const [width, height] = gesture.start.map((value, axis) => Math.abs(value - here[axis]));
     if (width >= SMALLEST && height >= SMALLEST) {
@@ -316,10 +319,10 @@ function undo() {
 
 reach.addEventListener("pointerup", (event) => {
   if (!gesture || event.pointerId !== gesture.id) return;
-  const before = gesture.before.box;
+  const { before: { box: before }, far } = gesture;
   gesture = null;
   if (paints()) sendPainted();
-  else if (tool === "part") clickPart(place(event), event.shiftKey, event.altKey);
+  else if (tool === "part" && !far) clickPart(place(event), event.shiftKey, event.altKey);
   else if (box && box !== before) send({ box });
 });
 reach.addEventListener("pointercancel", (event) => {
@@ -373,8 +376,8 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.tool) choose(button.dataset.tool);
   if (button.dataset.preset) {
-    const name = button.dataset.preset, text = "part:" + name;
-    if (choices.some((each) => each.text === text)) {
+    const name = button.dataset.preset, text = presets[name].part;
+    if (text) {
       choose("part");
       takeNamed(text);
     } else {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..checkpoints import load_generator
 from ..defaults import strengths_within
-from ..errors import ReSeFaError
+from ..errors import RegionError, ReSeFaError
 from ..session import Session
 from ..sheets import contact_sheet, save_png, strength_labels
 from .command import Command
@@ -31,8 +31,12 @@ def _run(options: argparse.Namespace) -> None:
         raise ReSeFaError(f"{folder}: can't be made: {error.strerror}") from error
     session = Session(load_generator("avatars"), seed=options.seed)
     save_png(session.picture, folder / "face.png", overwrite=True)
+    here = session.parts_here()
+    parts = [part for part in _PARTS if part in here]
+    if not parts:
+        raise RegionError(f"this face has none of {', '.join(_PARTS)}: choose another seed")
     found, labels = [], []
-    for part in _PARTS:
+    for part in parts:
         with progress("analysing the face") as report:
             session.find(part, count=_COUNT, only_good=True, progress=report)
         directions = session.save(
@@ -43,12 +47,12 @@ def _run(options: argparse.Namespace) -> None:
     ranges = [directions.strength_range for directions in found]
     strengths = strengths_within((max(low for low, _ in ranges), min(high for _, high in ranges)))
     rows = [list(strip.images) for directions in found for strip in session.strips(directions, strengths)]
-    title = f"Directions found for the mouth and for the eyes, seed {options.seed}"
+    title = f"Directions found for the {' and for the '.join(parts)}, seed {options.seed}"
     sheet = contact_sheet(rows, labels, strength_labels(strengths), title=title)
     save_png(sheet, folder / "sheet.png", overwrite=True)
     print(f"The face:             {folder / 'face.png'}")
     print(f"What directions do:   {folder / 'sheet.png'}")
-    print(f"Direction files:      {folder / 'mouth.safetensors'}, {folder / 'eyes.safetensors'}")
+    print(f"Direction files:      {', '.join(str(folder / f'{part}.safetensors') for part in parts)}")
 
 
 COMMAND = Command(

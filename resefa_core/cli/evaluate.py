@@ -42,8 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions",
         nargs="+",
         metavar="REGION",
-        help="presets, boxes or mask images as for factorize, parts that each image has in its own place "
-        "(part:hair), or NAME=REGION",
+        help="as for factorize, or NAME=REGION; a part is each image's own, box:mouth is one place for all",
     )
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"default: all, {', '.join(METHODS)}")
     parser.add_argument("--spaces", nargs="+", metavar="SPACE", help="default: each method's own")

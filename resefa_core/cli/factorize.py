@@ -43,9 +43,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--region",
         required=True,
         metavar="REGION",
-        help="a preset (mouth, eyes, ... or ffhq/mouth); a box x,y,width,height in fractions; a mask "
-        "image's path; what lies at a point of the image (at:0.5,0.68, more points after +, or after - to "
-        "take away); or a named part of the generator's images (part:hair)",
+        help="a part of the image by its name (mouth, eyes, hair, ...), where the generator's are known; a "
+        "preset's box (box:mouth, ffhq/mouth, or the name alone where there is no such part); a box "
+        "x,y,width,height in fractions; a mask image's path; or what lies at a point of the image "
+        "(at:0.5,0.68, more points after +, or after - to take away)",
     )
     add_parts(parser)
     parser.add_argument(

@@ -130,7 +130,8 @@ def add_search(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--ignore",
         metavar="REGION",
-        help="what does not count, of the generator's image: a preset, a box in fractions, or a mask's file",
+        help="what does not count, of the generator's image: a preset's box, a box in fractions, or a mask's "
+        "file",
     )
 
 

@@ -16,7 +16,7 @@ from ..errors import ParameterError, RegionError
 from ..files import is_file, read_bytes
 from ..methods import METHODS, check_method
 from ..parsing import parse_seeds
-from ..regions import AT, PART, Region
+from ..regions import Region, Selection
 from ..spaces import SPACES
 from .equal_change import TARGET
 from .identity import WHOLE, Box
@@ -126,9 +126,9 @@ class Study:
 
     Attributes:
         rows: what is compared.
-        regions: by name; text is read by `Region.from_text` for the generator's own presets, or names a part,
-            as `part:hair` or `at:0.5,0.62` on the first seed's image, which each image has in its own place;
-            images that lack it are left out.
+        regions: by name; text means a part, as `hair` or, on the first seed's image, `at:0.5,0.62`, which
+            each image has in its own place, and images that lack it are left out; see `Selection.meant`.
+            Other text is read by `Region.from_text`, as `box:hair` for the generator's own presets.
         generator: a bundled name or a file.
         seeds: of the images that are edited; by default such as nothing else in this package draws.
         truncation, label: of all images; the label is a class, its number or name.
@@ -398,8 +398,8 @@ def _region(spec: object, folder: Path | None) -> Region | str:
         return Region.from_box(*_box(spec))
     text = _text(spec, 4096)
     beside = _beside(text, folder)
-    is_part = text.startswith((AT, PART))
-    return Region.from_text(beside) if is_file(beside) or ("," in text and not is_part) else text
+    known = is_file(beside) or ("," in text and Selection.meant(text) is None)
+    return Region.from_text(beside) if known else text
 
 
 def _box(value: object) -> Box:

@@ -26,9 +26,9 @@ from ..files import write_bytes
 from ..generators.base import Generator
 from ..latents import Latent
 from ..methods import METHODS
-from ..parts import PartFinder
+from ..parts import PartFinder, parts_of_generator
 from ..progress import Progress
-from ..regions import AT, PART, Region, Selection
+from ..regions import Region, Selection
 from .analyses import Analyses
 from .attributes import Predictor
 from .config import Study, with_place
@@ -141,8 +141,10 @@ class _Run:
 
     def _region(self, name: str, region: Region | str) -> Region:
         """A region; of a part, where the first image that has it does."""
-        if isinstance(region, str) and region.startswith((AT, PART)):
-            return self._chosen(name, Selection.from_text(region))
+        parts = parts_of_generator(self.generator)
+        part = Selection.meant(region, parts.part_names if parts else ()) if isinstance(region, str) else None
+        if part is not None:
+            return self._chosen(name, part)
         read = Region.from_text(region, self.generator) if isinstance(region, str) else region
         read.mask(*self.generator.image_size)
         return read

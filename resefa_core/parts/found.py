@@ -217,7 +217,7 @@ class Parts:
     def _region(share: Tensor, selection: Selection) -> Region:
         weights = (2.0 * share - 0.5).clamp(0.0, 1.0)
         if float(weights.max()) < 0.5:
-            raise RegionError(f"this image has no {selection.name}: choose another part")
+            raise RegionError(f"this image has no {selection.name}: choose another part, or a box")
         return as_region(weights, selection)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,34 @@ class Selection:
         if self.clicks and not self.clicks[0].add:
             raise RegionError("the first click takes away: nothing is chosen yet")
         number(self.size, "size", *SIZE, RegionError)
+
+    @staticmethod
+    def meant(text: str, names: Collection[str] = ()) -> Selection | None:
+        """The part that a text means: written as `from_text` reads it, or a plain name of a known part, as in
+        `mouth` or `mouth size:0.7`; None where it means a region of another kind.
+
+        Where a generator's parts have the name of a preset, the plain name is the part; `box:mouth`, or
+        `avatars/mouth`, goes on being the preset's box.
+
+        Args:
+            names: of the generator's parts.
+
+        Raises:
+            RegionError: a part that is not written as one.
+
+        Example:
+            >>> Selection.meant("mouth", ["mouth", "hair"])
+            Selection(name='mouth', clicks=(), size=0.5, islands=True)
+            >>> Selection.meant("box:mouth", ["mouth", "hair"]) is None
+            True
+        """
+        text = text.strip()
+        if text.startswith((AT, PART)):
+            return Selection.from_text(text)
+        if not any(text == name or text.startswith(f"{name} ") for name in names):
+            return None
+        chosen = Selection.from_text(PART + text)
+        return chosen if chosen.name in names else None
 
     @staticmethod
     def from_text(text: str) -> Selection:

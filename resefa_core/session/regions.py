@@ -13,7 +13,7 @@ from ..directions import Directions
 from ..latents import Latent
 from ..parts import PartFinder, Parts, parts_of_generator
 from ..progress import Progress
-from ..regions import AT, PART, Click, Region, Selection, preset_family, presets_of
+from ..regions import Click, Region, Selection, preset_family, presets_of
 from .image import ImageSession
 
 
@@ -31,17 +31,18 @@ class RegionSession(ImageSession):
 
     @property
     def presets(self) -> dict[str, Region]:
-        """The regions that are known by name for this generator."""
+        """The boxes that are known by name for this generator. Where it has a part of the same name, the
+        plain name is the part: see `Selection.meant`."""
         return presets_of(self.generator)
 
     def region(self, what: object, feather: float = 0.0) -> Region:
         """A region by any means, known to hold a pixel of the image and to leave one out.
 
         Args:
-            what: a `Region`; text as `Region.from_text` reads it (`mouth`, `ffhq/eyes`, a box
-                `x,y,width,height` in fractions, a mask's path) or `Selection.from_text` (`part:hair`,
-                `at:0.5,0.68`); a `Selection`; a box of four numbers; JSON as
-                `Region.from_json` reads it; or a mask: a picture, an array or a tensor.
+            what: a `Region`; text that means a part of the image (`mouth`, `part:hair`, `at:0.5,0.68`; see
+                `Selection.meant`) or that `Region.from_text` reads (`box:mouth`, `ffhq/eyes`, a box
+                `x,y,width,height` in fractions, a mask's path); a `Selection`; a box of four numbers;
+                JSON as `Region.from_json` reads it; or a mask: a picture, an array or a tensor.
             feather: softens its edge; a fraction of the image's height.
 
         Raises:
@@ -52,10 +53,9 @@ class RegionSession(ImageSession):
             region = what
         elif isinstance(what, Selection):
             region = self._chosen(what)
-        elif isinstance(what, str) and what.lstrip().startswith((AT, PART)):
-            region = self._chosen(Selection.from_text(what.strip()))
         elif isinstance(what, str):
-            region = Region.from_text(what, generator)
+            part = Selection.meant(what, self.part_names)
+            region = Region.from_text(what, generator) if part is None else self._chosen(part)
         elif isinstance(what, Mapping):
             region = Region.from_json(what, family=preset_family(generator))
         elif isinstance(what, (Image.Image, np.ndarray, Tensor)):

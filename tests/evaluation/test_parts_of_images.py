@@ -17,7 +17,7 @@ from resefa_core.evaluation.study import evaluate
 
 STUDY = Study(
     rows=(Row("resefa", "w"), Row("resefa-confined", "w"), Row("resefa", "w", samples=2)),
-    regions={"mouth": "part:mouth", "box": "mouth"},
+    regions={"mouth": "part:mouth", "box": "box:mouth"},
     seeds=(5000, 5001),
     directions=1,
     target=0.01,
@@ -78,6 +78,16 @@ def test_images_without_a_part_are_left_out(
     evaluation = evaluate(study, avatars)
     assert {record.seed for record in evaluation.records} == {5001}
     assert list(evaluation.skipped) == [5000]
+
+
+def test_a_plain_name_is_each_image_s_own_part_and_its_box_has_a_name_of_its_own(
+    avatars: resefa.Generator,
+) -> None:
+    regions = {"part": "mouth", "box": "box:mouth"}
+    evaluation = evaluate(replace(STUDY, rows=STUDY.rows[:1], seeds=(5000,), regions=regions), avatars)
+    assert evaluation.regions["part"].follows
+    assert not evaluation.regions["box"].follows
+    assert evaluation.regions["box"].to_text() == "avatars/mouth"
 
 
 def test_studies_name_parts_in_text(avatars: resefa.Generator) -> None:

@@ -106,7 +106,7 @@ def test_finding(server: Server, found: tuple[str, dict[str, Any]]) -> None:
     assert all(each["inside"] > each["outside"] > 0 for each in told["directions"])
     address, _, query = told["link"].partition("?")
     assert address == f"{server.url}/"
-    assert dict(parse_qsl(query)) == {"seed": "13", "truncation": "0.7", "region": "mouth"}
+    assert dict(parse_qsl(query)) == {"seed": "13", "truncation": "0.7", "part": "part:mouth"}
 
 
 def test_finding_by_another_method(client: Any) -> None:

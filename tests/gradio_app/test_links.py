@@ -45,7 +45,7 @@ def test_links_round_trip() -> None:
         "class": "ä",
     }
     avatars = Session(resefa.load_generator("avatars"), SEEDS - 1, truncation=1.0)
-    avatars.select("mouth")
+    avatars.select("box:mouth")
     assert asked(links.write(avatars, True)[0]) == {
         "seed": SEEDS - 1,
         "truncation": 1.0,

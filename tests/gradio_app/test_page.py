@@ -621,6 +621,48 @@ def test_the_keyboard_goes_from_part_to_part(visit: Callable[..., Demo]) -> None
     assert demo.query["part"] == "part:mouth"
 
 
+def test_parts_follow_from_the_pointer_to_the_next_face(
+    visit: Callable[..., Demo], avatars: resefa.Generator
+) -> None:
+    demo = visit(f"?seed={FIRST_SEED}")
+    assert demo.query["part"] == "part:mouth"
+    here = resefa.Session(avatars, seed=FIRST_SEED).choices_here()
+    demo.wait("() => document.querySelector('.stage').dataset.choices")
+    demo.page.get_by_role("button", name="Part", exact=True).click()
+    strips, shown = [demo.strips()], []
+
+    def take(action: Callable[[], object], part: str) -> None:
+        demo.settle(action)
+        demo.wait("(part) => (new URLSearchParams(location.search).get('part') ?? '') === part", part)
+        demo.page.mouse.move(0, 0)
+        strips.append(demo.strips())
+        shown.append(lit(demo))
+
+    hair = demo.place(*middle(here["hair"]))
+    demo.page.mouse.move(*hair)
+    assert demo.page.locator(".named").inner_text() == "hair"
+    take(lambda: demo.page.mouse.click(*hair), "part:hair")
+    amount = demo.page.get_by_label("How much belongs to the part")
+    take(lambda: amount.fill("90"), "part:hair size:0.9")
+    take(lambda: amount.fill("10"), "part:hair size:0.1")
+    assert shown[2] < shown[0] < shown[1]
+    take(lambda: amount.fill("50"), "part:hair")
+    demo.page.keyboard.down("Shift")
+    take(lambda: demo.page.mouse.click(*demo.place(*middle(here["clothes"]))), "")
+    demo.page.keyboard.up("Shift")
+    assert shown[-1] > shown[0]
+    take(lambda: demo.drag(MOUTH), "")
+    assert demo.box == pytest.approx(MOUTH, abs=0.01)
+    x, y = demo.place(*middle(here["mouth"]))
+    take(lambda: demo.touch(("touchStart", [(x, y)]), ("touchEnd", [])), "part:mouth")
+    take(lambda: demo.page.get_by_label("Parts of this face").select_option(label="hair"), "part:hair")
+    assert all(one != other for one, other in itertools.pairwise(strips))
+    demo.settle(lambda: _type_seed(demo, "13"))
+    assert demo.query["part"] == "part:hair"
+    there = resefa.Session(avatars, seed=13).region("hair").mask(64, 64)
+    assert lit(demo) == pytest.approx(float((there > 0.05).float().mean()), abs=0.06)
+
+
 def test_first_visitors_are_invited_to_draw(demo: Demo, address: str) -> None:
     invitation = demo.page.locator(".invitation")
     assert invitation.is_visible()

@@ -92,7 +92,7 @@ def test_recipes_of_earlier_versions_have_one_region_for_all(
         avatars, avatars.sample([13, 14, 15], 0.7), mask, num_directions=2, space="w"
     )
     torch.testing.assert_close(again.vectors, expected.vectors)
-    for region in ("mouth", [0.3, 0.5, 0.3, 0.1]):
+    for region in ("box:mouth", [0.3, 0.5, 0.3, 0.1]):
         recipe = found(session, region, 2).recipe
         assert recipe is not None
         assert "own_parts" not in recipe.to_json()
@@ -140,7 +140,7 @@ def test_files_keep_what_is_a_part(session: Session, tmp_path: Path) -> None:
     assert directions.region is not None
     assert again.region.selections == directions.region.selections
     assert torch.equal(again.region.mask(64, 64), directions.region.mask(64, 64))
-    box = found(session, "mouth", 1)
+    box = found(session, "box:mouth", 1)
     box.save(tmp_path / "box.safetensors")
     loaded = Directions.load(tmp_path / "box.safetensors").region
     assert loaded is not None

@@ -289,6 +289,44 @@ def test_a_session_chooses_parts_and_links_keep_them(avatars: resefa.Generator) 
     assert torch.equal(whole.mask(64, 64), mask)
 
 
+def test_a_plain_name_is_the_part_where_the_generator_has_one(avatars: resefa.Generator) -> None:
+    session = resefa.Session(avatars, seed=13)
+    part, box = session.part("mouth").mask(64, 64), Region.preset("mouth").mask(64, 64)
+    for text in ("mouth", " mouth ", "part:mouth"):
+        region = session.region(text)
+        assert torch.equal(region.mask(64, 64), part)
+        assert region.selections == (Selection("mouth"),)
+    assert session.region("mouth size:0.7 alone").selections == (Selection("mouth", (), 0.7, False),)
+    assert session.region("hat").selections == (Selection("hat"),)
+    for what in ("box:mouth", "avatars/mouth", {"preset": "mouth"}, {"preset": "avatars/mouth"}):
+        region = session.region(what)
+        assert torch.equal(region.mask(64, 64), box)
+        assert not region.follows
+    assert not session.region("nose").follows
+    with pytest.raises(RegionError, match="no preset 'mouths'"):
+        session.region("mouths")
+    known = resefa.parts_of_generator(avatars)
+    assert known is not None
+    session.parts = known.named([f"my {name}" for name in known.names])
+    assert not session.region("mouth").follows
+    assert torch.equal(session.region("my mouth").mask(64, 64), part)
+    assert not resefa.Session(tiny_stylegan2(), seed=0).part_names
+
+
+def test_what_is_tuned_from_a_generator_has_its_parts(avatars: resefa.Generator) -> None:
+    tuned = resefa.load_generator("avatars")
+    tuned.state_dict()["synthesis.b64.torgb.bias"].add_(0.01)
+    assert resefa.parts_of_generator(tuned) is None
+    known = resefa.parts_of_generator(avatars)
+    with pytest.raises(JacobianError, match="parts are of 'avatars'"):
+        resefa.Session(tuned, seed=13, parts=known).region("mouth")
+    tuned.tuned_from = avatars.fingerprint
+    for parts in (None, known):
+        region = resefa.Session(tuned, seed=13, parts=parts).region("mouth")
+        expected = resefa.Session(avatars, seed=13).region("mouth")
+        assert float((region.mask(64, 64) - expected.mask(64, 64)).abs().max()) < 0.2
+
+
 def test_what_is_clicked_on_one_image_is_clicked_in_its_place_on_another() -> None:
     here, there = analysis_of(places()), analysis_of(places(shift=1), seed=1)
     clicks = (Click(*EYE), Click(*MOUTH), Click(*HAT, add=False))
