@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian, Subject
+from resefa_core.parts import SEEDS
 from resefa_core.parts.clicks import choose
 from resefa_core.parts.responses import axes_of, responses_of
 
@@ -58,11 +60,9 @@ class Faces:
         self.generator, self.drawings = resefa.load_generator("avatars"), drawings
         self.latents = [self.generator.sample(seed, TRUNCATION) for seed in seeds]
         self.images = [self.generator.synthesize(latent)[0] for latent in self.latents]
-        start = time.perf_counter()
         self.analyses = [
             resefa.compute_jacobian(self.generator, latent, "w", method="dense") for latent in self.latents
         ]
-        self.seconds = time.perf_counter() - start
         self.truth = self._draw(drawings)
 
     def _draw(self, folder: Path) -> Tensor:
@@ -382,29 +382,26 @@ def joint(faces: Faces) -> None:
 
 
 def times(faces: Faces) -> None:
-    """What a click, all parts of an image, and the parts of a generator take, beside one analysis."""
+    """What a click, all parts of an image, and the parts of a generator take: in seconds as they pass, and in
+    seconds of the processor, which others on the machine change less."""
     session = resefa.Session(faces.generator, latent=faces.latents[0])
     session.part_at(0.5, 0.5)
+    points = [(0.1 + 0.8 * (index % 3) / 2, 0.1 + 0.8 * (index // 3) / 2) for index in range(9)]
 
-    def median(work: Callable[[], object]) -> float:
-        taken = []
-        for _ in range(9):
-            start = time.perf_counter()
-            work()
-            taken.append(time.perf_counter() - start)
-        return sorted(taken)[4]
+    def taken(work: Callable[[], object]) -> tuple[float, float]:
+        passed, used = time.perf_counter(), time.process_time()
+        work()
+        return time.perf_counter() - passed, time.process_time() - used
 
-    start = time.perf_counter()
-    resefa.find_parts(faces.analyses)
-    finding = time.perf_counter() - start
-    analysis = faces.seconds / len(faces.analyses)
-    click = median(lambda: session.part_at(0.5, 0.5))
-    everything = median(session.parts_here)
-    count = len(faces.analyses)
-    print(f"- one analysis in w: {analysis:.2f} s")
-    print(f"- a click after it: {1000 * click:.0f} ms")
-    print(f"- all named parts of an image after it: {1000 * everything:.0f} ms")
-    print(f"- clusters of {count} images: {finding:.1f} s, with analyses {finding + faces.seconds:.0f} s\n")
+    clicks = sorted(taken(lambda x=x, y=y: session.part_at(x, y)) for x, y in points)  # type: ignore[misc]
+    everything = sorted(taken(session.parts_here) for _ in range(9))
+    passed, used = taken(lambda: resefa.find_parts_of(faces.generator))
+    print(f"- load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {torch.get_num_threads()} thread(s)")
+    for what, all_of in (("a click after the analysis", clicks), ("all named parts of an image", everything)):
+        least, middle, most = (1000 * all_of[index][0] for index in (0, 4, -1))
+        processor = 1000 * sorted(each[1] for each in all_of)[4]
+        print(f"- {what}: median {middle:.0f} ms ({least:.0f} to {most:.0f}); processor {processor:.0f} ms")
+    print(f"- the parts of the generator, {len(SEEDS)} images: {passed:.0f} s; processor {used:.0f} s\n")
 
 
 STAGES = {each.__name__: each for each in (iou, clicks, tones, counts, tangents, joint, times)}
