@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from . import folders
-from .core import codes, pasting, resefa, samples
+from .core import Progress, codes, pasting, resefa, samples
 from .node import Node
 from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, as_output, synthesize
@@ -28,9 +28,11 @@ def latent_outputs() -> list[io.Output]:
     ]
 
 
-def with_image(cls: type[Node], gan: LoadedGAN, latent: resefa.Latent, *notes: str) -> io.NodeOutput:
+def with_image(
+    cls: type[Node], gan: LoadedGAN, latent: resefa.Latent, *notes: str, report: Progress | None = None
+) -> io.NodeOutput:
     """A latent, its images, and on the node their preview, with notes and what is odd about the latent."""
-    images = to_comfy(synthesize(gan, latent))
+    images = to_comfy(synthesize(gan, latent, report))
     shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent), *notes)
     return io.NodeOutput(latent.to("cpu"), as_output(images), ui=shown)
 
@@ -300,8 +302,11 @@ class SaveGANImage(Node):
         files, subfolder = folders.numbered_images(filename_prefix, len(latent), *images.shape[2:])
         saved = []
         for index, file in enumerate(files):
-            mark = {} if latent.crop is None else pasting.edited_mark()
-            texts = {**cls._workflow(), resefa.PNG_KEY: latent[index].to_text(), **mark}
+            texts = {
+                **cls._workflow(),
+                resefa.PNG_KEY: latent[index].to_text(),
+                **pasting.mark_of(latent),
+            }
             resefa.save_png(resefa.to_pil(images[index]), file, texts=texts)
             saved.append(ui.SavedResult(file.name, subfolder, io.FolderType.output))
         return io.NodeOutput(ui=ui.SavedImages(saved))

@@ -77,9 +77,8 @@ def select(
         mask: `(H, W)` or `(1, H, W)` in [0, 1], of any size.
         preset: `family/name`, or `none`.
         combine: `replace` takes the part if there is one, else the mask if there is one, else the preset if
-        one is chosen, else the box;
-            `add` all that are given; `intersect` what they have in common; `subtract` the box without the
-            others.
+            one is chosen, else the box; `add` all that are given; `intersect` what they have in common;
+            `subtract` the box without the others.
         invert: everything but that.
         feather: softens the edge; a fraction of the image's height.
         part: of the image; see `chosen_part`.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from .apply_direction import MOST_FRAMES, confine_inputs, move_of
 from .core import about, read_keyframes, resefa, sequences
-from .latents import chosen_layers, foreign_note, layers_inputs, offered, with_notes
+from .latents import chosen_layers, layers_inputs, offered, with_image
 from .node import Node
-from .pictures import to_comfy
-from .runtime import LoadedGAN, ProgressBar, as_output, synthesize
+from .runtime import LoadedGAN, ProgressBar
 from .sockets import GAN, GANDirections, GANLatent
 
 LINEAR, SPHERICAL = "linear", "spherical"
@@ -24,10 +23,8 @@ def frames_outputs() -> list[io.Output]:
 
 
 def with_frames(cls: type[Node], gan: LoadedGAN, latent: resefa.Latent, *notes: str) -> io.NodeOutput:
-    """A batch and its frames, and on the node their preview, moving."""
-    images = to_comfy(synthesize(gan, latent, ProgressBar().part(0.0, 1.0)))
-    shown = with_notes(ui.PreviewImage(images, cls=cls), foreign_note(gan, latent), *notes)
-    return io.NodeOutput(latent.to("cpu"), as_output(images), ui=shown)
+    """A batch and its frames, see `with_image`, with a bar that fills as they are drawn."""
+    return with_image(cls, gan, latent, *notes, report=ProgressBar().part(0.0, 1.0))
 
 
 class WalkLatents(Node):
