@@ -1,7 +1,8 @@
 """Parts of the page that Gradio has no component for.
 
-Each is a template, a style sheet and a script of its name. Templates are static, since Gradio would run what
-stands in `${...}` of a filled one; scripts set what comes from the server as text or as a picture's address.
+Each is a template, a style sheet and a script of its name, after the lines that scripts share. Templates are
+static, since Gradio would run what stands in `${...}` of a filled one; scripts set what comes from the server
+as text or as a picture's address.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def widget(name: str, value: Any = None, **options: Any) -> gr.HTML:
         value,
         html_template=_read(name, "html"),
         css_template=_read(name, "css"),
-        js_on_load=_read(name, "js"),
+        js_on_load=_read("shared", "js") + _read(name, "js"),
         apply_default_css=False,
         **options,
     )

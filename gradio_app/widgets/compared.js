@@ -1,8 +1,3 @@
-const make = (tag, attributes, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 function row(each) {
   const name = make("h3", { textContent: each.title }), words = make("p", { textContent: [each.words, each.ratio].filter(Boolean).join("; ") });
   if (!each.images) return make("li", {}, name, words);

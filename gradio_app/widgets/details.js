@@ -4,10 +4,7 @@ function update() {
   thumbnail.hidden = !value.thumbnail;
   if (value.thumbnail) thumbnail.src = value.thumbnail;
   element.querySelector("dl").replaceChildren(...(value.rows || []).flatMap(([label, text]) => {
-    const term = document.createElement("dt"), about = document.createElement("dd");
-    term.textContent = label;
-    about.textContent = text;
-    return [term, about];
+    return [make("dt", { textContent: label }), make("dd", { textContent: text })];
   }));
 }
 watch("value", update);

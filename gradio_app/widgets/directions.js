@@ -2,13 +2,7 @@ const rows = element.querySelector(".rows"), rest = element.querySelector(".rest
 const FRAME_MS = 220;
 let version = -1, touched = false, range = [-1, 1], shown = [0], keeping = { names: [], kept: [] };
 
-const make = (tag, attributes, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 const each = (selector, read) => [...rows.querySelectorAll(selector)].map(read);
-const tell = (kind, detail) => document.dispatchEvent(new CustomEvent(kind, { detail }));
 const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(Math.round(value * 10) / 10);
 
 function collect() {

@@ -6,11 +6,8 @@ function update() {
   const faces = props.value && props.value.faces;
   if (!faces) return;
   element.querySelector(".faces").replaceChildren(...faces.map((each) => {
-    const button = document.createElement("button"), image = document.createElement("img");
-    button.type = "button";
-    image.src = each.image;
-    image.alt = "Face of seed " + each.seed;
-    button.append(image);
+    const image = make("img", { src: each.image, alt: "Face of seed " + each.seed });
+    const button = make("button", { type: "button" }, image);
     button.addEventListener("click", () => ask({ seed: each.seed }));
     return button;
   }));

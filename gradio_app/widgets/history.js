@@ -2,7 +2,7 @@ const button = (name) => element.querySelector("[data-go=" + name + "]");
 
 function ask(what) {
   (window.resefa ??= {}).back = what;
-  document.dispatchEvent(new CustomEvent("resefa-waiting"));
+  tell("resefa-waiting");
   trigger("input");
 }
 function go(name) {
@@ -16,18 +16,12 @@ element.addEventListener("click", (event) => {
 /** The edits of the face, each with a cross that takes it back. */
 const EDITED = ", edited: ", moves = element.querySelector(".moves");
 function chip(words, index) {
-  const made = document.createElement("li"), cross = document.createElement("button");
-  cross.type = "button";
-  cross.className = "cross";
-  cross.textContent = "×";
-  cross.title = "Take this edit back";
+  const cross = make("button", { type: "button", className: "cross", textContent: "×", title: "Take this edit back" });
   cross.setAttribute("aria-label", "Take back: " + words);
   cross.addEventListener("click", () => ask({ remove: index }));
-  made.append(words, cross);
-  return made;
+  return make("li", {}, words, cross);
 }
 
-const TYPED = "textarea, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])";
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.altKey || event.target.closest?.(TYPED)) return;
   const key = event.key.toLowerCase();
@@ -53,7 +47,7 @@ function update() {
   moves.replaceChildren(...edits.map(chip));
   if (picture) picture.alt = [picture.alt.split(EDITED)[0], ...(edits.length ? [edits.join(", ")] : [])].join(EDITED);
   keep(value);
-  document.dispatchEvent(new CustomEvent("resefa-link", { detail: value }));
+  tell("resefa-link", value);
 }
 watch("value", update);
 update();

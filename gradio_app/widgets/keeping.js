@@ -1,24 +1,19 @@
 const list = element.querySelector(".kept");
 
-const make = (tag, attributes, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
-function tell() {
+function report() {
   const detail = {
     names: [...list.querySelectorAll("[type=text]")].map((field) => field.value),
     kept: [...list.querySelectorAll("[type=checkbox]")].map((field) => field.checked),
   };
-  document.dispatchEvent(new CustomEvent("resefa-kept", { detail }));
+  tell("resefa-kept", detail);
 }
 function entry(name, index) {
   const field = make("input", { type: "text", value: name, maxLength: 80 });
   field.setAttribute("aria-label", "Name of direction " + (index + 1));
   const kept = make("input", { type: "checkbox", checked: true });
   kept.setAttribute("aria-label", "Keep direction " + (index + 1) + " in the file");
-  field.addEventListener("input", tell);
-  kept.addEventListener("change", tell);
+  field.addEventListener("input", report);
+  kept.addEventListener("change", report);
   return make("li", {}, make("label", { title: "Keep it in the file, under this name" }, kept, "Keep as"), field);
 }
 let version = null;

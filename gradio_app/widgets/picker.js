@@ -77,8 +77,6 @@ function choose(name) {
   }
 }
 
-const tell = (kind, detail) => document.dispatchEvent(new CustomEvent(kind, { detail }));
-
 function send(region) {
   clearTimeout(timer);
   timer = 0;

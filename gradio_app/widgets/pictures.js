@@ -1,8 +1,3 @@
-const make = (tag, attributes, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 function update() {
   const images = (props.value && props.value.images) || [];
   element.querySelector(".pictures").replaceChildren(...images.map((each) => {
@@ -15,7 +10,7 @@ function update() {
       make("img", { className: "edited", src: each.image, alt: words + " with the edit" }));
     pair.addEventListener("click", () => {
       (window.resefa ??= {}).others = { seed: each.seed };
-      document.dispatchEvent(new CustomEvent("resefa-waiting"));
+      tell("resefa-waiting");
       trigger("select");
     });
     return make("figure", {}, pair, make("figcaption", { textContent: words }));

@@ -50,7 +50,7 @@ function update() {
   say(words, !working);
   want(value.kind, words);
   if (!working) {
-    if (floats) document.dispatchEvent(new CustomEvent("resefa-answered"));
+    if (floats) tell("resefa-answered");
     setTimeout(() => { props.value = null; }); // so that the same line is news when it comes again
   }
 }

@@ -108,7 +108,6 @@ hold.addEventListener("keydown", (event) => {
   }
 });
 hold.addEventListener("keyup", () => compare(false));
-const TYPED = "textarea, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])";
 document.addEventListener("keydown", (event) => {
   const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
   if (plain && event.key.toLowerCase() === "b" && !event.target.closest?.(TYPED)) compare(true);
