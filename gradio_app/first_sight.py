@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from gradio_app.payloads import data_url
@@ -12,7 +13,7 @@ from resefa_core.session import Session
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SCRIPT = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+_SCRIPT = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _BEFORE = b"</head>"
 
 
@@ -24,7 +25,7 @@ class FirstSight:
         picture = json.dumps(data_url(session.picture))
         words = json.dumps(f"A face that {session.generator.name} drew").replace("<", "\\u003c")
         self.app = app
-        self._script = _SCRIPT.replace("PICTURE", picture).replace("WORDS", words).encode("utf-8")
+        self._script = _SCRIPT.substitute(picture=picture, words=words).encode("utf-8")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":

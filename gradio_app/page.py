@@ -133,7 +133,8 @@ class Parts(dict[str, Any]):
 
         Args:
             inputs: the parts whose values the step is given.
-            changes: the parts that it may change; any for none. The fewer, the sooner they are shown.
+            changes: the parts that it may change beside the status, which tells what went wrong; any for
+                none. The fewer, the sooner they are shown.
             ordered: whether it is to begin after those that were asked for before have begun.
             script: JavaScript that runs on the `values` before they are sent.
         """
@@ -154,7 +155,7 @@ class Parts(dict[str, Any]):
         return listen(
             handler,
             **self.inputs("visit", *inputs, script=script),
-            outputs=self._of("visit", *changes) if changes else self.shown,
+            outputs=self._of(*changes) if changes else self.shown,
             **self.options(),
             **options,
         )
@@ -232,13 +233,13 @@ class Parts(dict[str, Any]):
         return listen(
             handler,
             **self.inputs("visit", *inputs),
-            outputs=self._of("visit", *changes),
+            outputs=self._of(*changes),
             queue=False,
             **{**self.options(), "trigger_mode": "always_last"},
         )
 
     def _of(self, *names: str) -> list[Any]:
-        return [self[name] for name in names]
+        return [self[name] for name in ("visit", "status", *names)]
 
     def options(self) -> dict[str, Any]:
         """How the events run: each at once. Gradio keeps a status of each part that shows progress, and
@@ -491,7 +492,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
     loaded = page.load(arrive, inputs=parts["sent"], js=_KEPT, outputs=parts.shown, **parts.options())
     face = ("generator", "seed", "truncation", "class")
-    shown = ("status", "directions", "picker", "offer", "background", "history")
+    shown = ("directions", "picker", "offer", "background", "history")
     drawn = [
         parts.step(parts["seed"].submit, steps.draw, *face, script=_SEED_TYPED),
         parts.step(parts["seed"].blur, steps.leave_seed, *face, script=_SEED_LEFT),
@@ -517,7 +518,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     method = parts.step(
         parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown)
     )
-    parts.step(parts["status"].input, steps.stop, changes=("status", "directions"))
+    parts.step(parts["status"].input, steps.stop, changes=("directions",))
     parts.step(parts["background"].input, steps.stop_behind, changes=("background",))
     picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown)
     confined = [
@@ -526,10 +527,10 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     ]
     for event in (loaded, *drawn, travelled, method, *confined):
         parts.step(event.then, steps.analyse, ordered=False)
-    parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker", "status"))
+    parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker",))
     rest = parts.step(parts["directions"].select, steps.show_rest, changes=shown)
-    parts.step(parts["directions"].release, steps.rest, "directions", changes=("history", "status"))
-    moved: dict[str, Any] = {"changes": ("others", "status"), "ordered": False}
+    parts.step(parts["directions"].release, steps.rest, "directions", changes=("history",))
+    moved: dict[str, Any] = {"changes": ("others",), "ordered": False}
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
     taken = parts.step(parts["offer"].click, steps.take_finer)

@@ -16,15 +16,13 @@ from torch import Tensor
 import resefa_core as resefa
 from resefa_core.latents.samples import SEEDS
 from resefa_core.regions import MOST_CLICKS
+from resefa_core.sheets import differences, png_of
 
 _PICTURE_SIDE = 512
 _EXACT_SIDE = 128
 _EDITED_SIDE = 512
-_PNG_URL = "data:image/png;base64,"
 _SHOWN_MASK_SIDE = 128
 _LONGEST_PART = 1000
-_CHANGE_GAIN = 3.0
-
 
 Picks = tuple[tuple[resefa.Selection, bool], ...]
 """Parts that are yet to be found, and whether each is added or taken away; the first is added."""
@@ -73,12 +71,10 @@ def show_choices(choices: Mapping[str, resefa.Region]) -> dict[str, Any]:
     side = _SHOWN_MASK_SIDE
     masks = [region.mask(side, side, check=False).numpy() >= 0.5 for region in choices.values()]
     picture = Image.fromarray(np.concatenate([*masks, np.zeros((1, side), dtype=bool)]))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
     return {
         "names": list(choices),
         "texts": [region.selections[0].to_text() for region in choices.values()],
-        "masks": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii"),
+        "masks": png_url(png_of(picture)),
     }
 
 
@@ -106,9 +102,7 @@ def show_region(region: resefa.Region | None) -> dict[str, Any] | None:
     weights = (mask * 255.0).round().to(torch.uint8).numpy()
     white = np.full_like(weights, 255)
     picture = Image.fromarray(np.stack([white, white, white, weights], axis=2), "RGBA")
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return {"mask": _PNG_URL + base64.b64encode(buffer.getvalue()).decode("ascii")}
+    return {"mask": png_url(png_of(picture))}
 
 
 def read_strengths(
@@ -192,6 +186,11 @@ def read_index(payload: object, count: int) -> int | None:
     return sent if type(sent) is int and 0 <= sent < count else None
 
 
+def png_url(data: bytes) -> str:
+    """A PNG as text for a browser."""
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
 def data_url(picture: Image.Image) -> str:
     """A picture as text for a browser; large ones are made smaller, small ones are kept to the pixel."""
     if max(picture.size) > _PICTURE_SIDE and picture.width <= 2 * picture.height:
@@ -207,8 +206,7 @@ def data_url(picture: Image.Image) -> str:
 
 def change_map(before: Tensor, after: Tensor) -> Image.Image:
     """Where one image `(3, H, W)` differs from another: white where it does not, dark where it does much."""
-    change = (after.clamp(-1.0, 1.0) - before.clamp(-1.0, 1.0)).abs().mean(dim=0)
-    shades = 255.0 * (1.0 - _CHANGE_GAIN * change.cpu()).clamp(0.0, 1.0)
+    shades = 255.0 * (1.0 - differences(before[None], after[None])[0].cpu())
     return Image.fromarray(shades.round().to(torch.uint8).numpy(), "L").convert("RGB")
 
 

@@ -52,5 +52,5 @@ def add_photos(parts: Parts) -> gr.Button:
 
 def listen(parts: Parts, paste: gr.Button, steps: Steps, folder: Path) -> None:
     """What the button does."""
-    changes = ("pasted", "photo_files", "status")
+    changes = ("pasted", "photo_files")
     parts.step(paste.click, partial(steps.paste_photo, folder=folder), "whole", changes=changes)

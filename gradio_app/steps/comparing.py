@@ -13,6 +13,7 @@ from gradio_app.visit import Visit
 from resefa_core.directions import about
 from resefa_core.progress import Progress
 from resefa_core.session.finding import OURS
+from resefa_core.session.strips import Strip
 
 
 class Comparing(Finding):
@@ -33,34 +34,30 @@ class Comparing(Finding):
             return visit.comparing == mine and visit.session is session and session.original is original
 
         rows: list[dict[str, Any]] = []
-        keys = self.studio.methods(session.generator)
-        for key in keys:
+        for key in self.studio.methods(session.generator):
 
             def find(report: Progress, key: str = key) -> resefa.Directions:
                 steady = self.studio.giving_way(report)
                 return aside.find(region, method=key, only_good=key == OURS, progress=steady)
 
+            title = about.method_title(key)
             try:
                 going = jobs.run_in_turn(self.studio.lines.methods, visit.address, find, wanted)
-                found = yield from progress(going, f"Trying {about.method_title(key)}", "compared_status")
+                found = yield from progress(going, f"Trying {title}", "compared_status")
                 (strip,) = self.studio.in_turns(aside.strips(found[:1], most=1), Rank.FACES)
+                if not wanted():
+                    raise jobs.Stopped
             except resefa.RegionError as error:
-                rows.append({"title": about.method_title(key), "words": str(error)})
-                continue
-            if not wanted():
+                rows.append({"title": title, "words": str(error)})
+            except jobs.Stopped:
+                if visit.comparing == mine:
+                    yield {"compared_status": said("Stopped, as there is another face now.")}
                 return
-            before, ends = strip.images[len(strip.images) // 2], (strip.images[0], strip.images[-1])
-            rows.append(
-                {
-                    "title": about.method_title(key),
-                    "words": strip.effect.words,
-                    "ratio": f"{times(strip.effect.ratio)} as much inside as outside",
-                    "images": [
-                        payloads.data_url(resefa.to_pil(image)) for image in (ends[0], before, ends[1])
-                    ],
-                    "change": payloads.data_url(payloads.change_map(before, ends[1])),
-                }
-            )
+            except resefa.ReSeFaError:
+                yield {"compared_status": said("")}
+                raise
+            else:
+                rows.append({"title": title, **_shown(strip)})
             yield {"compared": {"rows": rows[:]}}
         yield {"compared_status": said(f"{len(rows)} methods on the same part of the same face.")}
 
@@ -69,3 +66,14 @@ class Comparing(Finding):
         """Stop the comparison."""
         visit.comparing += 1
         yield {"compared_status": said("Stopped.")}
+
+
+def _shown(strip: Strip) -> dict[str, Any]:
+    """What a direction does to the face, and where."""
+    before, ends = strip.images[len(strip.images) // 2], (strip.images[0], strip.images[-1])
+    return {
+        "words": strip.effect.words,
+        "ratio": f"{times(strip.effect.ratio)} as much inside as outside",
+        "images": [payloads.data_url(resefa.to_pil(image)) for image in (ends[0], before, ends[1])],
+        "change": payloads.data_url(payloads.change_map(before, ends[1])),
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from datetime import date
@@ -20,6 +19,7 @@ from gradio_app.updates import Update, Updates, problem, said, told
 from gradio_app.visit import Visit
 from resefa_core.directions import about
 from resefa_core.errors import named
+from resefa_core.inversion import mark_of
 from resefa_core.sheets import save_film
 
 _FILMS = (".webp", ".gif")
@@ -111,7 +111,8 @@ class DirectionFiles(Finding):
         ]
         chosen.save(files[0])
         visit.needed.save_picture(files[1])
-        payloads.side_by_side([resefa.to_pil(visit.needed.before), picture]).save(files[2])
+        both = payloads.side_by_side([resefa.to_pil(visit.needed.before), picture])
+        resefa.save_png(both, files[2], texts=mark_of(visit.needed.original))
         if plays:
             frames = [resefa.to_pil(image) for image in visit.needed.film()]
             for suffix in _FILMS:
@@ -158,7 +159,7 @@ def describe(directions: resefa.Directions, fit: about.Fit, source: str = "") ->
     """A direction set for people to look at before they use it; plain text and pixels alone."""
     return {
         "rows": [list(row) for row in about.rows(directions, source, fit)],
-        "thumbnail": _thumbnail(directions.thumbnail),
+        "thumbnail": None if directions.thumbnail is None else payloads.png_url(directions.thumbnail),
     }
 
 
@@ -169,9 +170,3 @@ def file_stem(title: str) -> str:
 
 def _line(text: object) -> str:
     return " ".join(str(text or "")[:200].split())
-
-
-def _thumbnail(data: bytes | None) -> str | None:
-    if data is None:
-        return None
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

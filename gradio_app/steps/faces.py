@@ -188,6 +188,7 @@ class Faces(Finding):
         yield {"seed": seed}
         yield from self.draw(visit, name, seed, truncation, class_name)
 
+    @told
     def surprise(
         self, visit: Visit, name: object, seed: object, truncation: object, class_name: object = ""
     ) -> Updates:

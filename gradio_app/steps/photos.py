@@ -49,7 +49,11 @@ class Photos(Finding):
             return session.set_photo(photo, progress=self.studio.giving_way(report), show=seen.append)
 
         work = jobs.run_in_turn(self.studio.lines.methods, visit.address, find, wanted)
-        found = yield from self._watched(work, seen, visit)
+        try:
+            found = yield from self._watched(work, seen, visit)
+        except (jobs.Stopped, resefa.ReSeFaError):
+            yield {"picker": {"image": self.edited(visit), "of": visit.version}}
+            raise
         region = session.selected
         name, class_name = visit.name, visit.class_name
         wanted = self.enter(visit, session, name, class_name)

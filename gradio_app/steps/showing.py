@@ -40,15 +40,13 @@ class Showing:
         """Show directions as strips, the first ones as soon as there is one, with the sliders where the edit
         has them."""
         session = visit.needed
+        visit.strengths = dict[int | str, float](session.strengths(directions).items())
         if visit.directions is not directions:
             offered = visit.finer is not None
             visit.directions, visit.finer = directions, None
-            visit.strengths = dict[int | str, float](session.strengths(directions).items())
             visit.touched = bool(visit.strengths)
             if offered:
                 yield {"background": said(""), "offer": False}
-        else:
-            visit.strengths = dict[int | str, float](session.strengths(directions).items())
         session.directions, visit.stale = directions, False
         visit.version += 1
         version, job = visit.version, visit.job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,12 @@ gr = pytest.importorskip("gradio", reason="gradio is not installed")
 
 from gradio.state_holder import SessionState  # noqa: E402
 
+import resefa_core as resefa  # noqa: E402
 from gradio_app.blocks import Page  # noqa: E402
+from gradio_app.page import Settings, build  # noqa: E402
+from gradio_app.presence import Presence  # noqa: E402
+from gradio_app.quota import Quota  # noqa: E402
+from gradio_app.studio import Studio  # noqa: E402
 
 Parts = dict[str, Any]
 
@@ -81,3 +87,12 @@ def test_parts_that_an_update_does_not_name_are_not_built_anew(monkeypatch: pyte
         built[kind.__name__] = count
     assert built["Page"] < built["Blocks"]
     assert built["Page"] <= 1
+
+
+def test_every_step_of_the_page_can_say_what_went_wrong(avatars: resefa.Generator, tmp_path: Path) -> None:
+    page = build(Studio({"avatars": avatars}), Settings(tmp_path, Presence(), Quota(tmp_path)))
+    steps = [each.outputs for each in page.fns.values() if any(part.stateful for part in each.outputs)]
+    assert len(steps) > 20
+    for outputs in steps:
+        assert "status" in [part.elem_id for part in outputs]
+        assert len(outputs) == len(set(outputs))

@@ -32,8 +32,11 @@ def other(_: Request) -> Response:
     return PlainTextResponse("</head>")
 
 
-def test_the_page_brings_a_face_and_nothing_else_does(avatars: resefa.Generator) -> None:
+def test_the_page_brings_a_face_and_nothing_else_does(
+    avatars: resefa.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = resefa.Session(avatars, seed=29)
+    monkeypatch.setattr(avatars, "name", "$picture </script>")
     app = Starlette(
         routes=[Route("/", page), Route("/other", other)],
         middleware=[Middleware(GZipMiddleware, minimum_size=100), Middleware(FirstSight, session)],
@@ -47,5 +50,8 @@ def test_the_page_brings_a_face_and_nothing_else_does(avatars: resefa.Generator)
         found = re.search(r"face\.src = (\".*?\");", head)
         assert found is not None
         assert json.loads(found[1]) == data_url(session.picture)
+        words = re.search(r"face\.alt = (\".*?\");", head)
+        assert words is not None
+        assert json.loads(words[1]) == "A face that $picture </script> drew"
         assert client.get("/other").text == "</head>"
         assert client.head("/").text == ""

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import resefa_core as resefa
+from gradio_app import payloads
 from gradio_app.app import _options
 from gradio_app.page import Settings, build
 from gradio_app.presence import Presence
@@ -19,6 +20,7 @@ from gradio_app.quota import Quota
 from gradio_app.steps import Steps
 from gradio_app.studio import Studio
 from gradio_app.visit import Visit
+from resefa_core.inversion import edited_mark
 
 Updates = list[dict[str, Any]]
 
@@ -91,6 +93,29 @@ def test_a_picture_is_found_as_one_looks_on_and_edited(
         list(steps.travel(visit, {"go": "undo"}))
     assert visit.needed.seed == 7
     assert visit.needed.photo is None
+
+
+def test_a_search_that_is_stopped_gives_the_face_back(steps: Steps, visit: Visit, photo: Path) -> None:
+    face = resefa.to_pil(visit.needed.before)
+    going = steps.find_photo(visit, str(photo))
+    shown = next(update for update in going if "picker" in update)["picker"]["image"]
+    list(steps.stop(visit))
+    back = last(list(going), "picker")
+    assert back["image"] == payloads.data_url(face) != shown
+    assert back["of"] == visit.version
+    assert visit.needed.photo is None
+
+
+def test_a_picture_before_and_after_says_that_it_was_edited(
+    steps: Steps, visit: Visit, photo: Path, tmp_path: Path
+) -> None:
+    for name, marked in (("drawn", False), ("photo", True)):
+        if marked:
+            visit.needed.set_photo(resefa.Photo.open(photo), steps=2)
+        made = last(list(steps.save(visit, None, name, "", "", folder=tmp_path)), "files")
+        both = next(Path(file) for file in made if file.endswith("-before-after.png"))
+        with Image.open(both) as picture:
+            assert (set(edited_mark()) <= set(picture.info)) is marked
 
 
 def test_what_is_no_picture_is_said_and_removed(steps: Steps, visit: Visit, tmp_path: Path) -> None:

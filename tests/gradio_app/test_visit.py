@@ -23,6 +23,7 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads, studio, updates
+from gradio_app.line import CrowdedError
 from gradio_app.steps import FIRST_SEED, NUM_OTHERS, Steps
 from gradio_app.steps.direction_files import file_stem
 from gradio_app.steps.finding import MOST_ROWS
@@ -1217,6 +1218,43 @@ def test_methods_are_compared_beside_the_session(steps: Steps, visit: Visit) -> 
     next(going)
     list(steps.stop_comparing(visit))
     assert not any("compared" in update for update in going)
+
+
+def test_what_a_method_can_not_find_is_told_in_its_place(
+    steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, keys = Session.find, ("resefa", "stylespace")
+    monkeypatch.setattr(steps.studio, "methods", lambda generator: list(keys))
+
+    def fails(session: Session, *rest: Any, **options: Any) -> resefa.Directions:
+        if options.get("method") == "stylespace":
+            raise error("there is nothing")
+        return find(session, *rest, **options)
+
+    monkeypatch.setattr(Session, "find", fails)
+    error: type[resefa.ReSeFaError] = resefa.RegionError
+    rows = last(list(steps.compare(visit)), "compared")["rows"]
+    assert rows[1] == {"title": resefa.METHODS["stylespace"].title, "words": "there is nothing"}
+    error = CrowdedError
+    shown = list(steps.compare(visit))
+    assert last(shown, "compared_status")["text"] == ""
+    assert last(shown, "status") == {"text": "there is nothing", "kind": "problem"}
+
+
+def test_a_comparison_ends_with_its_face(steps: Steps, visit: Visit) -> None:
+    going = steps.compare(visit)
+    next(going)
+    visit.needed.set_image(901)
+    shown = list(going)
+    assert not any("compared" in update for update in shown)
+    assert last(shown, "compared_status")["kind"] == "done"
+
+
+def test_a_surprise_of_a_generator_that_is_gone_is_refused(
+    steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps.studio, "_generators", {})
+    assert last(list(steps.surprise(visit, "avatars", 900, 0.7, "")), "status")["kind"] == "problem"
 
 
 def test_a_surprise_is_a_face_and_an_edit_within_reach(steps: Steps, visit: Visit) -> None:
