@@ -1,6 +1,7 @@
 """Parts: do they lie where a drawing's parts are, do they stay when asked otherwise, and what do they take?
 
-    python benchmarks/parts.py DRAWINGS [--images 24] [--only iou clicks tones counts tangents joint times]
+    python benchmarks/parts.py DRAWINGS [--images 24] [--only iou clicks tones counts tangents local joint
+        times]
 
 DRAWINGS is a folder with `training/draw_faces.mjs` and `draw_masks.mjs` beside their `node_modules` (`npm
 install` there; Node 20). The bundled generator's w has an indicator for each kind of part and three numbers
@@ -28,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core.analysis import DenseJacobian, MatrixFreeJacobian, Subject
+from resefa_core.analysis import DenseJacobian, Jacobian, MatrixFreeJacobian, Subject
 from resefa_core.parts import SEEDS
 from resefa_core.parts.clicks import choose
 from resefa_core.parts.responses import axes_of, responses_of
@@ -365,9 +366,7 @@ def joint(faces: Faces) -> None:
                 for index in range(half, len(faces.latents)):
                     truth = faces.truth[index, PARTS.index(name)]
                     if int(truth.sum()) >= 8:
-                        analysis = faces.analyses[index]
-                        change = analysis.jvp(found.vectors.flatten(1))[0].square().mean(dim=0)
-                        ratio = float(change[truth].mean() / change[~truth].mean())
+                        ratio = inside_by_outside(faces.analyses[index], found, truth)
                         if faces.latents[index].digest in own:
                             ratios.append(ratio)
                         else:
@@ -379,6 +378,48 @@ def joint(faces: Faces) -> None:
                     rows[f"{name}, {objective}"][f"{how}, {what}"] = float(np.quantile(ratios, share))
     columns = [f"{how}, {what}" for what in ("median", "tenth percentile") for how in _HOW]
     table(rows, columns, "first direction on other images, inside / outside")
+
+
+def inside_by_outside(analysis: Jacobian, found: resefa.Directions, truth: Tensor) -> float:
+    """How many times the first direction's change inside is that outside, per pixel and to first order."""
+    change = analysis.jvp(found.vectors[:1].flatten(1))[0].square().mean(dim=0)
+    return float(change[truth].mean() / change[~truth].mean())
+
+
+def local(faces: Faces) -> None:
+    """Directions found in w on each image alone, for a box and for the image's own part; what the first one
+    changes there, as in `joint`: median and tenth percentile over the images that have the part."""
+    parts = resefa.parts_of_generator(faces.generator)
+    assert parts is not None
+    analyses = {latent.digest: each for latent, each in zip(faces.latents, faces.analyses, strict=True)}
+    rows: dict[str, dict[str, float]] = defaultdict(dict)
+    for name in ("mouth", "eyes", "hair", "clothes"):
+        for objective in ("shapes", "colour too"):
+            ratios: dict[str, list[float]] = defaultdict(list)
+            for index, (latent, analysis) in enumerate(zip(faces.latents, faces.analyses, strict=True)):
+                truth = faces.truth[index, PARTS.index(name)]
+                try:
+                    own = parts.region(analysis, name, faces.images[index])
+                except resefa.RegionError:
+                    continue
+                if int(truth.sum()) < 8:
+                    continue
+                for how, region in (("box", resefa.Region.preset(name)), ("own part", own)):
+                    found = resefa.find_directions(
+                        faces.generator,
+                        latent,
+                        region,
+                        num_directions=1,
+                        space="w",
+                        parameters={"colour": float(objective != "shapes")},
+                        jacobians=lambda latent, _: analyses[latent.digest],
+                    )
+                    ratios[how].append(inside_by_outside(analysis, found, truth))
+            for how, values in ratios.items():
+                for what, share in (("median", 0.5), ("tenth percentile", 0.1)):
+                    rows[f"{name}, {objective}"][f"{how}, {what}"] = float(np.quantile(values, share))
+    columns = [f"{how}, {what}" for what in ("median", "tenth percentile") for how in ("box", "own part")]
+    table(rows, columns, "first direction on its own image, inside / outside")
 
 
 def times(faces: Faces) -> None:
@@ -404,7 +445,7 @@ def times(faces: Faces) -> None:
     print(f"- the parts of the generator, {len(SEEDS)} images: {passed:.0f} s; processor {used:.0f} s\n")
 
 
-STAGES = {each.__name__: each for each in (iou, clicks, tones, counts, tangents, joint, times)}
+STAGES = {each.__name__: each for each in (iou, clicks, tones, counts, tangents, local, joint, times)}
 
 
 def main() -> None:
