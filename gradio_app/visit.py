@@ -25,6 +25,8 @@ class Visit:
         comparing: the same of comparisons of methods.
         session: the picture and what was done to it.
         pending: finds on the picture what was chosen as a part, here or on the picture before.
+        origin: of a region that followed to this picture: itself, and as it was chosen, with the latent of
+            the picture that it was chosen on, so that it follows to the next one from there.
         outlined: the digest of the face whose parts the page can outline.
         name, class_name: of the generator and the class, as they were chosen.
         turn: the browser's count of the regions that it sent, of the one that was taken last.
@@ -49,6 +51,7 @@ class Visit:
     comparing: int = 0
     session: Session | None = None
     pending: Callable[[], resefa.Region] | None = None
+    origin: tuple[resefa.Region | None, resefa.Region | None, resefa.Latent] | None = None
     outlined: str = ""
     name: str = ""
     class_name: str = ""

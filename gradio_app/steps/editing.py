@@ -85,6 +85,7 @@ class Editing(Finding):
             "confine": {"visible": session.generator.can_confine, "value": visit.confine},
         }
         if shown is None:
+            yield from self.follow(visit, wanted, before[:1])
             yield from self.find(visit, wanted)
         elif wanted():
             yield from self.show(visit, shown)
@@ -96,13 +97,15 @@ class Editing(Finding):
         sent = payload.get("seed") if isinstance(payload, Mapping) else None
         seed = int(payloads.read_number(sent, 0, SEEDS - 1, "number of the face"))
         visit.settle()
+        latent = session.original[:1]
         session.set_image(seed, keep_edit=True)
         wanted = self.enter(visit, session, visit.name, visit.class_name)
         yield self.everything(visit)
-        if session.moves:
-            yield from self.show(visit, session.moves[-1].directions)
-        else:
+        yield from self.follow(visit, wanted, latent)
+        if not session.moves:
             yield from self.find(visit, wanted)
+        elif wanted():
+            yield from self.show(visit, session.moves[-1].directions)
 
     def _take_back(self, visit: Visit, index: int) -> Updates:
         """Take one of the moves back, those above it stay."""

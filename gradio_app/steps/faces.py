@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +142,8 @@ class Faces(Finding):
         try:
             if before is not None and known:
                 visit.settle()
-                region, latent = before.selected, before.original[:1]
+                latent = before.original[:1]
                 visit.pending = None
-                if region is not None and region.follows:
-                    visit.pending = partial(before.follow, region, latent)
                 before.set_image(seed, truncation=truncation, label=class_name[:100])
                 session = before
             else:
@@ -165,10 +162,7 @@ class Faces(Finding):
         if known:
             update = {part: update[part] for part in ("picker", "offer", "seed", "history")}
         yield update
-        try:
-            yield from self.place(visit, wanted)
-        except resefa.RegionError as error:
-            visit.note = f"The part is where the last face had it: {error}."
+        yield from self.follow(visit, wanted, latent if known else session.original[:1])
         yield from self.find(visit, wanted)
         if not known:
             yield self.gallery(visit, FIRST_FACES)

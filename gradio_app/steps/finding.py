@@ -251,6 +251,24 @@ class Finding(Showing):
         if wanted():
             visit.needed.select(pending())
 
+    def follow(self, visit: Visit, wanted: Wanted, chosen_on: resefa.Latent) -> Updates:
+        """Find on the face the region that was chosen on another one; it stays in its place where the face
+        has nothing of it."""
+        session = visit.needed
+        region = session.selected
+        if visit.origin is not None and visit.origin[0] is region:
+            _, region, chosen_on = visit.origin
+        if chosen_on.digest == session.original[:1].digest:
+            session.selected = region
+        elif region is not None and region.follows:
+            visit.pending = partial(session.follow, region, chosen_on)
+        try:
+            yield from self.place(visit, wanted)
+        except resefa.RegionError as error:
+            visit.note = f"{visit.note} The part is where the last face had it: {error}.".strip()
+        if wanted():
+            visit.origin = (session.selected, region, chosen_on)
+
     def _look(self, visit: Visit, wanted: Wanted) -> Updates:
         """Make the quick analysis of the face, unless it is there."""
         session = visit.needed

@@ -43,7 +43,7 @@ class Photos(Finding):
         finally:
             file.unlink(missing_ok=True)
         visit.settle()
-        wanted, seen = visit.begin(), list[Tensor]()
+        wanted, seen, latent = visit.begin(), list[Tensor](), session.original[:1]
 
         def find(report: Progress) -> Inversion | None:
             return session.set_photo(photo, progress=self.studio.giving_way(report), show=seen.append)
@@ -54,15 +54,15 @@ class Photos(Finding):
         except (jobs.Stopped, resefa.ReSeFaError):
             yield {"picker": {"image": self.edited(visit), "of": visit.version}}
             raise
-        region = session.selected
         name, class_name = visit.name, visit.class_name
         wanted = self.enter(visit, session, name, class_name)
-        if region is None:
+        if session.selected is None:
             self.choose(visit, None)
         visit.note = f"This is your picture as {name} draws it."
         if found is not None and found.is_far:
             visit.note += " It is far from what the generator draws by itself: edits may not work as usual."
         yield {**self.everything(visit), "photo": None, "pasted": {"images": []}, "photo_files": None}
+        yield from self.follow(visit, wanted, latent)
         yield from self.find(visit, wanted)
 
     def _watched(

@@ -296,7 +296,8 @@ class Region:
         return tuple(part.selection for part in self._parts() if isinstance(part, _Part))
 
     def on(self, choose: Callable[[Selection], Region]) -> Region:
-        """The region on another image: `choose` says where the selected parts are there."""
+        """The region on another image: `choose` says where the selected parts are there, with the clicks as
+        they are there."""
         return self
 
     def __or__(self, other: Region) -> Region:
@@ -385,7 +386,8 @@ class _Part(Region):
         return self.selection.name
 
     def on(self, choose: Callable[[Selection], Region]) -> Region:
-        return _Part(choose(self.selection), self.selection)
+        found = choose(self.selection)
+        return found if found.follows else _Part(found, self.selection)
 
     def _parts(self) -> list[Region]:
         return [self, *self.of._parts()]

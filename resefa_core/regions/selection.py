@@ -63,7 +63,7 @@ class Selection:
         `mouth` or `mouth size:0.7`; None where it means a region of another kind.
 
         Where a generator's parts have the name of a preset, the plain name is the part; `box:mouth`, or
-        `avatars/mouth`, goes on being the preset's box.
+        `avatars/mouth`, goes on being the preset's box, whatever parts are called.
 
         Args:
             names: of the generator's parts.
@@ -80,7 +80,8 @@ class Selection:
         text = text.strip()
         if text.startswith((AT, PART)):
             return Selection.from_text(text)
-        if not any(text == name or text.startswith(f"{name} ") for name in names):
+        plain = not text.startswith((BOX, "{")) and "/" not in text and "," not in text
+        if not plain or not any(text == name or text.startswith(f"{name} ") for name in names):
             return None
         chosen = Selection.from_text(PART + text)
         return chosen if chosen.name in names else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import resefa_core as resefa
@@ -45,6 +46,18 @@ def photo(tmp_path: Path, avatars: resefa.Generator) -> Path:
     picture.paste(face.resize((192, 192)), (34, 0))
     picture.save(tmp_path / "me.png")
     return tmp_path / "me.png"
+
+
+def test_a_part_is_found_on_the_picture(steps: Steps, photo: Path) -> None:
+    visit = Visit()
+    list(steps.arrive(visit, {"seed": "7", "part": "part:mouth"}))
+    before = visit.needed.selected
+    list(steps.find_photo(visit, str(photo)))
+    session = visit.needed
+    assert session.photo is not None
+    assert session.selected is not None
+    assert session.selected is not before
+    assert torch.equal(session.selected.mask(64, 64), session.part("mouth").mask(64, 64))
 
 
 def last(updates: Updates, part: str) -> Any:

@@ -290,6 +290,44 @@ def test_a_face_says_once_what_can_be_pointed_at(steps: Steps, visit: Visit) -> 
     assert len(told(list(steps.draw(visit, "avatars", 21, 0.7)))) == 1
 
 
+def test_parts_follow_wherever_the_face_changes(steps: Steps, visit: Visit) -> None:
+    list(steps.arrive(visit, {"seed": "13", "part": "part:hair"}))
+    session = visit.needed
+    for change, seed in (
+        (lambda: steps.carry_to(visit, {"seed": 21}), 21),
+        (lambda: steps.travel(visit, {"go": "undo"}), 13),
+        (lambda: steps.draw(visit, "avatars", 5, 0.7), 5),
+    ):
+        list(change())
+        assert session.seed == seed
+        assert session.selected is not None
+        assert torch.equal(session.selected.mask(64, 64), session.part("hair").mask(64, 64)), seed
+
+
+def test_clicked_parts_follow_from_face_to_face(steps: Steps, visit: Visit) -> None:
+    list(steps.arrive(visit, {"seed": "13", "part": "at:0.5,0.62"}))  # the mouth
+    session = visit.needed
+    for seed in (21, 30):
+        list(steps.draw(visit, "avatars", seed, 0.7))
+        assert session.selected is not None
+        (selection,) = session.selected.selections
+        again = session.region(selection).mask(64, 64)
+        assert torch.equal(session.selected.mask(64, 64), again), seed
+        known = session.part("mouth").mask(64, 64) >= 0.5
+        chosen = again >= 0.5
+        assert (chosen & known).sum() > 0.3 * (chosen | known).sum(), seed
+
+
+def test_the_first_visit_begins_with_the_mouth_of_the_face(steps: Steps) -> None:
+    visit = Visit()
+    list(steps.arrive(visit, {"seed": "21"}))
+    session = visit.needed
+    assert session.selected is not None
+    assert session.selected.selections == (resefa.Selection("mouth"),)
+    assert torch.equal(session.selected.mask(64, 64), session.part("mouth").mask(64, 64))
+    assert visit.pending is None
+
+
 def test_clicked_parts_follow_to_another_face(steps: Steps, visit: Visit) -> None:
     list(steps.arrive(visit, {"seed": "13", "part": "at:0.05,0.05"}))  # hair
     list(steps.draw(visit, "avatars", 21, 0.7))

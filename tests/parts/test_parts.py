@@ -310,6 +310,9 @@ def test_a_plain_name_is_the_part_where_the_generator_has_one(avatars: resefa.Ge
     session.parts = known.named([f"my {name}" for name in known.names])
     assert not session.region("mouth").follows
     assert torch.equal(session.region("my mouth").mask(64, 64), part)
+    sly = ("box:mouth", "avatars/mouth", "0.1,0.1,0.2,0.2", '{"preset":"avatars/mouth"}')
+    session.parts = known.named([sly[index % len(sly)] for index in range(len(known.names))])
+    assert not any(session.region(text).follows for text in sly)
     assert not resefa.Session(tiny_stylegan2(), seed=0).part_names
 
 
