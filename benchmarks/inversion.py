@@ -5,7 +5,7 @@
 
 `--drawings` are faces `(N, H, W, 3)` of the tool that drew what the bundled generator was trained on, with
 seeds that were not among those. Further: `--faces FILE.safetensors` is a generator of faces whose images
-`--into FILE.safetensors` is to find, and both are to find their own.
+`--into FILE.safetensors`, or several, are to find.
 
 The output folder has `results.jsonl`, a line after each image, and when it is run again goes on from there;
 `results.md`, the tables; and sheets to be looked at. Stages, which `--only` chooses:
@@ -22,7 +22,9 @@ The output folder has `results.jsonl`, a line after each image, and when it is r
   six samples, at equal change.
 - `edits`: mouth, eyes and hair of found drawings along their own directions at equal change, beside edits of
   what the generator draws; pasted back.
-- `others`: `--faces` and `--into`.
+- `others`: images of `--faces` found by `--into`, here and by the projector.
+- `self`: each generator finds its own images: the trained ones, and one with random weights of each
+  architecture, as the tests have them. Where layers' codes are drawn apart, the projector moves them all.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -52,9 +55,11 @@ from resefa_core.sheets import contact_sheet, save_png
 PARTS = ("mouth", "eyes", "hair")
 PRIORS = (0.0, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 CHECKED_AT = (25, 50, 100, 200)
-STAGES = ("found", "prior", "edits", "others")
+STAGES = ("found", "prior", "edits", "others", "self")
 SAMPLE_SEEDS = tuple(range(700_000, 700_064))
+ROOT = Path(__file__).resolve().parent.parent
 JOINT = 6
+TOGETHER = 8
 
 
 def main() -> None:
@@ -63,10 +68,11 @@ def main() -> None:
     parser.add_argument("--generator", default="avatars")
     parser.add_argument("--drawings", type=Path)
     parser.add_argument("--faces", type=Path)
-    parser.add_argument("--into", type=Path)
+    parser.add_argument("--into", type=Path, nargs="+", default=[])
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--prior-count", type=int, default=16)
     parser.add_argument("--edit-count", type=int, default=24)
+    parser.add_argument("--self-count", type=int, default=8)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args()
@@ -82,7 +88,10 @@ def main() -> None:
         if "edits" in options.only:
             edits(results, generator, photos[: options.edit_count], options.steps)
     if options.faces is not None and "others" in options.only:
-        others(results, options)
+        for into in options.into:
+            others(results, options, into)
+    if "self" in options.only:
+        own(results, options)
     results.write()
 
 
@@ -109,14 +118,22 @@ class Results:
             stream.write(json.dumps(row) + "\n")
         self.write()
 
-    def of(self, stage: str) -> list[dict[str, Any]]:
-        return [row for key, row in self.rows.items() if key.split("/")[0] == stage]
+    def of(self, stage: str, last: str | None = None) -> list[dict[str, Any]]:
+        """The lines of a stage, in all or with the last part of a key."""
+        keys = ((key.split("/"), row) for key, row in self.rows.items())
+        return [row for key, row in keys if key[0] == stage and last in (None, key[-1])]
 
     def write(self) -> None:
         """The tables, as they are so far."""
         parts = [
             table
-            for table in (_found_table(self), _prior_table(self), _edit_table(self), _other_table(self))
+            for table in (
+                _found_table(self),
+                _prior_table(self),
+                _edit_table(self),
+                _other_table(self),
+                _own_table(self),
+            )
             if table
         ]
         (self.folder / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -131,24 +148,34 @@ def drawings(file: Path, count: int) -> list[Tensor]:
 # How close
 
 
-@dataclass
 class Passes:
-    """The best error so far, before each pass."""
+    """The distances of a batch from its photos, and each one's error before each pass."""
 
-    distance: ImageDistance
-    errors: list[float]
+    def __init__(self, distances: Sequence[ImageDistance], label: int | None = None) -> None:
+        self.distances = distances
+        self.label = label
+        self.labels = None if label is None else torch.full((len(distances),), label)
+        self.errors: list[list[float]] = [[] for _ in distances]
+
+    def __len__(self) -> int:
+        return len(self.distances)
 
     def __call__(self, drawn: Tensor) -> Tensor:
-        with torch.no_grad():
-            self.errors.append(float(self.distance.error(drawn)[0]))
-        return self.distance(drawn)
+        total = []
+        for index, distance in enumerate(self.distances):
+            image = drawn[index : index + 1]
+            self.errors[index].append(float(distance.error(image.detach())[0]))
+            total.append(distance(image))
+        return torch.cat(total)
 
 
 def projector(generator: resefa.Generator, passes: Passes, count: int) -> Tensor:
-    drawn = generator.sample(list(range(10_000)), 1.0).codes[:, 0]
+    codes = generator.sample(list(range(10_000)), 1.0, passes.label).codes
+    shared = bool((codes == codes[:, :1]).all())
+    drawn = codes[:, :1] if shared else codes
     centre = drawn.mean(dim=0)
-    scale = float((drawn - centre).square().sum(dim=1).mean().sqrt())
-    w = centre.clone().requires_grad_()
+    scale = float((drawn - centre).square().sum(dim=2).mean().sqrt())
+    w = centre.repeat(len(passes), 1, 1).requires_grad_()
     noise = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam([w], lr=0.1, betas=(0.9, 0.999))
     for step in range(count):
@@ -156,25 +183,25 @@ def projector(generator: resefa.Generator, passes: Passes, count: int) -> Tensor
         strength = scale * 0.05 * max(0.0, 1.0 - t / 0.75) ** 2
         fall = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1.0 - t) / 0.25))
         optimizer.param_groups[0]["lr"] = 0.1 * fall * min(1.0, t / 0.05)
-        moved = w + strength * torch.randn(w.shape, generator=noise)
-        loss = passes(draw(generator, moved.expand(1, generator.num_layers, -1), None)).sum()
+        moved = w + strength * torch.randn(w.shape[1:], generator=noise)
+        loss = passes(draw(generator, moved.expand(-1, generator.num_layers, -1), passes.labels)).sum()
         (w.grad,) = torch.autograd.grad(loss, [w])
         optimizer.step()
-    return w.detach().expand(1, generator.num_layers, -1)
+    return w.detach().expand(-1, generator.num_layers, -1)
 
 
 def plain_layers(generator: resefa.Generator, passes: Passes, count: int) -> Tensor:
-    codes = generator.mean_codes()[None].clone().requires_grad_()
+    codes = generator.sample([0] * len(passes), 0.0, passes.label).codes.clone().requires_grad_()
     optimizer = torch.optim.Adam([codes], lr=0.01)
     for _ in range(count):
-        (codes.grad,) = torch.autograd.grad(passes(draw(generator, codes, None)).sum(), [codes])
+        (codes.grad,) = torch.autograd.grad(passes(draw(generator, codes, passes.labels)).sum(), [codes])
         optimizer.step()
     return codes.detach()
 
 
 def whitened_adam(generator: resefa.Generator, passes: Passes, count: int) -> Tensor:
     prior = CodePrior.of(generator)
-    moved = torch.zeros(1, 1, generator.latent_dim)
+    moved = torch.zeros(len(passes), 1, generator.latent_dim)
     for share, last in ((0.3, 0.03), (0.7, 0.0)):
         steps = round(share * count)
         moved = moved.detach().clone().requires_grad_()
@@ -182,12 +209,12 @@ def whitened_adam(generator: resefa.Generator, passes: Passes, count: int) -> Te
         for step in range(steps):
             fall = 0.5 + 0.5 * math.cos(math.pi * step / steps)
             optimizer.param_groups[0]["lr"] = last + (0.1 - last) * fall
-            coordinates = moved.expand(1, generator.num_layers, -1)
+            coordinates = moved.expand(-1, generator.num_layers, -1)
             loss = passes(draw(generator, prior.codes(coordinates), None))
             loss = loss + PRIOR * (squared_distance(coordinates) + squared_spread(coordinates))
             (moved.grad,) = torch.autograd.grad(loss.sum(), [moved])
             optimizer.step()
-        moved = moved.expand(1, generator.num_layers, -1)
+        moved = moved.expand(-1, generator.num_layers, -1)
     return prior.codes(moved.detach())
 
 
@@ -198,51 +225,81 @@ WAYS: dict[str, Callable[[resefa.Generator, Passes, int], Tensor]] = {
 }
 
 
+def search(
+    results: Results, generator: resefa.Generator, photos: list[Tensor], index: int, weight: float, steps: int
+) -> resefa.Latent:
+    """What `resefa.invert` finds of a photo; it is kept, so that no stage searches again."""
+    key, file = f"search/{index}/{weight:g}", results.folder / f"{index:02d}-{weight:g}.safetensors"
+    if key not in results.rows:
+        inversion = resefa.invert(generator, photos[index], steps=steps, prior=weight)
+        inversion.latent.save(file, overwrite=True)
+        results.add(
+            key,
+            **_closeness(list(inversion.history), inversion.error),
+            distance=inversion.distance,
+            spread=inversion.spread,
+        )
+    return resefa.Latent.load(file)
+
+
+def _closeness(errors: list[float], error: float) -> dict[str, Any]:
+    errors = [*errors, error]
+    return {
+        "passes": len(errors) - 1,
+        "errors": {str(at): min(errors[: at + 1]) for at in CHECKED_AT},
+        "error": error,
+    }
+
+
 def found(results: Results, generator: resefa.Generator, photos: list[Tensor], steps: int) -> None:
-    prior = CodePrior.of(generator)
-    size = generator.image_size
-    rows: list[list[Tensor]] = []
-    for index, photo in enumerate(photos):
-        shown: list[Tensor] = []
-        given = resefa.Photo.of(photo)
-        target, weight = given.image(given.crop_for(generator), *size)
-        for way in ("here", "no prior", *WAYS):
-            key = f"found/{index}/{way}"
-            if key in results.rows:
-                continue
-            if way in WAYS:
-                passes = Passes(ImageDistance(target, weight), [])
-                codes = WAYS[way](generator, passes, steps)
-                errors = passes.errors
-            else:
-                inversion = resefa.invert(
-                    generator, given, steps=steps, prior=PRIOR if way == "here" else 0.0
-                )
-                codes, errors = inversion.latent.codes, list(inversion.history)
-            image = generator.synthesize(resefa.Latent(codes))[0]
-            errors.append(float((image - target).square().mean()))
-            coordinates = prior.coordinates(codes)
+    for start in range(0, len(photos), TOGETHER):
+        chosen = range(start, min(start + TOGETHER, len(photos)))
+        columns = [photos[start : start + TOGETHER]]
+        for weight in (PRIOR, 0.0):
+            latents = [search(results, generator, photos, index, weight, steps) for index in chosen]
+            columns.append([generator.synthesize(latent)[0] for latent in latents])
+        for way in WAYS:
+            columns.append(_way(results, generator, photos, chosen, way, steps))
+        sheet = contact_sheet(
+            [list(row) for row in zip(*columns, strict=True)],
+            column_labels=["photo", "here", "no prior", *WAYS],
+            cell=96,
+        )
+        save_png(sheet, results.folder / f"found-{start:02d}.png", overwrite=True)
+
+
+def _way(
+    results: Results,
+    generator: resefa.Generator,
+    photos: list[Tensor],
+    chosen: range,
+    way: str,
+    steps: int,
+) -> list[Tensor]:
+    """What another way finds of some photos, all at once."""
+    file = results.folder / f"{chosen.start:02d}-{way.replace(' ', '-')}.safetensors"
+    keys = [f"found/{index}/{way}" for index in chosen]
+    if list(results.todo(keys)):
+        given = [photos[index] for index in chosen]
+        passes, codes = _searched(generator, given, None, WAYS[way], steps)
+        resefa.Latent(codes).save(file, overwrite=True)
+        drawn = generator.synthesize(resefa.Latent(codes))
+        coordinates = CodePrior.of(generator).coordinates(codes)
+        for row, key in enumerate(keys):
             results.add(
                 key,
                 way=way,
-                passes=len(errors) - 1,
-                errors={str(at): min(errors[: at + 1]) for at in CHECKED_AT if at < len(errors)},
-                error=errors[-1],
-                distance=math.sqrt(float(squared_distance(coordinates))),
-                spread=math.sqrt(float(squared_spread(coordinates))),
+                **_closeness(passes.errors[row], _error(passes, row, drawn)),
+                distance=math.sqrt(float(squared_distance(coordinates[row : row + 1]))),
+                spread=math.sqrt(float(squared_spread(coordinates[row : row + 1]))),
             )
-            shown.append(image)
-        if len(shown) == 2 + len(WAYS):
-            rows.append([target, *shown])
-        if rows and (len(rows) % 8 == 0 or index == len(photos) - 1):
-            sheet = contact_sheet(rows, column_labels=["photo", "here", "no prior", *WAYS], cell=96)
-            save_png(sheet, results.folder / f"found-{index:02d}.png", overwrite=True)
-            rows = []
+    return list(generator.synthesize(resefa.Latent.load(file)))
 
 
 def _found_table(results: Results) -> str:
-    rows = results.of("found")
-    if not rows:
+    own_ways = {"here": f"{PRIOR:g}", "no prior": "0"}
+    searched = {way: results.of("search", weight) for way, weight in own_ways.items()}
+    if not any(searched.values()):
         return ""
     lines = [
         "| way | images | "
@@ -251,9 +308,9 @@ def _found_table(results: Results) -> str:
         "|---|" + "---:|" * (len(CHECKED_AT) + 4),
     ]
     for way in ("here", "no prior", *WAYS):
-        own = [row for row in rows if row["way"] == way]
+        own = searched[way] if way in searched else results.of("found", way)
         if own:
-            at = [f"{mean(row['errors'].get(str(n), row['error']) for row in own):.4f}" for n in CHECKED_AT]
+            at = [f"{mean(row['errors'][str(n)] for row in own):.4f}" for n in CHECKED_AT]
             lines.append(
                 f"| {way} | {len(own)} | {' | '.join(at)} | {max(row['error'] for row in own):.4f} | "
                 f"{mean(row['distance'] for row in own):.2f} | {mean(row['spread'] for row in own):.2f} |"
@@ -316,9 +373,9 @@ def priors(results: Results, generator: resefa.Generator, photos: list[Tensor], 
         if weight == "drawn":
             latent, closeness = generator.sample(SAMPLE_SEEDS[int(index)], 1.0), {}
         else:
-            inversion = resefa.invert(generator, photos[int(index)], steps=steps, prior=float(weight))
-            latent = inversion.latent
-            closeness = {name: getattr(inversion, name) for name in ("error", "distance", "spread")}
+            latent = search(results, generator, photos, int(index), float(weight), steps)
+            searched = results.rows[f"search/{index}/{weight}"]
+            closeness = {name: searched[name] for name in ("error", "distance", "spread")}
         parts = {part: measured(generator, latent, directions[part], part, classifier)[0] for part in PARTS}
         results.add(key, weight=weight, parts=parts, **closeness)
 
@@ -365,7 +422,7 @@ def edits(results: Results, generator: resefa.Generator, photos: list[Tensor], s
         photo = resefa.Photo.of(photos[int(index)])
         if whose == "found":
             session = resefa.Session(generator, cache=cache)
-            session.set_photo(photo, steps=steps)
+            session.set_photo(photo, search(results, generator, photos, int(index), PRIOR, steps))
         else:
             session = resefa.Session(generator, SAMPLE_SEEDS[int(index)], truncation=1.0, cache=cache)
         parts, row = {}, [session.before]
@@ -413,48 +470,130 @@ def _edit_table(results: Results) -> str:
 # Other generators
 
 
-def others(results: Results, options: argparse.Namespace) -> None:
-    source = resefa.load_generator(str(options.faces))
-    into = resefa.load_generator(str(options.into)) if options.into is not None else None
-    cases = {"own": source, **({} if into is None else {"into": into, "its own": into})}
-    rows: dict[str, list[list[Tensor]]] = {}
-    for index in range(options.count):
-        for name, generator in cases.items():
-            key = f"others/{index}/{name}"
-            if key in results.rows:
-                continue
-            drawn = into if name == "its own" and into is not None else source
-            photo = drawn.synthesize(drawn.sample(SAMPLE_SEEDS[index], 1.0))[0]
-            inversion = resefa.invert(generator, photo, steps=options.steps)
+def others(results: Results, options: argparse.Namespace, file: Path) -> None:
+    source, into = load(options.faces), load(file)
+    name = file.parent.name
+    for start in range(0, options.count, TOGETHER):
+        seeds = SAMPLE_SEEDS[start : min(start + TOGETHER, options.count)]
+        keys = [f"others/{start + row}/{name}" for row in range(len(seeds))]
+        if not list(results.todo(keys)):
+            continue
+        photos = list(source.synthesize(source.sample(list(seeds), 1.0)).clamp(-1.0, 1.0))
+        passes, codes = _searched(into, photos, None, projector, options.steps)
+        projected = into.synthesize(resefa.Latent(codes))
+        rows = []
+        for index, (key, photo) in enumerate(zip(keys, photos, strict=True)):
+            inversion = resefa.invert(into, photo, steps=options.steps)
             results.add(
                 key,
-                case=name,
                 start=inversion.history[0],
-                error=inversion.error,
+                here=_closeness(list(inversion.history), inversion.error),
+                projector=_closeness(passes.errors[index], _error(passes, index, projected)),
                 distance=inversion.distance,
             )
-            rows.setdefault(name, []).append([inversion.target, inversion.image])
-    for name, pairs in rows.items():
-        columns = [[pair[0] for pair in pairs[start : start + 8]] for start in range(0, len(pairs), 8)]
-        made = [[pair[1] for pair in pairs[start : start + 8]] for start in range(0, len(pairs), 8)]
-        both = [row for two in zip(columns, made, strict=True) for row in two]
-        sheet = contact_sheet(both, row_labels=["photo", "found"] * len(columns), cell=96)
-        save_png(sheet, results.folder / f"others-{name.replace(' ', '-')}.png", overwrite=True)
+            rows.append([inversion.target, inversion.image, projected[index]])
+        sheet = contact_sheet(rows, column_labels=["photo", "here", "projector"], cell=96)
+        save_png(sheet, results.folder / f"{name}-{start:02d}.png", overwrite=True)
+
+
+def _searched(
+    generator: resefa.Generator,
+    photos: Sequence[Tensor],
+    label: int | None,
+    way: Callable[[resefa.Generator, Passes, int], Tensor],
+    steps: int,
+) -> tuple[Passes, Tensor]:
+    """What a way of others finds of a batch: its errors, and its codes."""
+    given = [resefa.Photo.of(photo) for photo in photos]
+    size = generator.image_size
+    passes = Passes([ImageDistance(*photo.image(photo.crop_for(generator), *size)) for photo in given], label)
+    return passes, way(generator, passes, steps)
+
+
+def _error(passes: Passes, index: int, images: Tensor) -> float:
+    return float(passes.distances[index].error(images[index : index + 1])[0])
 
 
 def _other_table(results: Results) -> str:
-    rows = results.of("others")
-    if not rows:
+    names = dict.fromkeys(key.split("/", 2)[2] for key in results.rows if key.startswith("others/"))
+    if not names:
         return ""
-    lines = ["| case | images | mean image | found | worst | distance |", "|---|" + "---:|" * 5]
-    for case in ("own", "into", "its own"):
-        own = [row for row in rows if row["case"] == case]
-        if own:
-            lines.append(
-                f"| {case} | {len(own)} | {mean(row['start'] for row in own):.3f} | "
-                f"{mean(row['error'] for row in own):.4f} | {max(row['error'] for row in own):.4f} | "
-                f"{mean(row['distance'] for row in own):.2f} |"
-            )
+    lines = [
+        "| into | way | images | mean image | "
+        + " | ".join(f"{at} passes" for at in CHECKED_AT)
+        + " | worst | distance |",
+        "|---|---|" + "---:|" * (len(CHECKED_AT) + 4),
+    ]
+    for name, way in ((name, way) for name in names for way in ("here", "projector")):
+        rows = results.of("others", name)
+        at = [f"{mean(row[way]['errors'][str(n)] for row in rows):.4f}" for n in CHECKED_AT]
+        distance = f"{mean(row['distance'] for row in rows):.2f}" if way == "here" else ""
+        lines.append(
+            f"| {name} | {way} | {len(rows)} | {mean(row['start'] for row in rows):.3f} | {' | '.join(at)} | "
+            f"{max(row[way]['error'] for row in rows):.4f} | {distance} |"
+        )
+    return "\n".join(lines)
+
+
+def load(file: Path) -> resefa.Generator:
+    """A generator from a file; that of `dcgan_celeba64` does not say its activation."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.studies import load_dcgan
+
+    return load_dcgan(file) if file.parent.name == "dcgan_celeba64" else resefa.load_generator(str(file))
+
+
+def own(results: Results, options: argparse.Namespace) -> None:
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "inversion")]
+    from test_inverting import TINY
+
+    trained: dict[str, Callable[[], resefa.Generator]] = {
+        f"{file.parent.name}, trained": partial(load, file)
+        for file in (options.faces, *options.into)
+        if file is not None
+    }
+    trained[f"{options.generator}, trained"] = partial(resefa.load_generator, options.generator)
+    for name, make in {**trained, **TINY}.items():
+        keys = [f"self/{index}/{name}" for index in range(options.self_count)]
+        if not list(results.todo(keys)):
+            continue
+        generator = make()
+        label = 1 if generator.num_classes else None
+        latents = generator.sample(list(SAMPLE_SEEDS[: options.self_count]), 1.0, label)
+        photos = list(generator.synthesize(latents).clamp(-1.0, 1.0))
+        theirs = {}
+        for way in ("projector", "w+, plain"):
+            passes, codes = _searched(generator, photos, label, WAYS[way], options.steps)
+            theirs[way] = passes, generator.synthesize(resefa.Latent(codes, label=passes.labels))
+        for index, (key, photo) in enumerate(zip(keys, photos, strict=True)):
+            values: dict[str, Any] = {
+                way: _closeness(passes.errors[index], _error(passes, index, images))
+                for way, (passes, images) in theirs.items()
+            }
+            for way, weight in (("here", PRIOR), ("no prior", 0.0)):
+                inversion = resefa.invert(generator, photo, label=label, steps=options.steps, prior=weight)
+                values[way] = _closeness(list(inversion.history), inversion.error)
+                values["start"] = inversion.history[0]
+            results.add(key, **values)
+
+
+def _own_table(results: Results) -> str:
+    names = dict.fromkeys(key.split("/", 2)[2] for key in results.rows if key.startswith("self/"))
+    if not names:
+        return ""
+    ways = ("here", "no prior", "projector", "w+, plain")
+    lines = [
+        "| generator | images | mean image | " + " | ".join(f"{way}, 50 | 200" for way in ways) + " |",
+        "|---|" + "---:|" * (2 + 2 * len(ways)),
+    ]
+    for name in names:
+        rows = results.of("self", name)
+        found = [
+            f"{mean(row[way]['errors'][str(at)] for row in rows):.2g}" for way in ways for at in (50, 200)
+        ]
+        lines.append(
+            f"| {name} | {len(rows)} | {mean(row['start'] for row in rows):.2g} | {' | '.join(found)} |"
+        )
     return "\n".join(lines)
 
 

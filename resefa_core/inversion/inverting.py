@@ -36,6 +36,7 @@ PRIORS = Bounds(0.0, 1e3)
 
 _TOGETHER = 0.2
 _REMEMBERED = 20
+_DRAWN = 64
 _FAR = 1.5
 
 Show = Callable[[Tensor], None]
@@ -97,7 +98,8 @@ def invert(
     Minimises `distance(G(codes), photo) + prior * (|v|^2 + |v - mean of layers|^2)` by L-BFGS (Liu and
     Nocedal, 1989) over whitened codes v, in which the generator's own codes are standard normal: first, for
     a fifth of the steps, one code for all layers (W), then a code for each (W+; Abdal et al., 2019). Where
-    layers' codes are drawn apart, all steps are for all of them. Nothing is random: the same call gives the
+    layers' codes are drawn apart, all steps are for all of them. It starts at the mean code; where that does
+    not move, at the nearest of 64 samples. Nothing is random: the same call gives the
     same bytes on the same machine with as many threads; elsewhere rounding differs, and steps enlarge that.
 
     Args:
@@ -190,12 +192,29 @@ class _Search:
         layers, size = self.generator.num_layers, self.generator.latent_dim
         together = round(_TOGETHER * self.steps) if self.prior.shared and layers > 1 else 0
         start = torch.zeros(1, 1 if together else layers, size, device=self.generator.device)
+        first = together or self.steps
+        found = self._descend(start, first)
+        if len(self.history) == 1 < first:  # the mean code's image does not move, as where all starts at zero
+            found = self._descend(self._nearest_drawn()[:, : start.shape[1]], first - 1)
         if together:
-            start = self._descend(start, together)
-        found = self._descend(start.expand(-1, layers, -1), self.steps - together)
+            found = self._descend(found.expand(-1, layers, -1), self.steps - together)
         if self.progress is not None:
             self.progress(self.steps, self.steps)
         return found
+
+    def _nearest_drawn(self) -> Tensor:
+        """The whitened coordinates `(1, L, D)` of that of some samples whose image is closest."""
+        label = None if self.labels is None else int(self.labels[0])
+        nearest, least = torch.empty(0), math.inf
+        for seed in range(_DRAWN):
+            codes = self.generator.sample(seed, 1.0, label).codes
+            with torch.no_grad():
+                apart = float(self.distance(draw(self.generator, codes, self.labels))[0])
+            if apart < least or not seed:
+                nearest, least = codes, apart
+            if self.progress is not None:
+                self.progress(len(self.history), self.steps)
+        return self.prior.coordinates(nearest.to(self.prior.mean))
 
     def _descend(self, start: Tensor, passes: int) -> Tensor:
         """The best coordinates of so many passes of L-BFGS from a start, or fewer where it comes to rest."""

@@ -121,6 +121,20 @@ def test_every_architecture_finds_its_own_image(name: str) -> None:
     generator.check_latent(found.latent)
 
 
+def test_a_mean_code_that_does_not_move_is_left() -> None:
+    generator = resefa.WrappedGenerator(
+        lambda z: z.square().tanh().reshape(-1, 3, 1, 1).expand(-1, 3, 16, 16), latent_dim=3
+    )
+    image = generator.synthesize(generator.sample(5, 1.0))[0]
+    counted: list[int] = []
+    found = resefa.invert(
+        generator, image, steps=40, prior=0.0, progress=lambda done, steps: counted.append(done)
+    )
+    assert found.error < 1e-4 < found.history[0]
+    assert len(found.history) <= 40
+    assert counted == sorted(counted)
+
+
 def test_a_class_is_chosen_or_given_by_name() -> None:
     generator = tiny_stylegan2(c_dim=3)
     images = [generator.synthesize(generator.sample(0, 0.0, each))[0] for each in range(3)]
