@@ -22,6 +22,8 @@ The output folder has `results.jsonl`, a line after each image, and when it is r
   six samples, at equal change.
 - `edits`: mouth, eyes and hair of found drawings along their own directions at equal change, beside edits of
   what the generator draws; pasted back.
+- `tuned`: the generator tuned to found drawings; edits along directions of six samples before and after, and
+  what 16 other images change.
 - `others`: images of `--faces` found by `--into`, here and by the projector.
 - `self`: each generator finds its own images: the trained ones, and one with random weights of each
   architecture, as the tests have them. Where layers' codes are drawn apart, the projector moves them all.
@@ -33,8 +35,10 @@ import argparse
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -55,7 +59,7 @@ from resefa_core.sheets import contact_sheet, save_png
 PARTS = ("mouth", "eyes", "hair")
 PRIORS = (0.0, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 CHECKED_AT = (25, 50, 100, 200)
-STAGES = ("found", "prior", "edits", "others", "self")
+STAGES = ("found", "prior", "edits", "tuned", "others", "self")
 SAMPLE_SEEDS = tuple(range(700_000, 700_064))
 ROOT = Path(__file__).resolve().parent.parent
 JOINT = 6
@@ -72,6 +76,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--prior-count", type=int, default=16)
     parser.add_argument("--edit-count", type=int, default=24)
+    parser.add_argument("--tuned-count", type=int, default=8)
     parser.add_argument("--self-count", type=int, default=8)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES))
@@ -87,6 +92,8 @@ def main() -> None:
             priors(results, generator, photos[: options.prior_count], options.steps)
         if "edits" in options.only:
             edits(results, generator, photos[: options.edit_count], options.steps)
+        if "tuned" in options.only:
+            tuned(results, generator, photos[: options.tuned_count], options.steps)
     if options.faces is not None and "others" in options.only:
         for into in options.into:
             others(results, options, into)
@@ -131,6 +138,7 @@ class Results:
                 _found_table(self),
                 _prior_table(self),
                 _edit_table(self),
+                _tuned_table(self),
                 _other_table(self),
                 _own_table(self),
             )
@@ -467,6 +475,58 @@ def _edit_table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def tuned(results: Results, generator: resefa.Generator, photos: list[Tensor], steps: int) -> None:
+    keys = [f"tuned/{index}" for index in range(len(photos))]
+    if not list(results.todo(keys)):
+        return
+    classifier = AttributeClassifier.load()
+    directions = joint_directions(results, generator)
+    others = generator.sample([seed + 100 for seed in SAMPLE_SEEDS[:16]], 1.0)
+    for key in results.todo(keys):
+        index = int(key.split("/")[1])
+        photo = resefa.Photo.of(photos[index])
+        latent = search(results, generator, photos, index, PRIOR, steps)
+        started = time.perf_counter()
+        closer = resefa.tune(generator, latent, photo)
+        seconds = time.perf_counter() - started
+        row, values = [photos[index]], dict[str, Any]()
+        for name, each in (("before", generator), ("after", closer)):
+            drawn = each.synthesize(latent)[0]
+            row.append(drawn)
+            parts = {}
+            for part in PARTS:
+                parts[part], edited = measured(each, latent, directions[part], part, classifier)
+                crop = photo.crop_for(each)
+                row.append(resefa.paste(photo, drawn, edited, crop, resefa.Region.preset(part)).image)
+            values[name] = {"error": float((drawn - photos[index]).square().mean()), "parts": parts}
+        changed = (closer.synthesize(others) - generator.synthesize(others)).square().mean()
+        results.add(key, seconds=seconds, elsewhere=float(changed), **values)
+        labels = ["photo", "found", *PARTS, "tuned", *PARTS]
+        save_png(
+            contact_sheet([row], column_labels=labels, cell=128),
+            results.folder / f"tuned-{index:02d}.png",
+            overwrite=True,
+        )
+
+
+def _tuned_table(results: Results) -> str:
+    rows = results.of("tuned")
+    if not rows:
+        return ""
+    lines = [
+        "| generator | images | error | reached | ratio | tint | border | meant | others | other images |",
+        "|---|" + "---:|" * 9,
+    ]
+    for name in ("before", "after"):
+        own = [row[name] for row in rows]
+        changed = f"{mean(row['elsewhere'] for row in rows):.4f}" if name == "after" else ""
+        lines.append(
+            f"| {name} | {len(own)} | {mean(row['error'] for row in own):.4f} | {_of_parts(own, PARTS)} | "
+            f"{changed} |"
+        )
+    return "\n".join(lines)
+
+
 # Other generators
 
 
@@ -545,7 +605,7 @@ def load(file: Path) -> resefa.Generator:
 
 def own(results: Results, options: argparse.Namespace) -> None:
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "inversion")]
-    from test_inverting import TINY
+    random = import_module("test_inverting").TINY
 
     trained: dict[str, Callable[[], resefa.Generator]] = {
         f"{file.parent.name}, trained": partial(load, file)
@@ -553,7 +613,7 @@ def own(results: Results, options: argparse.Namespace) -> None:
         if file is not None
     }
     trained[f"{options.generator}, trained"] = partial(resefa.load_generator, options.generator)
-    for name, make in {**trained, **TINY}.items():
+    for name, make in {**trained, **random}.items():
         keys = [f"self/{index}/{name}" for index in range(options.self_count)]
         if not list(results.todo(keys)):
             continue

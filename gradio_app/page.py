@@ -73,7 +73,7 @@ _AT_ONCE, _WAITING = 4, 16
 _STEPS_AT_ONCE = 12
 _THREADS = 200
 _END: Any = object()
-_SENT = ("picker", "directions", "faces", "others", "back", "kept")
+_SENT = ("picker", "directions", "faces", "others", "back", "kept", "points")
 """What scripts of the page send. They keep it to themselves, and it is read when an event is on its way: what
 the server shows meanwhile can't take its place."""
 
@@ -515,6 +515,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         drawn.append(parts.step(parts["checkpoint"].upload, steps.open_checkpoint, "checkpoint"))
     if "photo" in parts:
         drawn.append(parts.step(parts["photo"].upload, steps.find_photo, "photo", "photo_face"))
+        drawn.append(parts.step(parts["points"].input, steps.place_face, "points"))
     method = parts.step(
         parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown)
     )

@@ -34,6 +34,7 @@ def add_photos(parts: Parts) -> gr.Button:
             label="Picture", file_types=[".png", ".jpg", ".jpeg", ".webp"], type="filepath", height=150
         )
         fetch_nothing(parts["photo"])
+        parts["points"] = widget("points", {"image": None}, elem_id="points")
         parts["photo_face"] = gr.Textbox("", label="Eyes and mouth", info=_FACE, max_length=100)
         with gr.Row():
             parts["whole"] = gr.Checkbox(

@@ -15,10 +15,13 @@ from gradio_app.quota import Quota
 from gradio_app.steps.finding import Finding
 from gradio_app.updates import Update, Updates, progress, said, told
 from gradio_app.visit import Visit
+from resefa_core.bounds import number
 from resefa_core.errors import named
 from resefa_core.inversion import Inversion
 from resefa_core.parsing import face_points, parse_numbers
 from resefa_core.progress import Progress
+
+_CLICKED_SIDE = 640
 
 
 class Photos(Finding):
@@ -36,12 +39,30 @@ class Photos(Finding):
         """
         if not isinstance(path, (str, Path)):
             return
-        session, file = visit.needed, Path(path)
+        generator, file = visit.needed.generator, Path(path)
         try:
             with named(file):
-                photo = resefa.Photo.open(file).aligned(session.generator, face=_points(face))
+                photo = resefa.Photo.open(file).aligned(generator, face=_points(face))
         finally:
             file.unlink(missing_ok=True)
+        yield from self._found(visit, photo)
+
+    @told
+    def place_face(self, visit: Visit, places: object) -> Updates:
+        """Find the picture again, with the face where the visitor clicked.
+
+        Args:
+            places: of both eyes and the mouth, x and y in fractions of the picture.
+        """
+        photo = visit.needed.photo
+        if photo is None:
+            raise resefa.PhotoError("this face is not from a picture of yours: drop one first")
+        size = (photo.width, photo.height)
+        face = [[share * side for share, side in zip(place, size, strict=True)] for place in _clicked(places)]
+        yield from self._found(visit, photo.aligned(visit.needed.generator, face=face))
+
+    def _found(self, visit: Visit, photo: resefa.Photo) -> Updates:
+        session = visit.needed
         visit.settle()
         wanted, seen, latent = visit.begin(), list[Tensor](), session.original[:1]
 
@@ -61,7 +82,15 @@ class Photos(Finding):
         visit.note = f"This is your picture as {name} draws it."
         if found is not None and found.is_far:
             visit.note += " It is far from what the generator draws by itself: edits may not work as usual."
-        yield {**self.everything(visit), "photo": None, "pasted": {"images": []}, "photo_files": None}
+        shown = photo.picture().convert("RGB")
+        shown.thumbnail((_CLICKED_SIDE, _CLICKED_SIDE))
+        yield {
+            **self.everything(visit),
+            "photo": None,
+            "pasted": {"images": []},
+            "photo_files": None,
+            "points": {"image": payloads.data_url(shown), "of": visit.version},
+        }
         yield from self.follow(visit, wanted, latent)
         yield from self.find(visit, wanted)
 
@@ -103,6 +132,18 @@ class Photos(Finding):
             "photo_files": str(file),
             "status": said("Your picture with the edit is ready; its file says that it was edited."),
         }
+
+
+def _clicked(places: object) -> list[list[float]]:
+    """Three places in fractions, as the page sends them."""
+    if not isinstance(places, list) or len(places) != 3:
+        raise resefa.ParameterError("expected three places: both eyes and the mouth")
+    clicked = []
+    for place in places:
+        if not isinstance(place, list) or len(place) != 2:
+            raise resefa.ParameterError("a place is x and y, in fractions of the picture")
+        clicked.append([number(share, "place", 0.0, 1.0) for share in place])
+    return clicked
 
 
 def _points(text: object) -> list[list[float]] | None:

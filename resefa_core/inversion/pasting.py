@@ -30,6 +30,10 @@ FADE = 0.06
 FADES = Bounds(0.0, 0.5)
 _LEAST_CHANGE = 0.04
 """Where an edit has no region, what changes by less does not count, on the [-1, 1] scale."""
+_REDRAWN = 0.3
+"""An edit that changes a place by this much, on the [-1, 1] scale, redraws half of it."""
+_AROUND = 1
+"""How far around it that is averaged, in pixels of the generator's image."""
 _SIDE = 256
 """The fade is worked out at least at this size."""
 _BAND = 256
@@ -111,8 +115,9 @@ def paste(
 ) -> Pasted:
     """A photo with what an edit changed: photo + (after - before), faded in over what is edited.
 
-    Whatever the generator can't draw stays: it is in neither image. Beyond the fade the photo keeps its
-    bytes.
+    Whatever the generator can't draw stays: it is in neither image. Where the edit redraws what is there, the
+    more the larger its change, that of the photo gives way to the edited image: else the old contours would
+    shine through the new ones. Beyond the fade the photo keeps its bytes.
 
     Args:
         before, after: the image of the photo's latent and of the edited one, `(3, h, w)` in about [-1, 1].
@@ -135,7 +140,8 @@ def paste(
     mask = _frame(crop, fade, *change.shape[1:])
     if not whole:
         mask = torch.minimum(mask, _faded(_edited(change, region), fade))
-    shown = _no_larger(after if whole else change, crop)
+    shown = _no_larger(after if whole else torch.cat([change, before]), crop)
+    redrawn = _redrawn(change)[None]
     left, upper, right, lower = crop.bounds()
     weights = torch.zeros(photo.height, photo.width)
     colours = photo.colours.clone()
@@ -147,7 +153,11 @@ def paste(
             continue
         known = photo.colours[rows, columns].permute(2, 0, 1).float()
         seen = _seen(shown, crop, rows, columns, "bicubic") * 127.5
-        added = seen + 127.5 - known if whole else seen
+        if whole:
+            added = seen + 127.5 - known
+        else:
+            gone = _seen(redrawn, crop, rows, columns, "bilinear")
+            added = seen[:3] - gone * (known - 127.5 - seen[3:])
         moved = torch.where(weight > 0.0, (known + weight * added).round().clamp(0.0, 255.0), known)
         colours[rows, columns] = moved.to(torch.uint8).permute(1, 2, 0)
         weights[rows, columns] = weight
@@ -204,6 +214,12 @@ def _edited(change: Tensor, region: Region | None) -> Tensor:
         return region.mask(scale * height, scale * width, check=False)
     changed = (change.abs().amax(dim=0) > _LEAST_CHANGE).float()
     return F.interpolate(changed[None, None], scale_factor=float(scale), mode="nearest")[0, 0]
+
+
+def _redrawn(change: Tensor) -> Tensor:
+    """How much of each place an edit draws anew, `(h, w)` in [0, 1), from its change `(3, h, w)`."""
+    strength = _mean_nearby(change.abs().amax(dim=0)[None, None], _AROUND)[0, 0].square()
+    return strength / (strength + _REDRAWN**2)
 
 
 def _faded(mask: Tensor, fade: float) -> Tensor:

@@ -22,6 +22,7 @@ from gradio_app.steps import Steps
 from gradio_app.studio import Studio
 from gradio_app.visit import Visit
 from resefa_core.inversion import edited_mark
+from resefa_core.latents.crop import FACES
 
 Updates = list[dict[str, Any]]
 
@@ -152,6 +153,36 @@ def test_the_face_is_where_the_visitor_says(steps: Steps, visit: Visit, photo: P
     assert "x and y of both eyes" in line["text"]
     line = last(list(steps.paste_photo(visit, False, folder=photo.parent)), "status")
     assert "no photo" in line["text"]
+
+
+def test_the_face_is_where_the_visitor_clicks(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+    assert last(list(steps.place_face(visit, [[0.4, 0.4], [0.6, 0.4], [0.5, 0.7]])), "status")[
+        "text"
+    ].endswith("drop one first")
+    picture = Image.new("RGB", (260, 192), (30, 90, 60))
+    drawn = steps.studio.generator("avatars")
+    face = resefa.to_pil(drawn.synthesize(drawn.sample(77, 0.7))[0])
+    picture.paste(face.resize((128, 128)), (110, 40))
+    picture.save(tmp_path / "me.png")
+    shown = list(steps.find_photo(visit, str(tmp_path / "me.png")))
+    assert last(shown, "points")["image"].startswith("data:image/")
+    session = visit.needed
+    first = session.original.crop
+    for wrong in (
+        None,
+        [],
+        [[0.1, 0.2]],
+        [[0.1, 0.2], [0.3, 0.4], [0.5]],
+        [[0.1, 0.2], [3.0, 0.4], [0.5, 0.6]],
+    ):
+        assert last(list(steps.place_face(visit, wrong)), "status")["kind"] == "problem"
+        assert visit.needed.original.crop == first
+    places = [[(110 + 128 * x) / 260, (40 + 128 * y) / 192] for x, y in FACES["avatars"]]
+    shown = list(steps.place_face(visit, places))
+    assert "your picture as avatars draws it" in last(shown, "status")["text"]
+    crop = visit.needed.original.crop
+    assert crop is not None
+    assert [crop.x, crop.y, crop.wide, crop.turn] == pytest.approx([174.0, 104.0, 128.0, 0.0], abs=1e-3)
 
 
 def test_the_operator_decides(avatars: resefa.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,5 +71,15 @@ def test_a_picture_is_dropped_found_edited_and_taken_away(
         assert "edit" not in page.url
         assert "seed" not in page.url
         page.screenshot(path=tmp_path / "photo.png", full_page=True)
+        clicked = page.locator("#points img")
+        frame = clicked.bounding_box()
+        assert frame is not None
+        for x, y in ((0.4, 0.44), (0.55, 0.44), (0.5, 0.66)):
+            clicked.click(position={"x": x * frame["width"], "y": y * frame["height"]})
+        page.wait_for_function(said, arg="Finding your picture")
+        page.wait_for_function(said, arg="your picture as avatars draws it")
+        page.get_by_text("Click the eye at the left (1 of 3)").wait_for()
+        assert page.locator("#points .point").count() == 0
+        page.screenshot(path=tmp_path / "points.png", full_page=True)
         context.close()
         assert refused == []

@@ -282,7 +282,7 @@ def test_beyond_the_fade_the_photo_keeps_its_bytes(
 
 def test_a_photo_of_the_generators_size_gets_exactly_the_change(images: tuple[Tensor, Tensor]) -> None:
     before, after = images
-    photo = resefa.Photo.of(noise(64, 64))
+    photo = resefa.Photo.of(before)
     crop = resefa.Crop.middle(64, 64, (64, 64))
     out = resefa.paste(photo, before, after, crop, MOUTH)
     rows, columns = slice(38, 50), slice(20, 44)
@@ -292,6 +292,23 @@ def test_a_photo_of_the_generators_size_gets_exactly_the_change(images: tuple[Te
     nothing = resefa.paste(photo, before, before, crop, MOUTH)
     assert torch.equal(nothing.colours, photo.colours)
     assert nothing.seam == 1.0
+
+
+def test_what_an_edit_redraws_shows_nothing_of_what_was_there() -> None:
+    flat = torch.zeros(3, 64, 64)
+    photo = flat.clone()
+    photo[:, 40:48, 24:40:2] = 0.4  # contours that the generator did not find
+    given, crop = resefa.Photo.of(photo), resefa.Crop.middle(64, 64, (64, 64))
+
+    def contours(change: float) -> float:
+        image = resefa.paste(given, flat, flat + change, crop, MOUTH).image[:, 41:47, 24:40]
+        return float((image[..., ::2] - image[..., 1::2]).mean())
+
+    kept = [contours(change) for change in (0.02, 0.1, 0.3, 0.9)]
+    assert kept == sorted(kept, reverse=True)
+    assert kept[0] > 0.95 * 0.4
+    assert kept[2] == pytest.approx(0.2, abs=0.01)
+    assert kept[3] < 0.05
 
 
 def test_without_a_region_all_that_changes_is_pasted(images: tuple[Tensor, Tensor]) -> None:
