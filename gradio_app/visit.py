@@ -34,6 +34,7 @@ class Visit:
         directions: those that are shown.
         version: counts the direction sets shown; what a browser sends of an older one is ignored.
         strengths: where the sliders are; the session knows once they rest.
+        drawn: the version and the strengths of the picture that was told last.
         touched: whether the visitor did something to the directions shown, so that others must not take
             their place unasked.
         stale: whether the directions shown are of another region, or face, than is asked for.
@@ -60,6 +61,7 @@ class Visit:
     directions: resefa.Directions | None = None
     version: int = 0
     strengths: dict[int | str, float] = field(default_factory=dict)
+    drawn: tuple[int, dict[int | str, float]] | None = None
     touched: bool = False
     stale: bool = False
     troubled: bool = False

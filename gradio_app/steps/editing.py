@@ -23,7 +23,8 @@ class Editing(Finding):
 
     @told
     def slide(self, visit: Visit, payload: object) -> Updates:
-        """Edit the face as the sliders say."""
+        """Edit the face as the sliders say. Other steps may have taken that from them already: the one of the
+        slider that rests does not wait for this."""
         visit.needed  # noqa: B018
         directions = visit.needed_directions
         strengths = payloads.read_strengths(
@@ -32,8 +33,8 @@ class Editing(Finding):
         if strengths is None:
             return
         visit.touched = visit.touched or bool(strengths) or payloads.read_touched(payload)
-        if strengths != visit.strengths:
-            visit.strengths = strengths
+        visit.strengths = strengths
+        if visit.drawn != (visit.version, strengths):
             yield {"picker": {"image": self.edited(visit), "of": visit.version}}
         if visit.troubled:
             visit.troubled = False

@@ -118,6 +118,8 @@ class Showing:
         return f"{line}. Move a slider.{note}"
 
     def edited(self, visit: Visit) -> str:
+        """The face as the sliders have it, for the page."""
+        visit.drawn = (visit.version, dict(visit.strengths))
         return payloads.data_url(self.picture(visit))
 
     def everything(self, visit: Visit) -> Update:

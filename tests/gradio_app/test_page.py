@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,14 @@ FIRST_SEED = 29
 MOST_ROWS = 4
 PATIENCE = 90_000
 THOROUGH = "Move a slider"
+TOLD = """() => JSON.stringify({
+  address: location.href,
+  lines: ["#status", "#background", "#history"].map((part) => document.querySelector(part)?.innerText),
+  rows: { ...document.querySelector(".rows")?.dataset },
+  sent: window.resefa?.directions,
+  sliders: [...document.querySelectorAll(".rows [type=range]")].map((slider) => slider.value),
+})"""
+"""What the page says of itself."""
 EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 
 
@@ -55,7 +64,10 @@ class Demo:
         self.wait("() => document.querySelectorAll(`" + READY + "`).length > 0")
 
     def wait(self, condition: str, argument: object = None) -> None:
-        self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE)
+        try:
+            self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE)
+        except sync_api.TimeoutError as error:
+            raise AssertionError(f"{condition} did not become true of {self.page.evaluate(TOLD)}") from error
 
     @property
     def version(self) -> int:
@@ -405,6 +417,28 @@ def test_strokes_during_answers_stay(demo: Demo) -> None:
     before = demo.pixels()
     moved = demo.after(lambda: demo.slide(0, 5))
     assert np.abs(moved - before).max() > 3
+
+
+def test_answers_that_arrive_at_once_are_all_seen(visit: Callable[..., Demo], tmp_path: Path) -> None:
+    """What a page asks for while it listens already may be told in whole before it knows of it."""
+    session = resefa.Session(resefa.load_generator("avatars"), seed=FIRST_SEED)
+    session.find(MOUTH, count=2).save(tmp_path / "mouth.safetensors")
+    demo = visit("?seed=21")
+
+    def hold(route: Any) -> None:
+        answer = route.fetch()
+        time.sleep(1.0)
+        route.fulfill(response=answer)
+
+    demo.page.route("**/queue/join**", hold)
+    demo.upload(tmp_path / "mouth.safetensors")
+    assert demo.card()["Fits"] == "yes"
+    demo.settle(lambda: demo.page.locator("#use").click())
+    demo.said("These are the 2 directions of the file.")
+    assert len(demo.titles()) == 2
+    demo.page.unroute("**/queue/join**")
+    before = demo.pixels()
+    assert np.abs(demo.after(lambda: demo.slide(0, 4)) - before).max() > 3
 
 
 def test_a_box_that_is_being_moved_by_keys_stays(visit: Callable[..., Demo]) -> None:

@@ -389,6 +389,15 @@ def test_slides(steps: Steps, visit: Visit) -> None:
     assert list(steps.slide(visit, slid(visit, 4.0))) == []
 
 
+@pytest.mark.parametrize("first", ["rest", "others"])
+def test_a_slider_moves_the_picture_also_where_other_steps_overtake_it(steps: Steps, first: str) -> None:
+    visit = arrived(steps, 29)
+    sent = slid(visit, 4.0)
+    list(steps.rest(visit, sent) if first == "rest" else steps.others(visit, False, sent))
+    assert last(list(steps.slide(visit, sent)), "picker")["of"] == visit.version
+    assert list(steps.slide(visit, sent)) == []
+
+
 def test_a_slide_takes_back_a_problem(steps: Steps, visit: Visit) -> None:
     problem_of(list(steps.pick(visit, {"region": {"preset": "tail"}})))
     assert last(list(steps.slide(visit, slid(visit, 1.0))), "status") == {"text": "", "kind": "done"}
