@@ -25,7 +25,7 @@ LOCALITY = 1.0
 """What a squared change of other images counts, beside the squared error of the photo's."""
 LOCALITIES = Bounds(0.0, 1e6)
 
-_RATE = 2e-3
+_RATE, _NOISE_RATE = 1e-3, 1e-2
 _SMALLEST_SCALE = 1e-2
 _NEARNESS = (0.2, 0.4, 0.7, 1.0)
 
@@ -48,9 +48,10 @@ def tune(
     before: pivotal tuning (Roich et al., 2021).
 
     Minimises `distance(G'(pivot), photo) + locality * |G'(w) - G(w)|^2` by Adam over the weights, each at a
-    rate in proportion to its size, w being between the pivot and a sample, another one in each step. The
-    mapping network stays. Directions and latents of the original fit the copy, which says what it was tuned
-    from (`Generator.tuned_from`), in its file too. The same call gives the same bytes on the same machine.
+    rate in proportion to its size that falls to 0 along a cosine, w being between the pivot and a sample,
+    another one in each step. The mapping network stays. Directions and latents of the original fit the copy,
+    which says what it was tuned from (`Generator.tuned_from`), in its file too. The same call gives the same
+    bytes on the same machine.
 
     Args:
         latent: of the photo, as `invert` finds it; a batch of one.
@@ -81,7 +82,8 @@ def tune(
         if not moved:
             raise LatentError(f"this {generator.architecture} has no weights to tune")
         pivot = latent.to(generator.device, torch.float32)
-        _descend(original, tuned, moved, pivot, distance, count, weight, progress, show)
+        rate = _NOISE_RATE if noise_only else _RATE
+        _descend(original, tuned, moved, rate, pivot, distance, count, weight, progress, show)
         tuned = tuned.to(dtype=generator.dtype)
     tuned.requires_grad_(False)
     tuned.tuned_from = generator.fingerprint
@@ -93,6 +95,7 @@ def _descend(
     original: Generator,
     tuned: Generator,
     moved: Sequence[Tensor],
+    rate: float,
     latent: Latent,
     distance: ImageDistance,
     steps: int,
@@ -107,8 +110,9 @@ def _descend(
         for tensor in moved:
             tensor.requires_grad_(True)
         scales = [max(float(tensor.detach().square().mean().sqrt()), _SMALLEST_SCALE) for tensor in moved]
-        groups = [{"params": [each], "lr": _RATE * scale} for each, scale in zip(moved, scales, strict=True)]
+        groups = [{"params": [each], "lr": rate * scale} for each, scale in zip(moved, scales, strict=True)]
         optimizer = torch.optim.Adam(groups)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for step in range(steps):
             drawn = draw(tuned, pivot, labels)
             loss = distance(drawn).sum()
@@ -123,6 +127,7 @@ def _descend(
             for tensor, gradient in zip(moved, gradients, strict=True):
                 tensor.grad = gradient
             optimizer.step()
+            falling.step()
             if show is not None and step % SHOWN_EVERY == 0:
                 show(drawn[0].detach())
             if progress is not None:

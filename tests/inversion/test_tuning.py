@@ -49,6 +49,17 @@ def test_the_photo_comes_closer_and_others_stay(photo: Tensor, found: resefa.Inv
     assert again.fingerprint == tuned.fingerprint
 
 
+@pytest.mark.parametrize("seed", [3, 8])
+def test_the_bundled_generator_comes_closer(avatars: Generator, seed: int) -> None:
+    """Its image under other light, which it can't draw."""
+    lit = torch.linspace(0.6, 1.3, avatars.resolution)
+    photo = (avatars.synthesize(avatars.sample(seed, 1.0))[0] * lit).clamp(-1, 1)
+    found = resefa.invert(avatars, photo, steps=60)
+    tuned = resefa.tune(avatars, found.latent, photo, steps=60)
+    assert error(tuned, found) < 0.8 * found.error
+    assert change(tuned, avatars) < 0.5 * found.error
+
+
 def test_noise_maps_alone(photo: Tensor, found: resefa.Inversion) -> None:
     generator = tiny_stylegan2()
     tuned = resefa.tune(generator, found.latent, photo, steps=80, noise_only=True)
