@@ -125,8 +125,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Args:
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            region: a part or a preset by its name, box:NAME for a preset's box, or a box
-                "x,y,width,height" in fractions of the image.
+            region: a part or preset by name, "box:NAME", or "x,y,width,height" in fractions of the image.
             layered: let resefa analyse every layer by itself: slower, and edits stay closer in place.
             count: how many directions, from 1 to 32.
             generator: a generator's name; the first for nothing.

@@ -135,7 +135,7 @@ class Editing(Finding):
             picture = payloads.data_url(resefa.to_pil(other.image))
             told = {"seed": other.seed, "label": f"face {other.seed}"}
             images.append({**told, "before": before, "image": picture})
-            if time.monotonic() - last_shown > SHOWN_EVERY:
+            if len(images) < NUM_OTHERS and time.monotonic() - last_shown > SHOWN_EVERY:
                 yield {"others": {"images": images[:]}}
                 last_shown = time.monotonic()
         yield {"others": {"images": images}}
