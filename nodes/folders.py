@@ -52,10 +52,7 @@ def generator_file(name: str) -> Path | None:
     """
     if name in resefa.bundled_names():
         return None
-    found = _model_file(GENERATORS, name, resefa.CheckpointError)
-    if found is None:
-        raise resefa.CheckpointError(_missing("generator", name, GENERATORS, resefa.bundled_names()))
-    return found
+    return _needed(GENERATORS, "generator", name, resefa.CheckpointError, resefa.bundled_names())
 
 
 def directions_file(name: str) -> Path:
@@ -64,10 +61,7 @@ def directions_file(name: str) -> Path:
     Raises:
         DirectionFileError: there is no such file; the message says where it was looked for.
     """
-    found = _model_file(DIRECTIONS, name, resefa.DirectionFileError)
-    if found is None:
-        raise resefa.DirectionFileError(_missing("direction file", name, DIRECTIONS))
-    return found
+    return _needed(DIRECTIONS, "direction file", name, resefa.DirectionFileError)
 
 
 def direction_names() -> list[str]:
@@ -81,10 +75,7 @@ def parts_file(name: str) -> Path:
     Raises:
         PartsFileError: there is no such file; the message says where it was looked for.
     """
-    found = _model_file(PARTS, name, resefa.PartsFileError)
-    if found is None:
-        raise resefa.PartsFileError(_missing("file of parts", name, PARTS))
-    return found
+    return _needed(PARTS, "file of parts", name, resefa.PartsFileError)
 
 
 def parts_names() -> list[str]:
@@ -231,19 +222,20 @@ def _hash(file: Path, size: int, time: int) -> str:
     return digest.hexdigest()
 
 
-def _model_file(kind: str, name: str, error: type[resefa.ReSeFaError]) -> Path | None:
+def _needed(
+    kind: str, what: str, name: str, error: type[resefa.ReSeFaError], bundled: list[str] | None = None
+) -> Path:
+    """A file of a folder of models; raises `error`, with where it was looked for, if it is not there."""
     path = folder_paths.get_full_path(
         kind, resefa.files.check_text(name, f"the file in models/{kind}", error)
     )
-    return None if path is None else Path(path)
-
-
-def _missing(what: str, name: str, kind: str, bundled: list[str] | None = None) -> str:
+    if path is not None:
+        return Path(path)
     folders = ", ".join(folder_paths.get_folder_paths(kind))
     message = f"there is no {what} {name[:120]!r} in {folders}: put the file there and refresh (R)"
-    if bundled is None:
-        return message
-    return f"{message}, or choose {' or '.join(bundled)} as *{what}*, which comes along"
+    if bundled is not None:
+        message = f"{message}, or choose {' or '.join(bundled)} as *{what}*, which comes along"
+    raise error(message)
 
 
 def _model_names(kind: str) -> list[str]:

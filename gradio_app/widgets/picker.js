@@ -1,7 +1,7 @@
 const find = (selector) => element.querySelector(selector);
 const reach = find(".reach"), stage = find(".stage"), canvas = find(".overlay"), pen = canvas.getContext("2d");
 const SIDE = canvas.width, PAINTED_SIDE = 128, SMALLEST = 0.02, STEP = 0.02, SHAKE = 6;
-const paint = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
+const paint = make("canvas", { width: PAINTED_SIDE, height: PAINTED_SIDE });
 const brush = paint.getContext("2d", { willReadFrequently: true });
 let tool = "box", box = null, painted = false, gesture = null, timer = 0, turn = 0;
 
@@ -103,7 +103,7 @@ find(".invitation").hidden = isKnown();
 /** What can be pointed at on this picture: names, the texts that select them, and a mask of each. */
 let choices = [];
 const MASK_SIDE = 128;
-const sheet = Object.assign(document.createElement("canvas"), { width: MASK_SIDE, height: MASK_SIDE });
+const sheet = make("canvas", { width: MASK_SIDE, height: MASK_SIDE });
 const ink = sheet.getContext("2d", { willReadFrequently: true });
 function showChoices({ names, texts, masks }) {
   const picture = new Image(), face = find(".before").src;
@@ -156,7 +156,7 @@ function maskOf(inside) {
   return sheet;
 }
 function drawOutline(inside) {
-  const line = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  const line = make("canvas", { width: SIDE, height: SIDE });
   const edge = line.getContext("2d"), mask = maskOf(inside);
   for (const [right, down] of [[-2, 0], [2, 0], [0, -2], [0, 2]]) edge.drawImage(mask, right, down, SIDE, SIDE);
   edge.globalCompositeOperation = "destination-out";
@@ -233,7 +233,7 @@ function showParts(names) {
 }
 
 function sendPainted() {
-  const flat = Object.assign(document.createElement("canvas"), { width: PAINTED_SIDE, height: PAINTED_SIDE });
+  const flat = make("canvas", { width: PAINTED_SIDE, height: PAINTED_SIDE });
   const ink = flat.getContext("2d");
   ink.fillStyle = "#000000";
   ink.fillRect(0, 0, PAINTED_SIDE, PAINTED_SIDE);
@@ -404,10 +404,8 @@ function showPresets(regions) {
   presets = regions;
   find(".try").hidden = !Object.keys(regions).length;
   find(".presets").replaceChildren(...Object.keys(regions).map((name) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = make("button", { type: "button", textContent: name.replaceAll("_", " ") });
     button.dataset.preset = name;
-    button.textContent = name.replaceAll("_", " ");
     return button;
   }));
   markPreset(active);

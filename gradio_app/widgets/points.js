@@ -8,8 +8,7 @@ function show() {
   find(".again").hidden = !points.length;
   for (const old of element.querySelectorAll(".point")) old.remove();
   for (const [x, y] of points) {
-    const mark = document.createElement("span");
-    mark.className = "point";
+    const mark = make("span", { className: "point" });
     [mark.style.left, mark.style.top] = [`${100 * x}%`, `${100 * y}%`];
     find(".board").append(mark);
   }
@@ -22,7 +21,7 @@ find("img").addEventListener("click", (event) => {
   show();
   if (points.length < WANTED.length) return;
   (window.resefa ??= {}).points = points;
-  document.dispatchEvent(new CustomEvent("resefa-waiting"));
+  tell("resefa-waiting");
   trigger("input");
 });
 find(".again").addEventListener("click", () => {

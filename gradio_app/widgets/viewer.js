@@ -2,10 +2,10 @@
 const SIDE = 512, LOBES = 3, FILE_SIDE = 1024;
 const stage = document.querySelector("#picker .stage");
 const after = stage.querySelector(".after"), before = stage.querySelector(".before");
-const canvas = Object.assign(document.createElement("canvas"), { className: "sharp" });
+const canvas = make("canvas", { className: "sharp" });
 canvas.setAttribute("aria-hidden", "true");
 stage.insertBefore(canvas, stage.querySelector(".overlay"));
-const badge = Object.assign(document.createElement("span"), { className: "resefa-before", textContent: "before", hidden: true });
+const badge = make("span", { className: "resefa-before", textContent: "before", hidden: true });
 stage.append(badge);
 const hold = element.querySelector(".hold");
 let holding = false, drawing = 0;
@@ -70,7 +70,7 @@ function draw(image, target, side) {
     pen.drawImage(image, 0, 0);
     return;
   }
-  const small = Object.assign(document.createElement("canvas"), { width, height });
+  const small = make("canvas", { width, height });
   const ink = small.getContext("2d", { willReadFrequently: true });
   ink.drawImage(image, 0, 0);
   pen.putImageData(enlarged(ink.getImageData(0, 0, width, height), width * times, height * times), 0, 0);
@@ -131,7 +131,7 @@ function download(pictures, name) {
     left += part.width;
   }
   whole.toBlob((blob) => {
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
@@ -147,7 +147,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch { // none without HTTPS, or it is not allowed
-    const field = Object.assign(document.createElement("textarea"), { value: text });
+    const field = make("textarea", { value: text });
     field.style.cssText = "position:fixed;opacity:0";
     document.body.append(field);
     field.select();
