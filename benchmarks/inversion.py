@@ -48,7 +48,7 @@ import torch
 from torch import Tensor
 
 import resefa_core as resefa
-from resefa_core.directions.looks import edge_energy, tint_share
+from resefa_core.directions.effects import edge_energy, tint_share
 from resefa_core.evaluation.attributes import REGION_ATTRIBUTES, AttributeClassifier, attribute_changes
 from resefa_core.evaluation.equal_change import TARGET, edits_of, equal_change, images
 from resefa_core.inversion.inverting import PRIOR, STEPS, draw

@@ -13,16 +13,9 @@ from torch import Tensor
 
 import resefa_core as resefa
 from resefa_core.defaults import STRENGTHS, strengths_within
-from resefa_core.directions.effects import Effect
-from resefa_core.directions.looks import (
-    Look,
-    descriptions,
-    edge_energy,
-    look_of,
-    names_of,
-    tint_share,
-    words_for,
-)
+from resefa_core.directions.effects import Effect, edge_energy, tint_share
+from resefa_core.directions.looks import Look, look_of, names_of
+from resefa_core.directions.words import descriptions, words_for
 from resefa_core.evaluation.attributes import AttributeClassifier, probabilities, value_words
 from resefa_core.latents import Latent
 from resefa_core.latents.reach import most_distance, steps_within_reach, typical_distance, within_reach
@@ -193,6 +186,61 @@ def test_a_change_of_colour_is_called_by_the_colour_and_a_second_name_tells_more
     first, second = names_of([replace(moved, more=()), replace(moved, more=("opens / closes",))])
     assert (first, second) == ("right / left", "right, opens / left, closes")
     assert names_of([replace(moved, more=())] * 2) == ("right / left", "right / left 2")
+
+
+def test_no_two_names_are_the_same_or_each_other_the_other_way_round() -> None:
+    red = resefa.Region.from_box(0.125, 0.125, 0.75, 0.75)
+    moved = look_of(blob(), blob(x=15), blob(x=17), red)
+    back = look_of(blob(), blob(x=17, wide=7), blob(x=15, wide=5), red)
+    first, second = names_of([moved, back])
+    assert (first, second.split(", ")[0]) == ("right / left", "left")
+    assert len(second) > len("left / right")
+    assert names_of([replace(moved, more=()), replace(back, more=())]) == ("right / left", "left / right 2")
+    painted = torch.tensor([0.3, 0.1, 0.0]).reshape(3, 1, 1) * red.mask(32, 32)
+    colours = [look_of(blob(), blob() - sign * painted, blob() + sign * painted, red) for sign in (1, -1)]
+    assert names_of(colours) == (
+        "colour: lighter / darker",
+        "colour: darker, bluer / lighter, yellower",
+    )
+
+
+def face(high: float = 3.0, teeth: float = 0.0, contrast: float = 1.0) -> Tensor:
+    """A dark mouth on a brown ground, some rows of it white, `(3, 32, 32)`."""
+    image = torch.full((3, 32, 32), 0.2)
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    inside = ((columns - 16) / 6).square() + ((rows - 16) / high).square() <= 1.0
+    image[:, inside] -= 1.1 * contrast
+    image[:, inside & (rows < 16 - high + 2 * high * teeth)] = 0.9
+    return image
+
+
+@pytest.mark.parametrize(
+    ("backwards", "forwards", "words"),
+    [
+        (face(high=2), face(high=5), "opens / closes"),
+        (face(), face(teeth=0.8), "shows teeth / hides teeth"),
+        (face(contrast=0.3), face(contrast=0.9), "bolder / fainter"),
+    ],
+)
+@pytest.mark.parametrize("size", [0.5, 0.95])
+def test_a_mouth_opens_shows_teeth_and_fades_rather_than_changes_its_colour(
+    backwards: Tensor, forwards: Tensor, words: str, size: float
+) -> None:
+    region = resefa.Region.from_box(0.5 - size / 2, 0.5 - size / 2, size, size)
+    mask = region.mask(32, 32)
+    assert words_for(backwards, forwards, mask, "mouth") == words
+    assert words_for(forwards, backwards, mask, "mouth") == " / ".join(reversed(words.split(" / ")))
+    assert words_for(backwards, forwards, mask, "hair") != words
+    look = replace(look_of(face(), backwards, forwards, region), tint=0.5, effect=Effect(0.2, 0.001))
+    assert names_of([replace(look, openings=(words,))]) == (words,)
+    assert look.recolours
+
+
+def test_eyes_open_where_their_whites_grow() -> None:
+    shut, wide = face(high=2, teeth=0.2), face(high=5, teeth=0.9)
+    assert words_for(shut, wide, resefa.Region.from_box(0.2, 0.2, 0.6, 0.6).mask(32, 32), "eyes") == (
+        "opens / closes"
+    )
 
 
 def test_places_are_told_where_nothing_moves() -> None:

@@ -68,3 +68,24 @@ def effect_of(before: Tensor, after: Sequence[Tensor], region: Region | None) ->
     inside = (change * mask).sum() / mask.sum().clamp_min(1e-6)
     outside = (change * (1.0 - mask)).sum() / (1.0 - mask).sum().clamp_min(1e-6)
     return Effect(float(inside.sqrt()), float(outside.sqrt()))
+
+
+def tint_share(changes: Tensor, mask: Tensor) -> Tensor:
+    """The share `(...)` of squared changes `(..., 3, H, W)` under a mask `(H, W)` that is one uniform colour.
+
+    Example:
+        >>> changes = torch.stack([torch.ones(3, 4, 4), torch.eye(4).expand(3, 4, 4)])
+        >>> tint_share(changes, torch.ones(4, 4))
+        tensor([1.0000, 0.2500])
+    """
+    total = (changes.square() * mask).sum(dim=(-3, -2, -1))
+    mean = (changes * mask).sum(dim=(-2, -1)) / mask.sum()
+    return mean.square().sum(dim=-1) * mask.sum() / total.clamp_min(1e-12)
+
+
+def edge_energy(images: Tensor, mask: Tensor) -> Tensor:
+    """Squared jumps `(...)` of images `(..., 3, H, W)` between neighbouring pixels, each times how much the
+    mask `(H, W)` differs there."""
+    across = (images[..., 1:] - images[..., :-1]).square().sum(dim=-3) * (mask[:, 1:] - mask[:, :-1]).abs()
+    down = (images[..., 1:, :] - images[..., :-1, :]).square().sum(dim=-3) * (mask[1:] - mask[:-1]).abs()
+    return across.sum(dim=(-2, -1)) + down.sum(dim=(-2, -1))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoints import load_generator
-from ..directions.looks import edge_energy, tint_share
+from ..directions.effects import edge_energy, tint_share
 from ..errors import EvaluationError, LatentError, RegionError
 from ..files import write_bytes
 from ..generators.base import Generator

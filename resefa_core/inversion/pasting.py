@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._version import __version__
 from ..bounds import Bounds, number
-from ..directions.looks import edge_energy
+from ..directions.effects import edge_energy
 from ..errors import PhotoError
 from ..files import write_bytes
 from ..generators.base import Generator

@@ -53,7 +53,7 @@ def worth_offering(
         shapes = []
     order = [*recolouring, *shapes] if colour else [*shapes, *recolouring]
     kept = list(dict.fromkeys(order))
-    named = [halfway[index] for index in kept]
+    named = [replace(halfway[index], openings=ends[index].openings) for index in kept]
     values = _values(generator, latent, directions, [(index, far[index]) for index in kept], draw)
     named = [look.called(words) for look, words in zip(named, values, strict=True)]
     return replace(directions[kept], names=names_of(named))
