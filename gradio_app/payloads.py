@@ -16,7 +16,7 @@ from torch import Tensor
 import resefa_core as resefa
 from resefa_core.latents.samples import SEEDS
 from resefa_core.regions import MOST_CLICKS
-from resefa_core.sheets import differences, png_of
+from resefa_core.sheets import differences, png_chunks, png_of
 
 _PICTURE_SIDE = 512
 _EXACT_SIDE = 128
@@ -189,6 +189,11 @@ def read_index(payload: object, count: int) -> int | None:
 def png_url(data: bytes) -> str:
     """A PNG as text for a browser."""
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
+def mark(texts: Mapping[str, str]) -> str:
+    """What a browser puts into PNGs that it makes itself, after their header; see `png_chunks`."""
+    return base64.b64encode(png_chunks(texts)).decode("ascii")
 
 
 def data_url(picture: Image.Image) -> str:

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio_app.endpoints import fetch_nothing
 from gradio_app.steps import Steps
 from gradio_app.widgets import widget
+from resefa_core.inversion.landmarks import can_find_faces
 
 if TYPE_CHECKING:
     from gradio_app.page import Parts
@@ -24,6 +25,7 @@ goes into no link, and is in files that you make here."""
 _FACE = (
     "x and y in pixels: eye at the left, eye at the right, middle of the mouth; empty: the picture's middle"
 )
+_AUTO = "; auto: they are found"
 
 
 def add_photos(parts: Parts) -> gr.Button:
@@ -35,7 +37,8 @@ def add_photos(parts: Parts) -> gr.Button:
         )
         fetch_nothing(parts["photo"])
         parts["points"] = widget("points", {"image": None}, elem_id="points")
-        parts["photo_face"] = gr.Textbox("", label="Eyes and mouth", info=_FACE, max_length=100)
+        about = _FACE + _AUTO if can_find_faces() else _FACE
+        parts["photo_face"] = gr.Textbox("", label="Eyes and mouth", info=about, max_length=100)
         with gr.Row():
             parts["whole"] = gr.Checkbox(
                 False,

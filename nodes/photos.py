@@ -16,7 +16,6 @@ from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANLatent, GANRegion
 
 _FOUND = resefa.InversionCache()
-_MOST_PRIOR = 1.0
 
 
 class InvertImage(Node):
@@ -42,8 +41,8 @@ class InvertImage(Node):
                 io.Float.Input(
                     "prior",
                     default=inverting.PRIOR,
-                    min=0.0,
-                    max=_MOST_PRIOR,
+                    min=inverting.PRIORS.least,
+                    max=inverting.PRIORS.most,
                     step=0.001,
                     round=0.0001,
                     tooltip="How much images that the GAN draws by itself are preferred, on which edits work "
@@ -54,7 +53,8 @@ class InvertImage(Node):
                     default="",
                     placeholder="310,420,470,410,400,590",
                     tooltip="For a GAN of aligned faces: x and y in pixels of the eye at the left, the eye "
-                    "at the right, and the middle of the mouth. The picture is cut and turned to them.",
+                    "at the right, and the middle of the mouth. The picture is cut and turned to them. auto: "
+                    "they are found, where dlib is installed.",
                 ),
                 io.String.Input(
                     "box",
@@ -92,11 +92,10 @@ class InvertImage(Node):
         class_name: str = "",
     ) -> io.NodeOutput:
         generator = gan.ready(images=2)
-        points = _numbers(face)
         photo = photo_of(image, mask).aligned(
             generator,
-            face=None if points is None else parsing.face_points(points),
-            box=_numbers(box),
+            face=parsing.parse_face(face) if face.strip() else None,
+            box=parsing.parse_numbers(box) if box.strip() else None,
         )
         bar = ProgressBar()
         found = _FOUND.invert(
@@ -192,8 +191,3 @@ def photo_of(image: Tensor, mask: Tensor | None = None) -> resefa.Photo:
     shape = tuple(mask.shape)
     ignored = mask[0] if mask.ndim == 3 and shape[0] == 1 else mask
     return replace(photo, ignored=ignored.detach().float().cpu().clone())
-
-
-def _numbers(text: str) -> list[float] | None:
-    """Numbers that were typed; None for none."""
-    return parsing.parse_numbers(text) if text.strip() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from .bounds import CONFINE, number
 from .errors import ParameterError
@@ -61,21 +62,25 @@ def parse_numbers(text: str) -> list[float]:
         raise ParameterError(f"{text[:80]!r} is not a list of numbers like -4,0,4") from error
 
 
-def face_points(numbers: Sequence[float]) -> list[list[float]]:
-    """Six numbers as the points of a face: both eyes and the mouth, x and y each.
+def parse_face(text: str) -> list[list[float]] | Literal["auto"]:
+    """Six numbers as the points of a face: both eyes and the mouth, x and y each; or `auto`, to have them
+    found.
 
     Raises:
-        ParameterError: more or fewer numbers.
+        ParameterError: anything else.
 
     Example:
-        >>> face_points([310, 420, 470, 410, 400, 590])
-        [[310, 420], [470, 410], [400, 590]]
+        >>> parse_face("310,420,470,410,400,590")
+        [[310.0, 420.0], [470.0, 410.0], [400.0, 590.0]]
     """
+    if text.strip() == "auto":
+        return "auto"
+    numbers = parse_numbers(text)
     if len(numbers) != 6:
         raise ParameterError(
             f"the face has {len(numbers)} numbers: expected x and y of both eyes and the mouth"
         )
-    return [list(numbers[start : start + 2]) for start in (0, 2, 4)]
+    return [numbers[start : start + 2] for start in (0, 2, 4)]
 
 
 def parse_which(text: str) -> int | str:

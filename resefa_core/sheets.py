@@ -22,6 +22,8 @@ from .regions import Region
 
 GAIN = 6.0
 """How much difference maps are amplified."""
+COMMENT_KEYWORD = "Comment"
+"""What a PNG's text for people is called."""
 XMP_KEYWORD = "XML:com.adobe.xmp"
 """What a PNG's text of metadata in XMP is called."""
 
@@ -200,17 +202,34 @@ def png_of(
             looked for in no other.
         profile: an ICC profile.
     """
-    info = PngImagePlugin.PngInfo()
-    for keyword, text in (texts or {}).items():
-        plain = text.isascii() and keyword != XMP_KEYWORD
-        (info.add_text if plain else info.add_itxt)(keyword, text)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info, icc_profile=profile)
+    picture.save(buffer, "PNG", pnginfo=_info(texts or {}), icc_profile=profile)
     return buffer.getvalue()
 
 
+def png_chunks(texts: Mapping[str, str]) -> bytes:
+    """Texts as a PNG holds them: chunks to be put after the header, its first 33 bytes, of one that somebody
+    else makes, such as a browser."""
+    buffer = io.BytesIO()
+    for chunk in _info(texts).chunks:
+        PngImagePlugin.putchunk(buffer, chunk[0], chunk[1])
+    return buffer.getvalue()
+
+
+def _info(texts: Mapping[str, str]) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for keyword, text in texts.items():
+        plain = text.isascii() and keyword != XMP_KEYWORD
+        (info.add_text if plain else info.add_itxt)(keyword, text)
+    return info
+
+
 def save_film(
-    pictures: Sequence[Image.Image], path: str | PathLike[str], overwrite: bool = False, side: int = 512
+    pictures: Sequence[Image.Image],
+    path: str | PathLike[str],
+    overwrite: bool = False,
+    side: int = 512,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write pictures as an animated WEBP, or GIF by the file's name, atomically, which plays forth and back
     for ever and rests at both ends.
@@ -219,6 +238,7 @@ def save_film(
         pictures: of one size, two or more.
         path: `.gif` for what every messenger plays; any other name for a WEBP, smaller and in all colours.
         side: of the film, in pixels, the longer one: smaller pictures are enlarged, larger ones reduced.
+        texts: as for a PNG, of which a GIF can keep the comment, and a WEBP the XMP.
 
     Raises:
         ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
@@ -229,13 +249,21 @@ def save_film(
     frames = [*large, *large[-2:0:-1]]
     shown = [_MOVING_MS] * len(frames)
     shown[0] = shown[len(large) - 1] = _RESTING_MS
-    buffer = io.BytesIO()
+    buffer, told = io.BytesIO(), texts or {}
     if str(path).lower().endswith(".gif"):
         few = [
             picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for picture in large
         ]
         frames = [*few, *few[-2:0:-1]]
-        frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=shown, loop=0)
+        frames[0].save(
+            buffer,
+            "GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=shown,
+            loop=0,
+            comment=told.get(COMMENT_KEYWORD, ""),
+        )
     else:
         frames[0].save(
             buffer,
@@ -246,5 +274,6 @@ def save_film(
             loop=0,
             quality=85,
             method=0,
+            xmp=told.get(XMP_KEYWORD, ""),
         )
     write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)

@@ -112,12 +112,13 @@ class DirectionFiles(Finding):
         chosen.save(files[0])
         visit.needed.save_picture(files[1])
         both = payloads.side_by_side([resefa.to_pil(visit.needed.before), picture])
-        resefa.save_png(both, files[2], texts=mark_of(visit.needed.original))
+        texts = mark_of(visit.needed.original)
+        resefa.save_png(both, files[2], texts=texts)
         if plays:
             frames = [resefa.to_pil(image) for image in visit.needed.film()]
             for suffix in _FILMS:
                 files.append(path.with_suffix(suffix))
-                save_film(frames, files[-1])
+                save_film(frames, files[-1], texts=texts)
         yield {
             "files": [str(file) for file in files],
             "status": said(f"The {len(chosen)} directions and the picture are ready to download."),

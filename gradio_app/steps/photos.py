@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -17,8 +17,8 @@ from gradio_app.updates import Update, Updates, progress, said, told
 from gradio_app.visit import Visit
 from resefa_core.bounds import number
 from resefa_core.errors import named
-from resefa_core.inversion import Inversion
-from resefa_core.parsing import face_points, parse_numbers
+from resefa_core.inversion import Inversion, edited_mark, mark_of
+from resefa_core.parsing import parse_face
 from resefa_core.progress import Progress
 
 _CLICKED_SIDE = 640
@@ -35,7 +35,8 @@ class Photos(Finding):
         face. Its file is removed as soon as it is read.
 
         Args:
-            face: x and y of both eyes and the mouth, in pixels; the middle of the picture for nothing.
+            face: x and y of both eyes and the mouth, in pixels, or `auto`; the middle of the picture for
+                nothing.
         """
         if not isinstance(path, (str, Path)):
             return
@@ -73,7 +74,8 @@ class Photos(Finding):
         try:
             found = yield from self._watched(work, seen, visit)
         except (jobs.Stopped, resefa.ReSeFaError):
-            yield {"picker": {"image": self.edited(visit), "of": visit.version}}
+            mark = payloads.mark(mark_of(session.original))
+            yield {"picker": {"image": self.edited(visit), "of": visit.version, "mark": mark}}
             raise
         name, class_name = visit.name, visit.class_name
         wanted = self.enter(visit, session, name, class_name)
@@ -98,14 +100,14 @@ class Photos(Finding):
         self, work: Generator[Any, None, Any], seen: list[Tensor], visit: Visit
     ) -> Generator[Update, None, Any]:
         """The progress of a search, and its picture so far."""
-        telling = progress(work, "Finding your picture")
+        telling, mark = progress(work, "Finding your picture"), payloads.mark(edited_mark())
         try:
             while True:
                 update = next(telling)
                 if seen:
                     shown = payloads.data_url(resefa.to_pil(seen[-1]))
                     seen.clear()
-                    update = {**update, "picker": {"image": shown, "of": visit.version}}
+                    update = {**update, "picker": {"image": shown, "of": visit.version, "mark": mark}}
                 yield update
         except StopIteration as end:
             return end.value
@@ -146,8 +148,8 @@ def _clicked(places: object) -> list[list[float]]:
     return clicked
 
 
-def _points(text: object) -> list[list[float]] | None:
+def _points(text: object) -> list[list[float]] | Literal["auto"] | None:
     """The places of both eyes and the mouth, as they were typed."""
     if not isinstance(text, str) or not text.strip():
         return None
-    return face_points(parse_numbers(text[:200]))
+    return parse_face(text[:200])

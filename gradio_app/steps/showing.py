@@ -15,6 +15,7 @@ from gradio_app.updates import Update, Updates, said, working
 from gradio_app.visit import Visit
 from resefa_core.defaults import strengths_within
 from resefa_core.directions import about
+from resefa_core.inversion import mark_of
 from resefa_core.session import Session
 from resefa_core.session.finding import OURS
 
@@ -154,6 +155,7 @@ class Showing:
             "presets": payloads.show_presets(session.presets, session.part_names),
             "parts": list(session.part_names),
             "seed": session.seed,
+            "mark": payloads.mark(mark_of(session.original)),
             "alt": f"A face that {visit.name} drew from seed {session.seed}"
             if session.original.crop is None
             else f"Your picture as {visit.name} draws it",

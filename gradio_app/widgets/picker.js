@@ -425,6 +425,7 @@ function update() {
     find(".after").src = value.image;
     tell("resefa-picture", value.image);
   }
+  if ("mark" in value) (window.resefa ??= {}).mark = value.mark;
   if (value.alt) find(".after").alt = value.alt;
   if (value.before) {
     choices = [];

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..directions.about import in_range
-from ..inversion.pasting import FADE
+from ..inversion.pasting import FADE, mark_of
 from ..parsing import parse_strength
 from ..sheets import save_png
 from .command import Command
@@ -73,7 +73,8 @@ def _run(options: argparse.Namespace) -> None:
     note(in_range(directions, strengths))
     session.edit(directions, strengths, confine=options.confine, feather=options.feather)
     if session.photo is None:
-        save_png(session.cut_out, options.output, options.force)
+        texts = mark_of(session.original) if options.mark else {}
+        save_png(session.cut_out, options.output, options.force, texts)
     else:
         session.pasted(fade=options.fade, whole=options.whole).save(
             options.output, options.force, options.mark

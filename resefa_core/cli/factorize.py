@@ -11,6 +11,7 @@ from ..analysis import Jacobian, load_jacobian
 from ..defaults import CONFINED_FEATHER, NUM_DIRECTIONS, SAMPLES_TO_SHARE
 from ..directions import CONFINED, Directions
 from ..errors import DirectionFileError, LatentError, ParameterError, ReSeFaError
+from ..inversion import mark_of
 from ..latents import Latent
 from ..latents.samples import check_samples
 from ..methods import METHODS, check_count, check_method
@@ -173,7 +174,8 @@ def _run(options: argparse.Namespace) -> None:
     print(f"wrote {options.output}")
     if options.sheet is not None:
         confine = options.confine or None
-        save_png(sheet(session, directions, confine=confine), options.sheet, options.force)
+        picture = sheet(session, directions, confine=confine)
+        save_png(picture, options.sheet, options.force, mark_of(session.original))
         print(f"wrote {options.sheet}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..inversion import invert, tune
+from ..inversion import invert, mark_of, tune
 from ..inversion.tuning import TUNING_STEPS
 from ..regions import Region
 from ..sheets import contact_sheet, save_png
@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"wrote {options.tune}: mean squared error {found.error_of(images[-1]):.4f}")
     if options.picture is not None:
         sheet = contact_sheet([images], column_labels=labels, cell=256)
-        save_png(sheet, options.picture, options.force)
+        save_png(sheet, options.picture, options.force, mark_of(found.latent))
         print(f"wrote {options.picture}")
 
 

@@ -24,7 +24,7 @@ from ..latents import Latent
 from ..latents.codes import ROWS
 from ..latents.opening import open_latent
 from ..optional import the_hub
-from ..parsing import face_points, parse_confine, parse_numbers, parse_seeds
+from ..parsing import parse_confine, parse_face, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
 from ..spaces import SPACES
@@ -105,10 +105,10 @@ def add_latent(parser: argparse.ArgumentParser) -> None:
 def add_place(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--face",
-        type=NUMBERS,
+        type=typed(parse_face),
         metavar="X,Y,X,Y,X,Y",
         help="in pixels: the eye at the left, the one at the right, the middle of the mouth; the photo is "
-        "cut as aligned faces are",
+        'cut as aligned faces are; or auto: dlib finds them (pip install "resefa[faces]")',
     )
     parser.add_argument(
         "--box",
@@ -137,8 +137,7 @@ def add_search(parser: argparse._ActionsContainer) -> None:
 
 def open_photo(options: argparse.Namespace, file: Path, generator: Generator) -> Photo:
     """A photo, cut as the options of `add_place` say."""
-    face = None if options.face is None else face_points(options.face)
-    return Photo.open(file).aligned(generator, face=face, box=options.box)
+    return Photo.open(file).aligned(generator, face=options.face, box=options.box)
 
 
 def add_parts(parser: argparse.ArgumentParser) -> None:

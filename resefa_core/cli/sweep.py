@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..defaults import STRENGTHS
+from ..inversion import mark_of
 from ..parsing import parse_which
 from ..sheets import save_png
 from .command import Command
@@ -34,7 +35,7 @@ def _run(options: argparse.Namespace) -> None:
             [directions.index(parse_which(part)) for part in options.directions.split(",")]
         ]
     picture = sheet(session, directions, options.strengths, options.confine, options.feather)
-    save_png(picture, options.output, options.force)
+    save_png(picture, options.output, options.force, mark_of(session.original))
     print(f"wrote {options.output}")
 
 

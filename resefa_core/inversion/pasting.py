@@ -22,7 +22,7 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..latents.crop import Crop
 from ..regions import Region
-from ..sheets import XMP_KEYWORD, png_of
+from ..sheets import COMMENT_KEYWORD, XMP_KEYWORD, png_of
 from .photos import Photo, picture_of
 
 FADE = 0.06
@@ -37,6 +37,7 @@ _AROUND = 1
 _SIDE = 256
 """The fade is worked out at least at this size."""
 _BAND = 256
+_COMMENT = "This picture was edited with a generative model. It does not show what a camera saw."
 _SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -91,16 +92,16 @@ class Pasted:
 
 
 def edited_mark() -> dict[str, str]:
-    """Texts for a PNG that say, to people and to programs, that a photo was edited with a generative model:
-    a comment, and XMP with IPTC's digital source type for composites with such parts."""
+    """Texts for pictures and films that say, to people and to programs, that a photo was edited with a
+    generative model: a comment, and XMP with IPTC's digital source type for composites with such parts."""
     return {
-        "Comment": "This picture was edited with a generative model. It does not show what a camera saw.",
+        COMMENT_KEYWORD: _COMMENT,
         XMP_KEYWORD: _XMP,
     }
 
 
 def mark_of(latent: Latent) -> dict[str, str]:
-    """The texts for a PNG of a latent's image: `edited_mark` where it was found for a photo, else none."""
+    """The texts for a picture of a latent: `edited_mark` where it was found for a photo, else none."""
     return {} if latent.crop is None else edited_mark()
 
 

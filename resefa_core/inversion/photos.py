@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from ..files import read_bytes
 from ..generators.base import Generator
 from ..latents.crop import LONGEST_SIDE, Crop
 from ..regions.presets import preset_family
+from .landmarks import find_face
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """What photos are read from; nothing else is decoded."""
@@ -179,23 +180,26 @@ class Photo:
         self,
         generator: Generator,
         *,
-        face: Sequence[Sequence[float]] | None = None,
+        face: Sequence[Sequence[float]] | Literal["auto"] | None = None,
         box: Sequence[float] | None = None,
     ) -> Photo:
         """The photo with a crop for a generator: of a face, a box, or else its middle.
 
         Args:
             face: the eye at the left, the one at the right and the mouth, x and y in pixels each, or the 68
-                landmarks that a library finds; see `Crop.of_face`.
+                landmarks that a library finds, see `Crop.of_face`; `auto` for those that dlib finds of the
+                largest face.
             box: x, y, width and height in pixels.
 
         Raises:
-            ParameterError: both a face and a box, or neither makes a crop.
+            ParameterError: the places make no crop.
+            PhotoError: both a face and a box, or dlib is missing or finds none.
         """
         if face is not None and box is not None:
             raise PhotoError("both a face and a box were given: expected one of them")
         if face is not None:
-            crop = Crop.of_face(self.width, self.height, face, preset_family(generator))
+            points = find_face(self.colours) if isinstance(face, str) and face == "auto" else face
+            crop = Crop.of_face(self.width, self.height, points, preset_family(generator))
         elif box is not None:
             crop = Crop.of_box(self.width, self.height, box)
         else:

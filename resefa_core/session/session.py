@@ -492,12 +492,14 @@ class Session(PhotoSession):
 
     def save_film(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write the way from the image before all edits to the edited one, and back, as an animated WEBP,
-        or GIF by the file's name; see `sheets.save_film`.
+        or GIF by the file's name; see `sheets.save_film`. Where it was found for a photo, its metadata say
+        that it was made with a generative model.
 
         Raises:
             ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
         """
-        save_film([to_pil(image) for image in self.film()], path, overwrite)
+        frames = [to_pil(image) for image in self.film()]
+        save_film(frames, path, overwrite, texts=mark_of(self.original))
 
     def to_json(self, embed: bool = False, history: bool = True) -> dict[str, Any]:
         """The session as JSON, from which `from_json` makes it again: the image, the edit, what can be undone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gradio_app.studio import Studio
 from gradio_app.visit import Visit
 from resefa_core.inversion import edited_mark
 from resefa_core.latents.crop import FACES
+from resefa_core.sheets import COMMENT_KEYWORD, XMP_KEYWORD
 
 Updates = list[dict[str, Any]]
 
@@ -120,16 +122,38 @@ def test_a_search_that_is_stopped_gives_the_face_back(steps: Steps, visit: Visit
     assert visit.needed.photo is None
 
 
-def test_a_picture_before_and_after_says_that_it_was_edited(
+def test_every_picture_and_film_to_take_away_says_that_a_photo_was_edited(
     steps: Steps, visit: Visit, photo: Path, tmp_path: Path
 ) -> None:
+    mark = edited_mark()
+    expected = {
+        "PNG": mark,
+        "GIF": {"comment": mark[COMMENT_KEYWORD].encode()},
+        "WEBP": {"xmp": mark[XMP_KEYWORD].encode()},
+    }
     for name, marked in (("drawn", False), ("photo", True)):
         if marked:
             visit.needed.set_photo(resefa.Photo.open(photo), steps=2)
+        list(steps.slide(visit, {"version": visit.version, "strengths": [1.0]}))
         made = last(list(steps.save(visit, None, name, "", "", folder=tmp_path)), "files")
-        both = next(Path(file) for file in made if file.endswith("-before-after.png"))
-        with Image.open(both) as picture:
-            assert (set(edited_mark()) <= set(picture.info)) is marked
+        pictures = [file for file in made if not file.endswith(".safetensors")]
+        assert len(pictures) == 4
+        for file in pictures:
+            with Image.open(file) as picture:
+                told = expected[str(picture.format)]
+                assert (told.items() <= picture.info.items()) is marked, file
+                assert bool(told.keys() & picture.info.keys()) is marked, file
+
+
+def test_the_page_is_told_what_its_own_downloads_say(steps: Steps, visit: Visit, photo: Path) -> None:
+    def marks(updates: Iterable[dict[str, Any]]) -> list[str]:
+        return [update["picker"]["mark"] for update in updates if "mark" in update.get("picker", {})]
+
+    assert set(marks(steps.arrive(visit, {"seed": "7"}))) == {""}
+    while_searching = marks(steps.find_photo(visit, str(photo)))
+    assert len(while_searching) > 2
+    assert set(while_searching) == {payloads.mark(edited_mark())}
+    assert marks(steps.travel(visit, {"go": "undo"})) == [""]
 
 
 def test_what_is_no_picture_is_said_and_removed(steps: Steps, visit: Visit, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from demo_browser import DESKTOP, find_chromium, keep_offline, launch, serve
 from PIL import Image
 
 import resefa_core as resefa
+from resefa_core.inversion import edited_mark
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,11 @@ def test_a_picture_is_dropped_found_edited_and_taken_away(
         said = "(text) => document.querySelector('#status .text')?.textContent.includes(text)"
         page.wait_for_function(said, arg="Move a slider")
         first = page.eval_on_selector(".after", "(image) => image.src")
+        with page.expect_download() as download:
+            page.locator(".save-one").click()
+        with Image.open(download.value.path()) as taken:
+            taken.load()
+            assert not set(edited_mark()) & set(taken.info)
         page.get_by_role("tab", name="Your picture").click()
         assert page.get_by_text("without their consent").is_visible()
         page.get_by_role("tabpanel").locator("input[type=file]").set_input_files(photo)
@@ -61,6 +67,12 @@ def test_a_picture_is_dropped_found_edited_and_taken_away(
               slider.dispatchEvent(new Event("change", { bubbles: true }));
             }"""
         )
+        for button in (".save-one", ".save-both"):
+            with page.expect_download() as download:
+                page.locator(button).click()
+            with Image.open(download.value.path()) as taken:
+                taken.load()
+                assert set(edited_mark().items()) <= set(taken.info.items())
         page.locator("#paste").click()
         page.wait_for_function(said, arg="is ready")
         page.locator("#pasted figure").nth(1).wait_for()

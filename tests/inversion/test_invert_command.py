@@ -11,6 +11,7 @@ from PIL import Image
 import resefa_core as resefa
 from resefa_core.cli import main
 from resefa_core.generators.base import Generator
+from resefa_core.inversion import edited_mark
 
 
 def run(*arguments: str | Path) -> int:
@@ -56,6 +57,26 @@ def test_from_a_photo_to_an_edited_one(
     assert "Comment" not in Image.open(again).info
     assert run(*arguments) == 1
     assert "exists" in capsys.readouterr().err
+
+
+def test_every_picture_of_a_photos_latent_says_what_it_is(photo: Path, mouth: Path, tmp_path: Path) -> None:
+    latent, found, edited, plain, strips, shown = (
+        tmp_path / name for name in ("l.safetensors", "f.png", "e.png", "p.png", "s.png", "d.png")
+    )
+    assert run("invert", photo, "--steps", "2", "-o", latent, "--picture", found) == 0
+    edit = ("edit", mouth, "--latent", latent, "--move", "0=1", "-o")
+    assert run(*edit, edited) == 0
+    assert run(*edit, plain, "--no-mark") == 0
+    assert run("sweep", mouth, "--latent", latent, "--strengths", "0,1", "-o", strips) == 0
+    directions = ("--space", "w", "-k", "1", "--all", "-o", tmp_path / "own.safetensors", "--sheet", shown)
+    assert run("factorize", "--latent", latent, "--region", "mouth", *directions) == 0
+    drawn = tmp_path / "drawn.png"
+    assert run("edit", mouth, "--seed", "3", "--move", "0=1", "-o", drawn) == 0
+    marks = set(edited_mark())
+    for file in (found, edited, strips, shown):
+        assert marks <= set(Image.open(file).info), file.name
+    for file in (plain, drawn):
+        assert not marks & set(Image.open(file).info), file.name
 
 
 def test_what_can_not_be_used_is_said(
