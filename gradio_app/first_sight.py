@@ -1,12 +1,13 @@
-"""What a visitor sees while the scripts of the page are still on their way: the first face."""
+"""What a visitor sees while the scripts of the page are still on their way: the first face. The words of the
+visitor's language come with it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from gradio_app.languages import LANGUAGES, Language, asked, in_script
 from gradio_app.payloads import data_url
 from resefa_core.session import Session
 
@@ -15,17 +16,18 @@ if TYPE_CHECKING:
 
 _SCRIPT = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _BEFORE = b"</head>"
+_LOADING = "ReSeFa is loading: point at a part of a face, and change it."
+_DRAWN = "A face that {name} drew"
 
 
 class FirstSight:
-    """Middleware that puts a session's face into the page itself. Gradio would hand it to its own scripts,
-    which are what one waits for."""
+    """Middleware that puts a session's face into the page itself, and has the page in the visitor's language.
+    Gradio would hand the face to its own scripts, which are what one waits for."""
 
     def __init__(self, app: ASGIApp, session: Session) -> None:
-        picture = json.dumps(data_url(session.picture))
-        words = json.dumps(f"A face that {session.generator.name} drew").replace("<", "\\u003c")
+        picture, name = data_url(session.picture), session.generator.name
         self.app = app
-        self._script = _SCRIPT.substitute(picture=picture, words=words).encode("utf-8")
+        self._scripts = {code: _script(picture, name, language) for code, language in LANGUAGES.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
@@ -33,6 +35,8 @@ class FirstSight:
             return
         start: Message = {}
         body = bytearray()
+        accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-language")
+        language = asked(accepted.decode("latin-1"), scope["query_string"].decode("latin-1"))
 
         async def held(message: Message) -> None:
             nonlocal start
@@ -42,10 +46,21 @@ class FirstSight:
             body.extend(message.get("body", b""))
             if message.get("more_body"):
                 return
-            whole = bytes(body).replace(_BEFORE, self._script + _BEFORE, 1)
+            script = self._scripts[language.code]
+            whole = language.page(bytes(body)).replace(_BEFORE, script + _BEFORE, 1)
             others = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
-            length = (b"content-length", str(len(whole)).encode("ascii"))
-            await send({**start, "headers": [*others, length]})
+            own = [(b"content-length", str(len(whole)).encode("ascii")), (b"vary", b"Accept-Language")]
+            await send({**start, "headers": [*others, *own]})
             await send({**message, "body": whole})
 
         await self.app(scope, receive, held)
+
+
+def _script(picture: str, name: str, language: Language) -> bytes:
+    told = {
+        "words": in_script(dict(language.words)),
+        "loading": in_script(language.say(_LOADING)),
+        "drawn": in_script(language.say(_DRAWN, name=name)),
+        "picture": in_script(picture),
+    }
+    return _SCRIPT.substitute(told).encode("utf-8")

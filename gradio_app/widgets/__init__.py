@@ -1,6 +1,7 @@
 """Parts of the page that Gradio has no component for.
 
-Each is a template, a style sheet and a script of its name, after the lines that scripts share. Templates are
+Each is a template, a style sheet and a script of its name, after the lines that scripts share. Templates and
+scripts are written in English, and scripts pass what people read through `translate`. Templates are
 static, since Gradio would run what stands in `${...}` of a filled one; scripts set what comes from the server
 as text or as a picture's address.
 """
@@ -27,7 +28,7 @@ def widget(name: str, value: Any = None, **options: Any) -> gr.HTML:
         value,
         html_template=_read(name, "html"),
         css_template=_read(name, "css"),
-        js_on_load=_read("shared", "js") + _read(name, "js"),
+        js_on_load=_SHARED + _read(name, "js"),
         apply_default_css=False,
         **options,
     )
@@ -38,3 +39,6 @@ def _read(name: str, kind: str) -> str:
     if kind != "js" and any(mark in text for mark in ("`", "${", "{{", "\\")):
         raise ValueError(f"{name}.{kind} would be filled in as a template")
     return text
+
+
+_SHARED = _read("shared", "js") + _read("translate", "js")

@@ -85,15 +85,17 @@ function play(item, button) {
 }
 
 function row(item, index) {
-  const title = item.name.replace(/^direction (\d+)$/, (_, number) => "change " + (Number(number) + 1));
+  const title = translate(item.name.replace(/^direction (\d+)$/, (_, number) => "change " + (Number(number) + 1)));
+  const effect = translate(item.words);
   const slider = make("input", { type: "range", min: range[0], max: range[1], step: 0.1, value: item.strength });
-  slider.setAttribute("aria-label", "Strength of " + title + ", " + item.words);
-  const zero = make("button", { type: "button", className: "zero", textContent: "↺", title: "Back to 0" });
-  zero.setAttribute("aria-label", title + " back to 0");
-  const start = make("button", { type: "button", className: "play", textContent: "▶", title: "Play it on the face" });
-  start.setAttribute("aria-label", "Play " + title + " on the face");
+  slider.setAttribute("aria-label", translate("Strength of {title}, {effect}", { title, effect }));
+  const zero = make("button", { type: "button", className: "zero", textContent: "↺", title: translate("Back to 0") });
+  zero.setAttribute("aria-label", translate("{title} back to 0", { title }));
+  const start = make("button", { type: "button", className: "play", textContent: "▶", title: translate("Play it on the face") });
+  start.setAttribute("aria-label", translate("Play {title} on the face", { title }));
   start.setAttribute("aria-pressed", "false");
-  const strip = make("img", { className: "strip", src: item.strip, alt: title + ", from " + signed(shown[0]) + " to " + signed(shown[shown.length - 1]) + ": " + item.words });
+  const alt = translate("{title}, from {low} to {high}: {effect}", { title, low: signed(shown[0]), high: signed(shown[shown.length - 1]), effect });
+  const strip = make("img", { className: "strip", src: item.strip, alt });
   const cells = shown.map((strength) => {
     const cell = make("span", { className: "cell", textContent: signed(strength) });
     cell.dataset.strength = strength;
@@ -101,7 +103,7 @@ function row(item, index) {
     return cell;
   });
   const name = make("h3", { className: "title", textContent: title });
-  const words = make("p", { className: "words", textContent: item.words, title: item.detail });
+  const words = make("p", { className: "words", textContent: effect, title: translate(item.detail) });
 
   let before = slider.value;
   slider.addEventListener("pointerdown", () => { before = slider.value; });
@@ -194,7 +196,7 @@ function update() {
   const named = { version, names: value.items.map((item) => item.name) };
   (window.resefa ??= {}).named = named;
   tell("resefa-named", named);
-  element.querySelector(".heading").textContent = value.heading || "";
+  element.querySelector(".heading").textContent = translate(value.heading || "");
   rest.hidden = !value.rest || Boolean(value.more);
   wait(false);
   rows.dataset.version = String(version);

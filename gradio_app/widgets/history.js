@@ -14,10 +14,10 @@ element.addEventListener("click", (event) => {
 });
 
 /** The edits of the face, each with a cross that takes it back. */
-const EDITED = ", edited: ", moves = element.querySelector(".moves");
+const EDITED = translate(", edited: "), moves = element.querySelector(".moves");
 function chip(words, index) {
-  const cross = make("button", { type: "button", className: "cross", textContent: "×", title: "Take this edit back" });
-  cross.setAttribute("aria-label", "Take back: " + words);
+  const cross = make("button", { type: "button", className: "cross", textContent: "×", title: translate("Take this edit back") });
+  cross.setAttribute("aria-label", translate("Take back: {words}", { words }));
   cross.addEventListener("click", () => ask({ remove: index }));
   return make("li", {}, words, cross);
 }
@@ -43,7 +43,7 @@ function update() {
   if (!value) return;
   button("undo").disabled = !value.undo;
   button("redo").disabled = !value.redo;
-  const edits = value.moves || [], picture = document.querySelector("#picker .after");
+  const edits = (value.moves || []).map((words) => translate(words)), picture = document.querySelector("#picker .after");
   moves.replaceChildren(...edits.map(chip));
   if (picture) picture.alt = [picture.alt.split(EDITED)[0], ...(edits.length ? [edits.join(", ")] : [])].join(EDITED);
   keep(value);

@@ -9,12 +9,12 @@ function report() {
 }
 function entry(name, index) {
   const field = make("input", { type: "text", value: name, maxLength: 80 });
-  field.setAttribute("aria-label", "Name of direction " + (index + 1));
+  field.setAttribute("aria-label", translate("Name of direction {number}", { number: index + 1 }));
   const kept = make("input", { type: "checkbox", checked: true });
-  kept.setAttribute("aria-label", "Keep direction " + (index + 1) + " in the file");
+  kept.setAttribute("aria-label", translate("Keep direction {number} in the file", { number: index + 1 }));
   field.addEventListener("input", report);
   kept.addEventListener("change", report);
-  return make("li", {}, make("label", { title: "Keep it in the file, under this name" }, kept, "Keep as"), field);
+  return make("li", {}, make("label", { title: translate("Keep it in the file, under this name") }, kept, translate("Keep as")), field);
 }
 let version = null;
 function show(named) { // of one version, more may follow

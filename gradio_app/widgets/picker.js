@@ -146,7 +146,7 @@ let outlined = null; // the choice that is outlined, and its pixels
 function outline(choice, point) {
   const inside = choice && (alone() && point ? pieceOf(choice, point) : choice.inside);
   outlined = choice ? { choice, inside } : null;
-  find(".named").textContent = choice ? choice.name : "";
+  find(".named").textContent = choice ? translate(choice.name) : "";
   draw();
 }
 function maskOf(inside) {
@@ -228,7 +228,7 @@ function showParts(names) {
   const list = find("[data-part=parts]");
   const texts = choices.length ? choices.map(({ text }) => text) : names.map((name) => "part:" + name);
   list.hidden = !names.length;
-  list.replaceChildren(new Option("a part\u2026", ""), ...names.map((name, index) => new Option(name, texts[index])));
+  list.replaceChildren(new Option(translate("a part…"), ""), ...names.map((name, index) => new Option(translate(name), texts[index])));
   usePart(part);
 }
 
@@ -404,7 +404,7 @@ function showPresets(regions) {
   presets = regions;
   find(".try").hidden = !Object.keys(regions).length;
   find(".presets").replaceChildren(...Object.keys(regions).map((name) => {
-    const button = make("button", { type: "button", textContent: name.replaceAll("_", " ") });
+    const button = make("button", { type: "button", textContent: translate(name.replaceAll("_", " ")) });
     button.dataset.preset = name;
     return button;
   }));
@@ -426,7 +426,7 @@ function update() {
     tell("resefa-picture", value.image);
   }
   if ("mark" in value) (window.resefa ??= {}).mark = value.mark;
-  if (value.alt) find(".after").alt = value.alt;
+  if (value.alt) find(".after").alt = translate(value.alt);
   if (value.before) {
     choices = [];
     delete stage.dataset.choices;

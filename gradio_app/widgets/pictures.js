@@ -1,19 +1,19 @@
 function update() {
   const images = (props.value && props.value.images) || [];
   element.querySelector(".pictures").replaceChildren(...images.map((each) => {
-    const words = each.label;
+    const title = translate(each.label);
     if (!each.before) {
-      return make("figure", {}, make("img", { src: each.image, alt: words }), make("figcaption", { textContent: words }));
+      return make("figure", {}, make("img", { src: each.image, alt: title }), make("figcaption", { textContent: title }));
     }
-    const pair = make("button", { type: "button", title: "Go on with this face and the same edit" },
-      make("img", { src: each.before, alt: words + " before" }),
-      make("img", { className: "edited", src: each.image, alt: words + " with the edit" }));
+    const pair = make("button", { type: "button", title: translate("Go on with this face and the same edit") },
+      make("img", { src: each.before, alt: translate("{title} before", { title }) }),
+      make("img", { className: "edited", src: each.image, alt: translate("{title} with the edit", { title }) }));
     pair.addEventListener("click", () => {
       (window.resefa ??= {}).others = { seed: each.seed };
       tell("resefa-waiting");
       trigger("select");
     });
-    return make("figure", {}, pair, make("figcaption", { textContent: words }));
+    return make("figure", {}, pair, make("figcaption", { textContent: title }));
   }));
 }
 watch("value", update);

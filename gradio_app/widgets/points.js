@@ -1,10 +1,11 @@
 const find = (selector) => element.querySelector(selector);
-const WANTED = ["the eye at the left", "the eye at the right", "the middle of the mouth"];
+const WANTED = [translate("the eye at the left"), translate("the eye at the right"), translate("the middle of the mouth")];
 let points = [];
 
 function show() {
   const next = WANTED[points.length];
-  find(".asked").textContent = next ? `Is the face not in the middle, or turned? Click ${next} (${points.length + 1} of ${WANTED.length}).` : "Looking again, with the face where you clicked.";
+  const asked = { place: next, step: points.length + 1, all: WANTED.length };
+  find(".asked").textContent = next ? translate("Is the face not in the middle, or turned? Click {place} ({step} of {all}).", asked) : translate("Looking again, with the face where you clicked.");
   find(".again").hidden = !points.length;
   for (const old of element.querySelectorAll(".point")) old.remove();
   for (const [x, y] of points) {

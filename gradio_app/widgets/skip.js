@@ -3,7 +3,7 @@ const places = {
   sliders: () => document.querySelector("#directions [type=range]"),
   saving: () => {
     const tab = [...document.querySelectorAll("[role=tab], .overflow-dropdown button")].find(
-      (each) => each.textContent.trim() === "Save" && each.offsetParent);
+      (each) => each.textContent.trim() === translate("Save") && each.offsetParent);
     if (tab) tab.click();
     else document.querySelector(".overflow-menu > button")?.click(); // where a narrow screen keeps it
     return document.querySelector("#save");

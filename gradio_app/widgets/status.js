@@ -35,15 +35,15 @@ function say(words, again) {
 function update() {
   const value = props.value;
   if (!value) return;
-  const words = value.brief || value.text || "", working = value.kind === "working";
+  const words = translate(value.brief || value.text || ""), working = value.kind === "working";
   line.dataset.kind = value.kind;
   line.dataset.empty = String(!words);
-  text.dataset.sentence = String(/^[a-z']+ /.test(words)); // not a file's name
+  text.dataset.sentence = String(/^[\p{Ll}']+ /u.test(words)); // not a file's name
   bar.hidden = !working;
   why.hidden = !value.brief;
   why.open = false;
-  why.querySelector(".detail").textContent = value.brief ? value.text : "";
-  wait.textContent = working && value.wait ? value.wait : "";
+  why.querySelector(".detail").textContent = value.brief ? translate(value.text) : "";
+  wait.textContent = working ? translate(value.wait || "") : "";
   stop.hidden = !working;
   if (value.fraction == null) bar.removeAttribute("value");
   else bar.value = value.fraction;

@@ -5,7 +5,7 @@ const after = stage.querySelector(".after"), before = stage.querySelector(".befo
 const canvas = make("canvas", { className: "sharp" });
 canvas.setAttribute("aria-hidden", "true");
 stage.insertBefore(canvas, stage.querySelector(".overlay"));
-const badge = make("span", { className: "resefa-before", textContent: "before", hidden: true });
+const badge = make("span", { className: "resefa-before", textContent: translate("before"), hidden: true });
 stage.append(badge);
 const hold = element.querySelector(".hold");
 let holding = false, drawing = 0;
@@ -92,7 +92,7 @@ function compare(wanted) {
   badge.hidden = !wanted;
   stage.classList.toggle("comparing", wanted);
   hold.setAttribute("aria-pressed", String(wanted));
-  element.querySelector(".told").textContent = wanted ? "The face before the edits" : "The face with the edits";
+  element.querySelector(".told").textContent = translate(wanted ? "The face before the edits" : "The face with the edits");
   paint();
 }
 hold.addEventListener("pointerdown", (event) => {
@@ -165,7 +165,7 @@ async function copy(text) {
 element.querySelector(".copy").addEventListener("click", async ({ currentTarget }) => {
   const copied = await copy(location.href);
   currentTarget.focus();
-  const without = copied && leftOut ? " without " + leftOut : "";
-  currentTarget.textContent = copied ? "Copied" + without : "See the address bar";
-  setTimeout(() => { currentTarget.textContent = "Copy link"; }, 2500);
+  const left = translate(leftOut), done = leftOut ? translate("Copied without {left}", { left }) : translate("Copied");
+  currentTarget.textContent = copied ? done : translate("See the address bar");
+  setTimeout(() => { currentTarget.textContent = translate("Copy link"); }, 2500);
 });
