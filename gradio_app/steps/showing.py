@@ -156,7 +156,7 @@ class Showing:
             "parts": list(session.part_names),
             "seed": session.seed,
             "mark": payloads.mark(mark_of(session.original)),
-            "alt": f"A face that {visit.name} drew from seed {session.seed}"
+            "alt": f"Face number {session.seed}, drawn by {visit.name}"
             if session.original.crop is None
             else f"Your picture as {visit.name} draws it",
             "of": visit.version,

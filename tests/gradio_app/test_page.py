@@ -278,7 +278,7 @@ def test_it_opens_with_a_face_a_region_and_strips(demo: Demo) -> None:
         ".overlay", "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)"
     )
     assert overlay
-    assert f"seed {FIRST_SEED}" in demo.page.locator(".after").get_attribute("alt")
+    assert f"number {FIRST_SEED}" in demo.page.locator(".after").get_attribute("alt")
     words = demo.page.locator(".words").all_inner_texts()
     assert all("effect" in each for each in words)
 
@@ -763,7 +763,7 @@ def test_a_face_of_the_gallery_and_other_ones(demo: Demo) -> None:
     sync_api.expect(faces).to_have_count(12)
     demo.settle(lambda: faces.nth(1).click())
     shown = faces.nth(1).locator("img").get_attribute("alt")
-    assert shown == f"Face of seed {demo.query['seed']}"
+    assert shown == f"Face number {demo.query['seed']}"
     before = faces.nth(0).locator("img").get_attribute("src")
     demo.page.get_by_role("button", name="More faces").click()
     demo.wait("(src) => document.querySelector('#faces .faces img').src !== src", before)

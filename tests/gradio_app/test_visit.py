@@ -90,7 +90,7 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     assert shown[0]["generator"] == "avatars"
     assert shown[0]["class"] == {"visible": False, "hint": ""}
     assert picture(shown[0]["picker"]["image"]).size == (64, 64)
-    assert shown[0]["picker"]["alt"] == f"A face that avatars drew from seed {FIRST_SEED}"
+    assert shown[0]["picker"]["alt"] == f"Face number {FIRST_SEED}, drawn by avatars"
     assert set(shown[0]["picker"]["presets"]) == set(resefa.PRESETS["avatars"])
     rows = last(shown, "directions")
     assert rows["version"] == visit.version
@@ -182,7 +182,7 @@ def test_drawing_another_face(steps: Steps, visit: Visit) -> None:
     shown = list(steps.draw(visit, "avatars", 901, 0.5))
     assert visit.session is not None
     assert (visit.session.seed, visit.session.original.truncation) == (901, 0.5)
-    assert "seed 901" in shown[0]["picker"]["alt"]
+    assert "number 901" in shown[0]["picker"]["alt"]
     assert visit.needed.selected is region
     assert visit.strengths == {}
     assert visit.version > version
