@@ -25,7 +25,7 @@ from gradio_app.presence import Presence
 from gradio_app.quota import Quota
 from gradio_app.steps import showing
 from gradio_app.studio import Studio
-from resefa_core.directions import looks
+from resefa_core.directions import words
 from resefa_core.regions import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ MADE = {
     "{number} images",
     "{number} image",
     "{number} times as much inside as outside",
-    *(f"{light} {there}" for light in ("lighter", "darker") for there in looks._PLACES),
+    *(f"{light} {there}" for light in ("lighter", "darker") for there in words._PLACES),
 }
 """Texts that the sources put together of pieces."""
 _HOLE = re.compile(r"\{\w*\}")
@@ -230,9 +230,15 @@ def said_by_steps() -> set[str]:
 def vocabulary() -> set[str]:
     """Words of regions, and of what directions do."""
     regions = {name for names in PRESETS.values() for name in names}
-    moves = {word for pair in looks._AXES for word in pair} | {"opens", "closes", "larger", "smaller"}
-    sides = {f"{light} {there}" for light in ("lighter", "darker") for there in looks._PLACES}
-    return {name.replace("_", " ") for name in regions} | moves | sides | {looks._UNKNOWN}
+    moves = {
+        form
+        for pair in ast.walk(ast.parse(Path(words.__file__).read_text("utf-8")))
+        if isinstance(pair, ast.Tuple) and len(pair.elts) == 2
+        for form in map(form_of, pair.elts)
+        if form
+    }
+    sides = {f"{light} {there}" for light in ("lighter", "darker") for there in words._PLACES}
+    return {name.replace("_", " ") for name in regions} | moves | sides | {words.UNKNOWN}
 
 
 def ways() -> set[str]:
