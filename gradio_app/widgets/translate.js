@@ -28,7 +28,7 @@ const translate = (() => {
   function ofWords(text) {
     for (let at = text.indexOf(" "); at > 0; at = text.indexOf(" ", at + 1)) {
       const first = WORDS.get(text.slice(0, at)), rest = first && known(text.slice(at + 1));
-      if (rest) return first + joint(" ") + rest;
+      if (rest) return first + joint(": ") + rest;
     }
   }
   function ofForm(text) {

@@ -1412,3 +1412,35 @@ def test_nothing_keeps_people_out(visit: Callable[..., Demo], screen: dict[str, 
         for broken in report["violations"]:
             found[name, broken["id"]] = [node["html"][:200] for node in broken["nodes"]]
     assert found == {}
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_page_is_in_the_visitors_language(visit: Callable[..., Demo], screen: dict[str, Any]) -> None:
+    demo = visit(locale="de-DE", **screen)
+    demo.said("Einen Regler bewegen")
+    page = demo.page
+    assert page.locator("html").get_attribute("lang") == "de"
+    assert "Einen Teil des Bildes wählen" in page.locator("#title").inner_text()
+    assert page.locator("#random").inner_text() == "Zufälliges Gesicht"
+    assert page.get_by_label("Nummer des Gesichts").input_value() == str(FIRST_SEED)
+    assert f"Gesicht Nummer {FIRST_SEED}" in page.locator(".after").get_attribute("alt")
+    assert demo.status.startswith("Mund: ")
+    names, titles = page.evaluate("resefa.named.names"), page.locator(".rows .title").all_text_contents()
+    assert set(names) & set(titles) == set()
+    assert re.search(r"opens|lighter|wider|up|right", " ".join(names))
+    assert not re.search(r"open|light|wide|up|right", " ".join(titles))
+    demo.after(lambda: demo.slide(0, 3))
+    assert re.match("Mund: ", page.locator(".moves li").first.inner_text())
+    assert page.evaluate("document.documentElement.scrollWidth") == screen["viewport"]["width"]
+    axe = find_axe()
+    if axe is not None:
+        page.add_script_tag(path=axe)
+        report = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        assert [broken["id"] for broken in report["violations"]] == []
+
+
+def test_a_language_may_be_asked_for_and_others_get_english(visit: Callable[..., Demo]) -> None:
+    assert "画像の一部" in visit("?lang=ja").page.locator("#title").inner_text()
+    other = visit(locale="pt-PT").page
+    assert "Point at a part" in other.locator("#title").inner_text()
+    assert other.locator("html").get_attribute("lang") == "en"
