@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from .core import about, index_of, resefa
 from .latents import foreign_note, latent_outputs, offered, with_image, with_notes
-from .node import Node
+from .node import Node, schema
 from .pictures import to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output, synthesize
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
@@ -103,13 +103,11 @@ def move_along(
 class ApplyDirection(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_ApplyDirection",
             display_name="Apply Direction",
-            category="GAN/ReSeFa",
             description="Move a latent along a direction. Chain several to combine edits.",
             search_aliases=["edit gan", "apply edit", "move latent", "smile"],
-            has_intermediate_output=True,
             inputs=[
                 *direction_inputs(),
                 io.Float.Input(
@@ -150,13 +148,11 @@ class ApplyDirection(Node):
 class DirectionSweep(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_DirectionSweep",
             display_name="Direction Sweep",
-            category="GAN/ReSeFa",
             description="A direction at several strengths, as a batch of images for a grid or a video node.",
             search_aliases=["gan animation", "sweep", "slider images", "latent walk"],
-            has_intermediate_output=True,
             inputs=[
                 *direction_inputs(),
                 io.Float.Input(

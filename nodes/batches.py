@@ -6,23 +6,20 @@ from comfy_api.latest import io
 
 from .core import parsing, resefa, sequences
 from .latents import latent_outputs, with_image
-from .node import Node
+from .node import Node, schema
 from .runtime import LoadedGAN
 from .sockets import GAN, GANLatent
-
-CATEGORY = "GAN/ReSeFa/batches"
 
 
 class PickLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_PickLatents",
             display_name="Pick Latents",
-            category=CATEGORY,
+            folder="batches",
             description="Some latents of a batch, in any order.",
             search_aliases=["latent from batch", "select gan latent", "reorder latents"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input("latent", tooltip="A batch."),
@@ -44,10 +41,10 @@ class PickLatents(Node):
 class SplitLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_SplitLatents",
             display_name="Split Latents",
-            category=CATEGORY,
+            folder="batches",
             description="A batch as two batches.",
             search_aliases=["split gan batch", "latent slice"],
             inputs=[
@@ -68,13 +65,12 @@ class SplitLatents(Node):
 class JoinLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_JoinLatents",
             display_name="Join Latents",
-            category=CATEGORY,
+            folder="batches",
             description="Several latents as one batch, for Walk Latents, or for edits of all of them.",
             search_aliases=["batch latents", "concat gan latents", "latent list"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 io.Autogrow.Input(
@@ -96,13 +92,12 @@ class JoinLatents(Node):
 class AverageLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_AverageLatents",
             display_name="Average Latents",
-            category=CATEGORY,
+            folder="batches",
             description="The mean of a batch: what its images have in common.",
             search_aliases=["mean latent", "blend faces", "average face"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input("latent", tooltip="A batch, as of Sample GAN Latent or Join Latents."),

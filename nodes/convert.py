@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .core import resefa
 from .latents import latent_outputs, with_image
-from .node import Node
+from .node import Node, schema
 from .runtime import LoadedGAN
 from .sockets import GAN, GANDirections, StyleGANDirections, StyleGANLatent
 
@@ -15,13 +15,12 @@ from .sockets import GAN, GANDirections, StyleGANDirections, StyleGANLatent
 class FromStyleGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_FromStyleGANLatent",
             display_name="From StyleGAN Latent",
-            category="GAN/ReSeFa/convert",
+            folder="convert",
             description="Take up a latent of a ComfyUI-StyleGan pack. Load the same generator here.",
             search_aliases=["stylegan latent", "convert latent"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN; the generator that the latent is for."),
                 StyleGANLatent.Input("stylegan_latent", tooltip="From a ComfyUI-StyleGan pack."),
@@ -46,10 +45,10 @@ class FromStyleGANLatent(Node):
 class FromStyleGANDirections(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_FromStyleGANDirections",
             display_name="From StyleGAN Directions",
-            category="GAN/ReSeFa/convert",
+            folder="convert",
             description="Take up directions of a ComfyUI-StyleGan pack; they move all layers alike (w), "
             "by their own lengths.",
             search_aliases=["stylegan directions", "ganspace", "sefa", "convert directions"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import resefa_core as resefa
-    from resefa_core import bounds, kinds, parsing
+    from resefa_core import bounds, kinds, memory, parsing
     from resefa_core.checkpoints.downloads import entry_of
     from resefa_core.directions import about
     from resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from resefa_core.progress import Progress
 else:
     from .. import resefa_core as resefa
-    from ..resefa_core import bounds, kinds, parsing
+    from ..resefa_core import bounds, kinds, memory, parsing
     from ..resefa_core.checkpoints.downloads import entry_of
     from ..resefa_core.directions import about
     from ..resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
@@ -34,6 +34,7 @@ __all__ = [
     "index_of",
     "inverting",
     "kinds",
+    "memory",
     "parsing",
     "pasting",
     "read_keyframes",

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from .core import resefa
-from .node import Node
+from .node import Node, schema
 from .pictures import from_comfy, picture_to_comfy
 from .runtime import as_output
 
@@ -15,13 +15,11 @@ from .runtime import as_output
 class ImageDifference(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_ImageDifference",
             display_name="Image Difference",
-            category="GAN/ReSeFa",
             description="Where an edit has changed an image: as a mask, and as a heat map to look at.",
             search_aliases=["difference mask", "heat map", "change mask", "compare images"],
-            has_intermediate_output=True,
             inputs=[
                 io.Image.Input("before", tooltip="The image before the edit."),
                 io.Image.Input("after", tooltip="The image after it, of the same size; a batch of them."),

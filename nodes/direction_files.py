@@ -9,37 +9,31 @@ from comfy_api.latest import io, ui
 
 from . import folders
 from .core import about, parsing, resefa, the_hub
+from .file_or_hub import FileOrHubNode, file_or_hub_inputs
 from .latents import offered
-from .node import Node
+from .node import Node, schema
 from .runtime import LoadedGAN
 from .sockets import GAN, GANDirections
 
 AS_THE_FILE_SAYS = "as the file says"
 
 
-class LoadDirections(Node):
+class LoadDirections(FileOrHubNode):
+    find = staticmethod(folders.directions_file)
+
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_LoadDirections",
             display_name="Load Directions",
-            category="GAN/ReSeFa",
             description="Load a direction file of models/stylegan_directions, or of the Hugging Face Hub.",
             search_aliases=["load gan directions", "direction file", "edit directions"],
-            has_intermediate_output=True,
             inputs=[
-                io.Combo.Input(
-                    "file",
-                    options=folders.direction_names(),
-                    tooltip="Files of models/stylegan_directions: this pack's, the paper's own .npy, and "
-                    "those of other projects (.npy, .npz, .pt, .safetensors).",
-                ),
-                io.String.Input(
-                    "address",
-                    default="",
-                    placeholder="hf://author/name",
-                    optional=True,
-                    tooltip="A direction set of the Hugging Face Hub instead of a file: hf://author/name, or "
+                *file_or_hub_inputs(
+                    folders.direction_names(),
+                    "Files of models/stylegan_directions: this pack's, the paper's own .npy, and those of "
+                    "other projects (.npy, .npz, .pt, .safetensors).",
+                    "A direction set of the Hugging Face Hub instead of a file: hf://author/name, or "
                     "hf://author/name/file. It is fetched when this runs, and checked like any file.",
                 ),
                 io.Combo.Input(
@@ -71,14 +65,6 @@ class LoadDirections(Node):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None, address: object = "") -> bool | str:
-        return folders.validated_address(folders.directions_file, file, address)
-
-    @classmethod
-    def fingerprint_inputs(cls, file: str | None, address: str | None = "", **others: object) -> str:
-        return (address or "").strip() or folders.fingerprint(folders.directions_file, file)
-
-    @classmethod
     def run(
         cls,
         file: str,
@@ -92,7 +78,7 @@ class LoadDirections(Node):
             directions = the_hub().load(address)
         else:
             directions = resefa.Directions.load(
-                folders.directions_file(file),
+                cls.find(file),
                 None if space == AS_THE_FILE_SAYS else space,
                 parsing.parse_seeds(layer_list) if layer_list.strip() else None,
                 None if gan is None else gan.generator.num_layers,
@@ -104,10 +90,9 @@ class LoadDirections(Node):
 class SaveDirections(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_SaveDirections",
             display_name="Save Directions",
-            category="GAN/ReSeFa",
             description="Save directions, with names for people, to models/stylegan_directions.",
             search_aliases=["save gan directions", "share directions", "export directions"],
             is_output_node=True,

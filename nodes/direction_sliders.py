@@ -7,17 +7,16 @@ from comfy_api.latest import io
 from .apply_direction import confine_inputs, edit_inputs, move_of
 from .core import about, read_strengths, resefa
 from .latents import latent_outputs, offered, with_image
-from .node import Node
+from .node import Node, schema
 from .runtime import LoadedGAN
 
 
 class DirectionSliders(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_DirectionSliders",
             display_name="Direction Sliders",
-            category="GAN/ReSeFa",
             description="All directions of a set on one node, a slider for each. The sliders come with the "
             "first run.",
             search_aliases=["expression editor", "sliders", "edit gan", "multiple directions", "face editor"],

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .core import parsing, resefa
 from .latents import chosen_layers, foreign_note, layers_inputs, offered, with_notes
-from .node import Node
+from .node import Node, schema
 from .pictures import picture_to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANDirections, GANLatent, GANRegion
@@ -25,14 +25,12 @@ class FactorizeRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         share = resefa.defaults.SAMPLES_TO_SHARE
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_FactorizeRegion",
             display_name="Factorize Region",
-            category="GAN/ReSeFa",
             description="Find the directions that change a region and leave the rest of the image alone "
             "(Zhu et al., ICML 2022). The first run on a latent analyses it; that is kept for other regions.",
             search_aliases=["resefa", "find directions", "semantic directions", "sefa", "local edit"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input(

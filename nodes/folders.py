@@ -10,7 +10,7 @@ from pathlib import Path
 
 import folder_paths
 
-from .core import kinds, resefa
+from .core import entry_of, kinds, resefa
 
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
@@ -52,7 +52,7 @@ def generator_file(name: str) -> Path | None:
     """
     if name in resefa.bundled_names():
         return None
-    return _needed(GENERATORS, "generator", name, resefa.CheckpointError, resefa.bundled_names())
+    return _needed(GENERATORS, "generator", name, resefa.CheckpointError)
 
 
 def directions_file(name: str) -> Path:
@@ -193,16 +193,6 @@ def validated(find: Callable[[str], object], name: str | None) -> bool | str:
     return True
 
 
-def validated_address(find: Callable[[str], object], name: str | None, address: object) -> bool | str:
-    """The same of a file that an address on the Hugging Face Hub may stand in for; None for one from another
-    node."""
-    if address is not None and not isinstance(address, str):  # ComfyUI lets lists through
-        return f"address: expected a text such as hf://owner/name, got a {type(address).__name__}"
-    if address is None or address.strip():
-        return True
-    return validated(find, name)
-
-
 def fingerprint(find: Callable[[str], Path | None], name: str | None) -> str:
     """What tells ComfyUI that a file's content has changed, see `validated`: its SHA-256, computed again only
     where its size or time has changed; or the name where there is no file."""
@@ -222,9 +212,7 @@ def _hash(file: Path, size: int, time: int) -> str:
     return digest.hexdigest()
 
 
-def _needed(
-    kind: str, what: str, name: str, error: type[resefa.ReSeFaError], bundled: list[str] | None = None
-) -> Path:
+def _needed(kind: str, what: str, name: str, error: type[resefa.ReSeFaError]) -> Path:
     """A file of a folder of models; raises `error`, with where it was looked for, if it is not there."""
     path = folder_paths.get_full_path(
         kind, resefa.files.check_text(name, f"the file in models/{kind}", error)
@@ -233,8 +221,10 @@ def _needed(
         return Path(path)
     folders = ", ".join(folder_paths.get_folder_paths(kind))
     message = f"there is no {what} {name[:120]!r} in {folders}: put the file there and refresh (R)"
-    if bundled is not None:
-        message = f"{message}, or choose {' or '.join(bundled)} as *{what}*, which comes along"
+    if kind == GENERATORS:
+        message = f"{message}, or choose {' or '.join(resefa.bundled_names())} as *{what}*, which comes along"
+        entry = entry_of(Path(name))
+        message = message if entry is None else f"{message}. The file is at {entry.url}"
     raise error(message)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import folders
 from .core import Progress, codes, pasting, resefa, samples
-from .node import Node
+from .node import Node, schema
 from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, as_output, synthesize
 from .sockets import GAN, GANLatent
@@ -86,13 +86,11 @@ def chosen_layers(generator: resefa.Generator, layers: str, layer_list: str) -> 
 class SampleGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_SampleGANLatent",
             display_name="Sample GAN Latent",
-            category="GAN/ReSeFa",
             description="Draw faces, or whatever the GAN makes, by seed.",
             search_aliases=["stylegan sample", "generate gan image", "seed", "random face"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 io.Int.Input(
@@ -160,13 +158,11 @@ class SampleGANLatent(Node):
 class MixLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_MixLatents",
             display_name="Mix Latents",
-            category="GAN/ReSeFa",
             description="Blend two latents on all or some layers (style mixing).",
             search_aliases=["style mixing", "blend latents", "interpolate gan", "latent lerp"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input("first", tooltip="Kept where the amount is 0, and on the other layers."),
@@ -203,13 +199,11 @@ class MixLatents(Node):
 class LoadGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_LoadGANLatent",
             display_name="Load GAN Latent",
-            category="GAN/ReSeFa",
             description="Load a latent: one saved by this pack, a PNG with one, or a projector's codes.",
             search_aliases=["load w", "projected latent", "npz latent"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN; the generator that the latent is for."),
                 io.Combo.Input(
@@ -248,10 +242,9 @@ class LoadGANLatent(Node):
 class SaveGANLatent(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_SaveGANLatent",
             display_name="Save GAN Latent",
-            category="GAN/ReSeFa",
             description="Save a latent, edits included, to output/gan_latents.",
             search_aliases=["save w", "keep latent"],
             is_output_node=True,
@@ -274,10 +267,9 @@ class SaveGANLatent(Node):
 class SaveGANImage(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_SaveGANImage",
             display_name="Save GAN Image",
-            category="GAN/ReSeFa",
             description="Save images as PNG files that carry their latents, for Load GAN Latent.",
             search_aliases=["save image with latent", "png latent"],
             is_output_node=True,

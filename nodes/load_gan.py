@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from . import folders
 from .core import about, entry_of, resefa
-from .node import Node
+from .node import Node, schema
 from .runtime import LoadedGAN
 from .sockets import GAN
 
@@ -17,13 +17,11 @@ class LoadGAN(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         names = folders.generator_names()
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_LoadGAN",
             display_name="Load GAN",
-            category="GAN/ReSeFa",
             description="Load a GAN's generator: the bundled one, or a file of models/stylegan.",
             search_aliases=["stylegan", "stylegan2", "load stylegan", "gan loader", "generator"],
-            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "name",

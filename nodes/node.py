@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,23 @@ from comfy_api.latest import io
 from .core import bounds, resefa
 from .runtime import computing
 from .sockets import CARRIED
+
+_CATEGORY = "GAN/ReSeFa"
+
+
+def schema(node_id: str, folder: str = "", is_output_node: bool = False, **facts: Any) -> io.Schema:
+    """What ComfyUI knows of a node, see its `Schema`; what a version of it does not know is left out.
+
+    Args:
+        folder: within the pack's own in the menu of nodes.
+    """
+    facts |= {
+        "category": f"{_CATEGORY}/{folder}" if folder else _CATEGORY,
+        "is_output_node": is_output_node,
+        "has_intermediate_output": not is_output_node,
+    }
+    known = {each.name for each in dataclasses.fields(io.Schema)}
+    return io.Schema(node_id=node_id, **{name: facts[name] for name in facts if name in known})
 
 
 class Node(io.ComfyNode):

@@ -7,7 +7,8 @@ from comfy_api.latest import io, ui
 
 from . import folders
 from .core import resefa, the_hub
-from .node import Node
+from .file_or_hub import FileOrHubNode, file_or_hub_inputs
+from .node import Node, schema
 from .pictures import to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANLatent
@@ -15,31 +16,24 @@ from .sockets import GAN, GANLatent
 _DIMMED = 0.25
 
 
-class LoadGANParts(Node):
+class LoadGANParts(FileOrHubNode):
+    find = staticmethod(folders.parts_file)
+
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_LoadGANParts",
             display_name="Load GAN Parts",
-            category="GAN/ReSeFa",
             description="Load the named parts of a GAN's images, of models/stylegan_parts or of the Hugging "
             "Face Hub, for Select Region, GAN Parts and Factorize Region.",
             search_aliases=["load parts", "segment", "region names", "gan parts"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN: the generator that the parts were found for."),
-                io.Combo.Input(
-                    "file",
-                    options=folders.parts_names(),
-                    tooltip="Files of models/stylegan_parts, as `resefa parts` writes them.",
-                ),
-                io.String.Input(
-                    "address",
-                    default="",
-                    placeholder="hf://author/name",
-                    optional=True,
-                    tooltip="Parts of the Hugging Face Hub instead of a file: hf://author/name. They are "
-                    "fetched when this runs, and checked like any file.",
+                *file_or_hub_inputs(
+                    folders.parts_names(),
+                    "Files of models/stylegan_parts, as `resefa parts` writes them.",
+                    "Parts of the Hugging Face Hub instead of a file: hf://author/name. They are fetched "
+                    "when this runs, and checked like any file.",
                 ),
             ],
             outputs=[
@@ -49,17 +43,9 @@ class LoadGANParts(Node):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None, address: object = "") -> bool | str:
-        return folders.validated_address(folders.parts_file, file, address)
-
-    @classmethod
-    def fingerprint_inputs(cls, file: str | None, address: str | None = "", **others: object) -> str:
-        return (address or "").strip() or folders.fingerprint(folders.parts_file, file)
-
-    @classmethod
     def run(cls, gan: LoadedGAN, file: str, address: str = "") -> io.NodeOutput:
         address = address.strip()
-        parts = the_hub().load_parts(address) if address else resefa.Parts.load(folders.parts_file(file))
+        parts = the_hub().load_parts(address) if address else resefa.Parts.load(cls.find(file))
         names = "\n".join(parts.part_names)
         return io.NodeOutput(gan.with_parts(parts), names, ui=ui.PreviewText(names))
 
@@ -67,14 +53,12 @@ class LoadGANParts(Node):
 class GANParts(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_GANParts",
             display_name="GAN Parts",
-            category="GAN/ReSeFa",
             description="The parts of an image that move together, as a batch of masks: those that are "
             "known of the generator, or as many as asked for, found on this image alone.",
             search_aliases=["segment", "segmentation", "mask batch", "gan mask", "parts"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input("latent", tooltip="The image; of a batch, the first."),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .core import inverting, parsing, pasting, resefa
 from .latents import foreign_note, latent_outputs, with_image, with_notes
-from .node import Node
+from .node import Node, schema
 from .pictures import from_comfy, to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output
 from .sockets import GAN, GANLatent, GANRegion
@@ -21,13 +21,11 @@ _FOUND = resefa.InversionCache()
 class InvertImage(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_InvertImage",
             display_name="Invert Image",
-            category="GAN/ReSeFa",
             description="Find your own picture's latent, to edit it. Not of people without their consent.",
             search_aliases=["gan inversion", "project image", "photo to latent", "own face", "encode gan"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 io.Image.Input("image", tooltip="The picture, e.g. of Load Image; one, of any size."),
@@ -117,13 +115,11 @@ class InvertImage(Node):
 class PasteEdit(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_PasteEdit",
             display_name="Paste Edit",
-            category="GAN/ReSeFa",
             description="Put an edit back into the picture that its latent was found for. The rest stays.",
             search_aliases=["paste back", "composite edit", "uncrop", "photo edit"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 io.Image.Input("image", tooltip="The picture that went into Invert Image."),

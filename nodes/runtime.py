@@ -16,7 +16,7 @@ import comfy.utils
 import torch
 from PIL import Image
 
-from .core import Progress, resefa
+from .core import Progress, memory, resefa
 
 _PARTS = 1000
 _CACHE_MB = 2048
@@ -163,25 +163,17 @@ def synthesize(gan: LoadedGAN, latent: resefa.Latent, report: Progress | None = 
     free = int(comfy.model_management.get_free_memory(gan.patcher.load_device))
     chunk = min(_BATCH, resefa.analysis.images_at_once(generator, free // 2))
     images: list[torch.Tensor] = []
-    start = 0
-    while start < len(latent):
+
+    def draw(rows: slice) -> None:
         heed_interrupt()
-        try:
-            images.append(generator.synthesize(latent[start : start + chunk]).cpu())
-        except Exception as error:
-            comfy.model_management.raise_non_oom(error)
-            if chunk == 1:
-                raise
-            chunk //= 2
-            comfy.model_management.soft_empty_cache()
-            continue
-        start += chunk
-        if report is not None:
-            report(min(start, len(latent)), len(latent))
+        images.append(generator.synthesize(latent[rows]).cpu())
+
+    memory.for_chunks(draw, len(latent), chunk, report)
     return torch.cat(images)
 
 
 def as_output(images: torch.Tensor) -> torch.Tensor:
-    """ComfyUI's images where and as it wants nodes to give them."""
-    device, dtype = comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
-    return images.to(device, dtype)
+    """ComfyUI's images where and, if its version has a say in that, as it wants nodes to give them."""
+    management = comfy.model_management
+    dtype = management.intermediate_dtype() if hasattr(management, "intermediate_dtype") else images.dtype
+    return images.to(management.intermediate_device(), dtype)

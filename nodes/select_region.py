@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from .core import resefa
-from .node import Node
+from .node import Node, schema
 from .pictures import from_comfy, picture_to_comfy
 from .runtime import LoadedGAN, as_output
 from .selection import COMBINE, NO_PRESET, REPLACE, chosen_part, preset_names, select
@@ -21,14 +21,12 @@ class SelectRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         least, most = resefa.defaults.FEATHERS
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_SelectRegion",
             display_name="Select Region",
-            category="GAN/ReSeFa",
             description="Point at the part of the image to change: a box, a mask, a preset, or what "
             "moves together with a point of it.",
             search_aliases=["region", "box", "bounding box", "gan mask", "mouth", "eyes"],
-            has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="The GAN's image. Run once to see it under the box."),
                 io.BoundingBox.Input(

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .apply_direction import MOST_FRAMES, confine_inputs, move_of
 from .core import about, read_keyframes, resefa, sequences
 from .latents import chosen_layers, layers_inputs, offered, with_image
-from .node import Node
+from .node import Node, schema
 from .runtime import LoadedGAN, ProgressBar
 from .sockets import GAN, GANDirections, GANLatent
 
@@ -30,13 +30,12 @@ def with_frames(cls: type[Node], gan: LoadedGAN, latent: resefa.Latent, *notes: 
 class WalkLatents(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_WalkLatents",
             display_name="Walk Latents",
-            category="GAN/ReSeFa/sequences",
+            folder="sequences",
             description="Frames from one latent of a batch to the next, and back to the first for a loop.",
             search_aliases=["latent walk", "interpolation video", "gan animation", "morph", "slerp", "loop"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input(
@@ -80,13 +79,12 @@ class WalkLatents(Node):
 class EditFrames(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return schema(
             node_id="ReSeFa_EditFrames",
             display_name="Edit Over Frames",
-            category="GAN/ReSeFa/sequences",
+            folder="sequences",
             description="Edits whose strengths change from frame to frame, or from image to image.",
             search_aliases=["keyframes", "animate gan", "edit video", "schedule", "strength curve"],
-            has_intermediate_output=True,
             inputs=[
                 GAN.Input("gan", tooltip="From Load GAN."),
                 GANLatent.Input(

@@ -29,6 +29,7 @@ SETTINGS = {
 SIZE = {"width": 1720, "height": 900}
 RUN_MILLISECONDS = 600_000
 WAIT_MILLISECONDS = 180_000
+SLIDERS, REGION = "ReSeFa_DirectionSliders", "ReSeFa_SelectRegion"
 
 
 def open_template(page: Any, name: str) -> None:
@@ -73,3 +74,162 @@ def drag(page: Any, start: tuple[float, float], stop: tuple[float, float]) -> No
 def keep(page: Any, name: str, clip: dict[str, float] | None = None) -> None:
     if SCREENSHOTS:
         page.screenshot(path=Path(SCREENSHOTS) / f"comfyui-{page.interface}-{name}.png", clip=clip)
+
+
+def widgets(page: Any, kind: str) -> dict[str, Any]:
+    """The values by name of the widgets of a node of the graph that is shown."""
+    return dict(
+        page.evaluate(
+            "(kind) => app.canvas.graph.nodes.find((node) => node.type === kind)"
+            ".widgets.map((widget) => [widget.name, widget.value])",
+            kind,
+        )
+    )
+
+
+def strengths(page: Any) -> dict[str, float]:
+    """The sliders by the names of their directions."""
+    prefix = "strength of "
+    shown = widgets(page, SLIDERS)
+    return {name[len(prefix) :]: value for name, value in shown.items() if name.startswith(prefix)}
+
+
+def sent(page: Any, kind: str) -> dict[str, Any]:
+    """What a node is sent with."""
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"] == kind)
+    return dict(inputs)
+
+
+def box_of(page: Any) -> dict[str, float]:
+    return dict(widgets(page, REGION)["box"])
+
+
+def on_canvas(page: Any, x: float, y: float) -> tuple[float, float]:
+    """Where a pixel of the image in the classic canvas' editor is on the screen."""
+    place = page.evaluate(
+        """([kind, x, y]) => {
+            const { ds, canvas, graph } = app.canvas;
+            const node = graph.nodes.find((each) => each.type === kind);
+            const editor = node.widgets.find((widget) => widget.name === "box_editor");
+            const rect = canvas.getBoundingClientRect(), height = editor.computedHeight - 8;
+            const scale = Math.min(node.size[0] - 24, height) / 64;
+            const left = (node.size[0] - 64 * scale) / 2, top = editor.y + (height - 64 * scale) / 2;
+            return [
+              rect.x + (node.pos[0] + left + scale * x + ds.offset[0]) * ds.scale,
+              rect.y + (node.pos[1] + top + scale * y + ds.offset[1]) * ds.scale,
+            ];
+        }""",
+        [REGION, x, y],
+    )
+    return place[0], place[1]
+
+
+def drag_box(page: Any, rows: int = -14) -> None:
+    """Drag the box of Select Region by its middle, by that many rows of the image."""
+    box = box_of(page)
+    if page.interface == "nodes2":
+        overlay = page.get_by_test_id("crop-overlay").bounding_box()
+        start = (overlay["x"] + overlay["width"] / 2, overlay["y"] + overlay["height"] / 2)
+        drag(page, start, (start[0], start[1] + rows / box["height"] * overlay["height"]))
+        return
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    drag(page, on_canvas(page, *middle), on_canvas(page, middle[0], middle[1] + rows))
+
+
+def drag_slider(page: Any, index: int) -> None:
+    """Drag a slider to the right by its knob."""
+    if page.interface == "nodes2":
+        name = list(strengths(page))[index]
+        slider = page.get_by_label(f"strength of {name}", exact=True)
+        knob = slider.locator("[role=slider]").or_(slider).first.bounding_box()
+        x, y = knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2
+    else:
+        x, y = page.evaluate(
+            """([kind, index]) => {
+                const { ds, canvas, graph } = app.canvas, rect = canvas.getBoundingClientRect();
+                const node = graph.nodes.find((each) => each.type === kind);
+                const slider = node.widgets.filter((widget) => widget.resefaDirection !== undefined)[index];
+                const x = rect.x + (node.pos[0] + node.size[0] / 2 + ds.offset[0]) * ds.scale;
+                return [x, rect.y + (node.pos[1] + slider.y + 10 + ds.offset[1]) * ds.scale];
+            }""",
+            [SLIDERS, index],
+        )
+    drag(page, (x, y), (x + 20, y))
+
+
+def set_widget(page: Any, kind: str, name: str, value: Any) -> None:
+    page.evaluate(
+        """([kind, name, value]) => {
+            const node = app.canvas.graph.nodes.find((each) => each.type === kind);
+            const widget = node.widgets.find((each) => each.name === name);
+            widget.value = value;
+            widget.callback?.(value);
+        }""",
+        [kind, name, value],
+    )
+
+
+def switch(page: Any) -> None:
+    """Go on in the other interface, as its setting does."""
+    page.interface = "classic" if page.interface == "nodes2" else "nodes2"
+    on = page.interface == "nodes2"
+    page.evaluate("(on) => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", on)
+    page.wait_for_timeout(1500)
+    fit(page)
+
+
+def load(page: Any, saved: str) -> None:
+    """Open a saved graph."""
+    page.evaluate("async (graph) => { await app.loadGraphData(JSON.parse(graph)); }", saved)
+    page.wait_for_timeout(1500)
+
+
+def put_between(page: Any, kind: str, name: str) -> None:
+    """Put a Reroute into the link to an input of a node."""
+    page.evaluate(
+        """([kind, name]) => {
+            const node = app.graph.nodes.find((each) => each.type === kind);
+            const slot = node.inputs.findIndex((input) => input.name === name);
+            const { origin_id: id, origin_slot: from } = node.getInputLink(slot);
+            const between = LiteGraph.createNode("Reroute");
+            app.graph.add(between);
+            between.pos = [node.pos[0] - 60, node.pos[1] - 80];
+            app.graph.getNodeById(id).connect(from, between, 0);
+            between.connect(0, node, slot);
+        }""",
+        [kind, name],
+    )
+
+
+def pack(page: Any, *kinds: str) -> None:
+    """Make a subgraph of nodes, as the menu of the selection does."""
+    page.evaluate(
+        """(kinds) => {
+            const inside = app.graph.nodes.filter((node) => kinds.includes(node.type));
+            app.graph.convertToSubgraph(new Set(inside));
+        }""",
+        list(kinds),
+    )
+
+
+def go_into_subgraph(page: Any) -> None:
+    page.evaluate(
+        """() => {
+            const node = app.graph.nodes.find((each) => each.isSubgraphNode?.());
+            app.canvas.openSubgraph(node.subgraph, node);
+        }"""
+    )
+    page.wait_for_timeout(1500)
+    fit(page)
+
+
+def picture_widths(page: Any) -> list[int]:
+    """Of what the box editor shows."""
+    return list(
+        page.evaluate(
+            """(kind) => app.canvas.graph.nodes.find((node) => node.type === kind).getInputNode(0)
+                .imgs.map((image) => image.naturalWidth)""",
+            REGION,
+        )
+    )

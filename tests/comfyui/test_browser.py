@@ -7,48 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import RUN_MILLISECONDS, drag, fit, keep, open_template, run
+from browsing import (
+    REGION,
+    RUN_MILLISECONDS,
+    box_of,
+    drag_box,
+    fit,
+    keep,
+    load,
+    on_canvas,
+    open_template,
+    picture_widths,
+    put_between,
+    run,
+    sent,
+    set_widget,
+    widgets,
+)
 from comfy_server import ROOT, ComfyUI
 from PIL import Image
 
-REGION, FACTORIZE, APPLY = 3, 4, 5
-
-
-def drag_box_up(page: Any) -> None:
-    """Drag the box of Select Region by its middle, from the mouth up to the eyes."""
-    if page.interface == "nodes2":
-        overlay = page.locator(f'[data-node-id="{REGION}"] [data-testid=crop-overlay]').bounding_box()
-        start = (overlay["x"] + overlay["width"] / 2, overlay["y"] + overlay["height"] / 2)
-        drag(page, start, (start[0], start[1] - 1.2 * overlay["height"]))
-        return
-    box = box_of(page)
-    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    drag(page, on_canvas(page, *middle), on_canvas(page, middle[0], middle[1] - 14))
-
-
-def on_canvas(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a pixel of the image in the classic canvas' editor is on the screen."""
-    place = page.evaluate(
-        """([id, x, y]) => {
-            const node = app.graph.getNodeById(id), { ds, canvas } = app.canvas;
-            const editor = node.widgets.find((widget) => widget.name === "box_editor");
-            const rect = canvas.getBoundingClientRect(), height = editor.computedHeight - 8;
-            const scale = Math.min(node.size[0] - 24, height) / 64;
-            const left = (node.size[0] - 64 * scale) / 2, top = editor.y + (height - 64 * scale) / 2;
-            return [
-              rect.x + (node.pos[0] + left + scale * x + ds.offset[0]) * ds.scale,
-              rect.y + (node.pos[1] + top + scale * y + ds.offset[1]) * ds.scale,
-            ];
-        }""",
-        [REGION, x, y],
-    )
-    return place[0], place[1]
-
-
-def box_of(page: Any) -> dict[str, float]:
-    return page.evaluate(
-        "(id) => app.graph.getNodeById(id).widgets.find((widget) => widget.name === 'box').value", REGION
-    )
+LOAD, FACTORIZE, APPLY = "ReSeFa_LoadGAN", "ReSeFa_FactorizeRegion", 5
 
 
 def mean_change(comfyui: ComfyUI, outputs: dict[str, Any], rows: slice) -> float:
@@ -70,7 +49,7 @@ def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> N
     keep(page, "mouth")
 
     before = box_of(page)
-    drag_box_up(page)
+    drag_box(page)
     after = box_of(page)
     assert (after["x"], after["width"], after["height"]) == pytest.approx(
         (before["x"], before["width"], before["height"]), abs=1
@@ -88,13 +67,10 @@ def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> N
     assert page.problems == []
 
     saved = page.evaluate("() => JSON.stringify(app.graph.serialize())")
-    page.evaluate("async (graph) => { await app.loadGraphData(JSON.parse(graph)); }", saved)
-    page.wait_for_timeout(1000)
+    load(page, saved)
     assert box_of(page) == after
-    shown = page.evaluate(
-        "(id) => app.graph.getNodeById(id).widgets.slice(0, 5).map((widget) => widget.value)", REGION
-    )
-    assert shown[1:] == [after["x"], after["y"], after["width"], after["height"]]
+    shown = list(widgets(page, REGION).values())
+    assert shown[1:5] == [after["x"], after["y"], after["width"], after["height"]]
 
 
 def test_an_own_picture_is_found_edited_and_put_back(page: Any, comfyui: ComfyUI) -> None:
@@ -114,44 +90,60 @@ def test_an_own_picture_is_found_edited_and_put_back(page: Any, comfyui: ComfyUI
 
 def test_the_box_is_drawn_behind_a_reroute_too(page: Any, comfyui: ComfyUI) -> None:
     open_template(page, "edit_a_face_part")
-    page.evaluate(
-        """(id) => {
-            const node = app.graph.getNodeById(id), source = node.getInputNode(0);
-            const { origin_slot: slot } = node.getInputLink(0);
-            const between = LiteGraph.createNode("Reroute");
-            app.graph.add(between);
-            source.connect(slot, between, 0);
-            between.connect(0, node, 0);
-        }""",
-        REGION,
-    )
+    put_between(page, REGION, "image")
     fit(page)
     run(page, comfyui)
-    sizes = page.evaluate(
-        "(id) => app.graph.getNodeById(id).getInputNode(0).imgs.map((image) => image.naturalWidth)", REGION
-    )
-    assert sizes == [64]
+    assert picture_widths(page) == [64]
     if page.interface == "nodes2":
-        page.locator(f'[data-node-id="{REGION}"] [data-testid=crop-overlay]').wait_for(state="visible")
+        page.get_by_test_id("crop-overlay").wait_for(state="visible")
     before = box_of(page)
-    drag_box_up(page)
+    drag_box(page)
     assert 8 <= before["y"] - box_of(page)["y"] <= 20
     keep(page, "reroute")
     assert page.problems == []
 
 
-def test_a_failure_is_told_in_a_toast(page: Any, comfyui: ComfyUI) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "words"),
+    [
+        ("ReSeFa_ApplyDirection", "direction", "99", "direction 99 is out of range"),
+        (REGION, "box", {"x": 80, "y": 9, "width": 4, "height": 4}, "lies outside the image of 64 x 64"),
+        (
+            LOAD,
+            "name",
+            "cats.safetensors",
+            "put the file there and refresh (R), or choose avatars as *generator*",
+        ),
+    ],
+    ids=["direction", "box", "generator"],
+)
+def test_a_failure_is_told_in_a_toast(
+    kind: str, name: str, value: Any, words: str, page: Any, comfyui: ComfyUI
+) -> None:
     open_template(page, "edit_a_face_part")
-    page.evaluate(
-        """(id) => {
-            const { widgets } = app.graph.getNodeById(id);
-            widgets.find((widget) => widget.name === "direction").value = "99";
-        }""",
-        APPLY,
-    )
+    set_widget(page, kind, name, value)
     page.get_by_test_id("queue-button").or_(page.get_by_role("button", name="Run")).first.click()
-    page.get_by_text("direction 99 is out of range").first.wait_for(state="visible", timeout=RUN_MILLISECONDS)
-    keep(page, "toast")
+    toast = page.locator(".resefa-error").filter(has_text=words)
+    toast.wait_for(state="visible", timeout=RUN_MILLISECONDS)
+    title = page.evaluate("(kind) => app.graph.nodes.find((node) => node.type === kind).title", kind)
+    assert toast.inner_text().startswith(title)
+    keep(page, f"toast-{name}")
+
+
+def test_missing_generators_are_told_when_a_graph_is_opened(page: Any, comfyui: ComfyUI) -> None:
+    graph = json.loads((ROOT / "example_workflows" / "edit_a_face_part.json").read_text())
+    (loader,) = (node for node in graph["nodes"] if node["type"] == LOAD)
+    for name in (
+        "cats.safetensors",
+        "stylegan2-ffhq-256x256.pkl",
+    ):  # ComfyUI tells of one, the pack of the other
+        model = {"name": name, "url": f"https://example.org/{name}", "directory": "stylegan"}
+        loader["widgets_values"], loader["properties"]["models"] = [name], [model]
+        load(page, json.dumps(graph))
+        page.get_by_text(f"{name} is missing").first.wait_for(state="visible")
+        if name.endswith(".pkl"):
+            page.get_by_text(f"It is at {model['url']}").wait_for(state="visible")
+        keep(page, f"missing{name[-4:]}")
 
 
 def test_a_direction_file_is_built_and_its_node_says_where_it_is(page: Any, comfyui: ComfyUI) -> None:
@@ -170,23 +162,16 @@ def test_a_direction_file_is_built_and_its_node_says_where_it_is(page: Any, comf
     assert page.problems == []
 
 
-def factorize_inputs(page: Any) -> dict[str, Any]:
-    """What Factorize Region is sent with."""
-    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
-    (inputs,) = (n["inputs"] for n in prompt.values() if n["class_type"] == "ReSeFa_FactorizeRegion")
-    return dict(inputs)
-
-
 def test_a_graph_saved_before_keeps_its_directions(page: Any, comfyui: ComfyUI) -> None:
     open_template(page, "edit_a_face_part")
-    sent = factorize_inputs(page)
-    assert (sent["only_good"], sent["colour"], sent["parameters"]) == (True, False, "")
+    inputs = sent(page, FACTORIZE)
+    assert (inputs["only_good"], inputs["colour"], inputs["parameters"]) == (True, False, "")
     older = json.loads((ROOT / "tests" / "older" / "workflows" / "edit_a_face_part.json").read_text())
     page.evaluate("(graph) => app.loadGraphData(graph)", older)
     page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'ReSeFa_FactorizeRegion')")
-    sent = factorize_inputs(page)
-    assert sent["only_good"] is False
-    assert sent["parameters"] == "colour=1, edge=0, regularization=0.0001"
+    inputs = sent(page, FACTORIZE)
+    assert inputs["only_good"] is False
+    assert inputs["parameters"] == "colour=1, edge=0, regularization=0.0001"
     assert page.problems == []
 
 

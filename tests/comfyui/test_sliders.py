@@ -5,73 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from browsing import drag, fit, keep, open_template, run
+from browsing import (
+    REGION,
+    SLIDERS,
+    drag,
+    drag_box,
+    drag_slider,
+    fit,
+    go_into_subgraph,
+    keep,
+    load,
+    open_template,
+    pack,
+    picture_widths,
+    put_between,
+    run,
+    sent,
+    set_widget,
+    strengths,
+    switch,
+    widgets,
+)
 from comfy_server import ComfyUI
-
-SLIDERS, REGION = "ReSeFa_DirectionSliders", "ReSeFa_SelectRegion"
-
-
-def widgets(page: Any, kind: str = SLIDERS) -> dict[str, Any]:
-    """The values of a node's widgets by name."""
-    return dict(
-        page.evaluate(
-            "(kind) => app.graph.nodes.find((node) => node.type === kind)"
-            ".widgets.map((widget) => [widget.name, widget.value])",
-            kind,
-        )
-    )
-
-
-def strengths(page: Any) -> dict[str, float]:
-    """The sliders by the names of their directions."""
-    prefix = "strength of "
-    return {name[len(prefix) :]: value for name, value in widgets(page).items() if name.startswith(prefix)}
-
-
-def sent(page: Any, kind: str = SLIDERS) -> dict[str, Any]:
-    """What a node is sent with."""
-    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
-    (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"] == kind)
-    return dict(inputs)
-
-
-def drag_slider(page: Any, index: int) -> None:
-    """Drag a slider to the right by its knob."""
-    place = page.evaluate(
-        """([kind, index]) => {
-            const node = app.graph.nodes.find((each) => each.type === kind);
-            const slider = node.widgets.filter((widget) => widget.resefaDirection !== undefined)[index];
-            const { ds, canvas } = app.canvas, rect = canvas.getBoundingClientRect();
-            const x = rect.x + (node.pos[0] + node.size[0] / 2 + ds.offset[0]) * ds.scale;
-            return [x, rect.y + (node.pos[1] + slider.y + 10 + ds.offset[1]) * ds.scale, node.id];
-        }""",
-        [SLIDERS, index],
-    )
-    x, y, node = place
-    if page.interface == "nodes2":
-        name = list(strengths(page))[index]
-        sliders = page.locator(f'[data-node-id="{node}"]').get_by_label(f"strength of {name}", exact=True)
-        knob = sliders.locator("[role=slider]").or_(sliders).first.bounding_box()
-        x, y = knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2
-    drag(page, (x, y), (x + 20, y))
-
-
-def set_widget(page: Any, kind: str, name: str, value: Any) -> None:
-    page.evaluate(
-        """([kind, name, value]) => {
-            const node = app.graph.nodes.find((each) => each.type === kind);
-            const widget = node.widgets.find((each) => each.name === name);
-            widget.value = value;
-            widget.callback?.(value);
-        }""",
-        [kind, name, value],
-    )
-
-
-def reopen(page: Any) -> None:
-    saved = page.evaluate("() => JSON.stringify(app.graph.serialize())")
-    page.evaluate("async (graph) => { await app.loadGraphData(JSON.parse(graph)); }", saved)
-    page.wait_for_timeout(1500)
 
 
 def test_there_is_a_slider_for_each_direction_and_its_value_stays_with_its_name(
@@ -89,11 +44,11 @@ def test_there_is_a_slider_for_each_direction_and_its_value_stays_with_its_name(
     drag_slider(page, 1)
     value = strengths(page)[names[1]]
     assert value > 0.4
-    name, _, told = sent(page)["strengths"].rpartition("=")
+    name, _, told = sent(page, SLIDERS)["strengths"].rpartition("=")
     assert (name, float(told)) == (names[1], pytest.approx(value, abs=0.01))
     keep(page, "sliders")
 
-    reopen(page)
+    load(page, page.evaluate("() => JSON.stringify(app.graph.serialize())"))
     value = float(told)
     assert strengths(page) == {**dict.fromkeys(names, 0), names[1]: value}
 
@@ -165,16 +120,116 @@ def test_the_box_has_its_picture_before_a_run(page: Any, comfyui: ComfyUI) -> No
     page.goto(comfyui.url, wait_until="domcontentloaded")
     page.wait_for_function("() => window.app?.canvas && window.app.graph && window.app.extensionManager")
     page.wait_for_timeout(2000)
-    page.evaluate("async (graph) => { await app.loadGraphData(JSON.parse(graph)); }", saved)
-    page.wait_for_timeout(1500)
+    load(page, saved)
     fit(page)
-    sizes = page.evaluate(
-        """(kind) => app.graph.nodes.find((node) => node.type === kind).getInputNode(0)
-            .imgs.map((image) => image.naturalWidth)""",
-        REGION,
-    )
-    assert sizes == [64]
+    assert picture_widths(page) == [64]
     if page.interface == "nodes2":
         page.get_by_test_id("crop-overlay").first.wait_for(state="visible")
     keep(page, "opened")
+    assert page.problems == []
+
+
+def numbers(page: Any) -> tuple[dict[str, float], str]:
+    """The box and the strengths that are sent; everything that shows them says the same."""
+    shown, told = widgets(page, REGION), sent(page, SLIDERS)["strengths"]
+    box = sent(page, REGION)["box"]
+    assert shown["box"] == box
+    if page.interface == "classic":
+        assert {edge: shown[edge] for edge in box} == box
+    lines = dict(line.rsplit("=", 1) for line in told.splitlines())
+    moved = {name: value for name, value in strengths(page).items() if value}
+    assert moved == {name: pytest.approx(float(value), abs=0.01) for name, value in lines.items()}
+    if page.interface == "nodes2":
+        fields = [page.get_by_test_id("crop-overlay").locator("xpath=ancestor::*[@data-node-id][1]//input")]
+        typed = [int(field) for field in fields[0].evaluate_all("(all) => all.map((each) => each.value)")[:4]]
+        assert dict(zip(box, typed, strict=True)) == box
+    return box, told
+
+
+def test_numbers_stay_when_the_interface_is_switched(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "many_sliders")
+    fit(page)
+    run(page, comfyui)
+    fit(page)
+    box, told = numbers(page)
+    for step in range(3):
+        drag_slider(page, step)
+        drag_box(page, rows=(-14, 6, -3)[step])
+        assert numbers(page)[0] != box
+        assert numbers(page)[1] != told
+        box, told = numbers(page)
+        switch(page)
+        assert numbers(page) == (box, told)
+        keep(page, f"switched-{step}")
+    run(page, comfyui)
+    assert sent(page, REGION)["box"] == box
+    assert page.problems == []
+
+
+def test_box_and_sliders_work_in_a_subgraph(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "many_sliders")
+    pack(page, REGION, "ReSeFa_FactorizeRegion", SLIDERS)
+    run(page, comfyui)
+    go_into_subgraph(page)
+    assert picture_widths(page) == [64]
+    assert len(strengths(page)) >= 4
+    box, told = numbers(page)
+    drag_slider(page, 1)
+    drag_box(page, rows=-12)
+    keep(page, "subgraph")
+    assert numbers(page)[0] != box
+    assert numbers(page)[1] != told
+    box, told = numbers(page)
+    switch(page)
+    assert numbers(page) == (box, told)
+    load(page, page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    go_into_subgraph(page)
+    assert numbers(page) == (box, told)
+    keep(page, "subgraph-opened")
+    assert page.problems == []
+
+
+def test_sliders_work_behind_a_reroute(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "many_sliders")
+    put_between(page, SLIDERS, "directions")
+    put_between(page, REGION, "image")
+    run(page, comfyui)
+    fit(page)
+    box, told = numbers(page)
+    drag_slider(page, 0)
+    drag_box(page)
+    keep(page, "sliders-reroute")
+    assert numbers(page)[0] != box
+    assert numbers(page)[1] != told
+    assert page.problems == []
+
+
+def test_strengths_from_a_text_take_the_place_of_the_sliders(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "many_sliders")
+    fit(page)
+    start, stop = page.evaluate(
+        """(kind) => {
+            const node = app.graph.nodes.find((each) => each.type === kind);
+            const text = LiteGraph.createNode("PrimitiveStringMultiline");
+            app.graph.add(text);
+            text.pos = [node.pos[0] - 100, node.pos[1] + node.size[1] + 100];
+            text.widgets[0].value = "0=2";
+            const slot = node.inputs.findIndex((input) => input.name === "strengths");
+            const { ds, canvas } = app.canvas, rect = canvas.getBoundingClientRect();
+            const place = ([x, y]) => [
+              rect.x + (x + ds.offset[0]) * ds.scale, rect.y + (y + ds.offset[1]) * ds.scale
+            ];
+            return new Promise((resolve) =>
+              setTimeout(() => resolve([place(text.getOutputPos(0)), place(node.getInputPos(slot))]), 1000)
+            );
+        }""",
+        SLIDERS,
+    )
+    drag(page, start, stop)
+    page.wait_for_timeout(500)
+    assert strengths(page) == {}
+    assert isinstance(sent(page, SLIDERS)["strengths"], list)
+    run(page, comfyui)
+    assert strengths(page) == {}
+    keep(page, "linked")
     assert page.problems == []

@@ -133,10 +133,11 @@ function showSliders(node) {
   for (const slider of node.widgets.filter((widget) => widget.resefaDirection !== undefined)) {
     node.removeWidget(slider);
   }
-  const linked = node.inputs?.some((input) => input.widget?.name === "strengths" && input.link != null);
+  const input = node.inputs.find((each) => each.name === "strengths");
+  const linked = input?.link != null;
   const { names, range } = node.properties[OFFERED] ?? { names: [] };
   const shown = linked ? [] : names;
-  hide(text, shown.length > 0);
+  hide(node, text, input, shown.length > 0);
   for (const [index, name] of shown.entries()) addSlider(node, text, index, name, range);
   const [width, height] = node.computeSize();
   node.setSize([Math.max(width, node.size[0]), Math.max(height, node.size[1])]);
@@ -154,9 +155,13 @@ function addSlider(node, text, index, name, [min, max]) {
   slider.resefaDirection = name;
 }
 
-function hide(widget, hidden) {
-  widget.hidden = hidden;
-  widget.options.hidden = hidden;
+// A text that is hidden goes on to have its socket, which is otherwise drawn beside the text.
+function hide(node, text, input, hidden) {
+  text.hidden = hidden;
+  text.options.hidden = hidden;
+  if (!input) return;
+  input.widget = hidden ? undefined : { name: text.name };
+  node.inputs = [...node.inputs];
 }
 
 function read(text) {
