@@ -161,7 +161,9 @@ function hide(node, text, input, hidden) {
   text.options.hidden = hidden;
   if (!input) return;
   input.widget = hidden ? undefined : { name: text.name };
-  node.inputs = [...node.inputs];
+  const inputs = [...node.inputs];
+  node.inputs = []; // Nodes 2.0 looks at a socket again where it is put in anew
+  node.inputs = inputs;
 }
 
 function read(text) {
