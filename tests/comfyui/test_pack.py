@@ -76,7 +76,9 @@ def test_every_node_is_listed_explained_and_documented(schemas: Schemas, comfyui
             for socket, spec in schema["input"].get(group, {}).items():
                 assert spec[1].get("tooltip"), (name, socket)
         assert all(schema["output_tooltips"]), name
-        assert (ROOT / "web" / "docs" / f"{name}.md").is_file(), name
+        page = (ROOT / "web" / "docs" / f"{name}.md").read_text()
+        assert f"]({name}.jpg)" in page, name
+        assert (ROOT / "web" / "docs" / f"{name}.jpg").is_file(), name
 
 
 def test_the_english_texts_are_those_of_the_nodes(schemas: Schemas) -> None:

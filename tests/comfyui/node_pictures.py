@@ -1,0 +1,206 @@
+"""Photographs the nodes in ComfyUI for their help pages, and the graphs that docs/comfyui.md shows.
+
+    COMFYUI_DIR=/path/to/ComfyUI python tests/comfyui/node_pictures.py [NAME ...]
+
+Writes `web/docs/ReSeFa_NAME.jpg`, of all nodes or of those that are named; with all, `docs/comfyui.jpg` and
+`docs/comfyui-classic.jpg` as well.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+
+from browsing import (  # noqa: E402
+    ARGUMENTS,
+    CHROMIUM,
+    SETTINGS,
+    SIZE,
+    WAIT_MILLISECONDS,
+    fit,
+    open_template,
+    run,
+)
+from comfy_server import ROOT, ComfyUI  # noqa: E402
+from PIL import Image  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+
+import resefa_core as resefa  # noqa: E402
+
+GAN = {"gan": "LoadGAN.0"}
+FACE = GAN | {"latent": "PickLatents.0"}
+EDIT = FACE | {"directions": "FactorizeRegion.0"}
+NODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "LoadGAN": ({}, {}),
+    "SampleGANLatent": ({"seed": 29, "batch_size": 3}, GAN),
+    "PickLatents": ({}, GAN | {"latent": "SampleGANLatent.0"}),
+    "SelectRegion": ({}, {"image": "PickLatents.1"}),
+    "FactorizeRegion": ({"num_directions": 4}, FACE | {"region": "SelectRegion.0"}),
+    "ApplyDirection": ({}, EDIT),
+    "DirectionSliders": ({"strengths": "0=3\n1=-2"}, EDIT),
+    "DirectionSweep": ({"frames": 9}, EDIT),
+    "EditFrames": ({"frames": 12, "keyframes": "0 = 0:0, 3:4, 9:-4"}, EDIT),
+    "SplitLatents": ({}, {"latent": "SampleGANLatent.0"}),
+    "JoinLatents": ({}, GAN | {"latents.latent0": "SplitLatents.1", "latents.latent1": "SplitLatents.0"}),
+    "AverageLatents": ({}, GAN | {"latent": "SampleGANLatent.0"}),
+    "MixLatents": ({}, GAN | {"first": "PickLatents.0", "second": "AverageLatents.0"}),
+    "WalkLatents": ({"frames": 12}, GAN | {"latent": "SampleGANLatent.0"}),
+    "GANParts": ({}, FACE),
+    "LoadGANParts": ({}, GAN),
+    "ImageDifference": ({}, {"before": "PickLatents.1", "after": "ApplyDirection.1"}),
+    "SaveDirections": ({"names": "wider\nhigher", "filename": "mouth"}, {"directions": "FactorizeRegion.0"}),
+    "LoadDirections": ({}, {}),
+    "SaveGANLatent": ({}, {"latent": "PickLatents.0"}),
+    "LoadGANLatent": ({}, GAN),
+    "SaveGANImage": ({}, {"image": "ApplyDirection.1", "latent": "ApplyDirection.0"}),
+    "InvertImage": ({"steps": 100}, GAN | {"image": "PickLatents.1"}),
+    "PasteEdit": ({}, GAN | {"image": "PickLatents.1", "latent": "InvertImage.0"}),
+    "FromStyleGANLatent": ({}, GAN),
+    "FromStyleGANDirections": ({}, GAN),
+}
+NOT_RUN = ("FromStyleGANLatent", "FromStyleGANDirections")
+"""Their inputs come from other packs."""
+COLUMNS, WIDTH, HEIGHT = 7, 520, 1400
+NARROW, LOW, MARGIN = 400, 60, 14
+WINDOW = {"width": 1720, "height": 1400}
+BUILD = """
+async ({ nodes, links, columns, width, height, narrow, low }) => {
+  app.graph.clear();
+  const made = {};
+  for (const [index, [name, values]] of Object.entries(Object.entries(nodes))) {
+    const node = (made[name] = LiteGraph.createNode(`ReSeFa_${name}`));
+    app.graph.add(node);
+    node.pos = [(index % columns) * width, Math.floor(index / columns) * height];
+    node.setSize([narrow, low]);
+    for (const [key, value] of Object.entries(values)) {
+      const widget = node.widgets.find((each) => each.name === key);
+      widget.value = value;
+      widget.callback?.(value);
+    }
+    for (const widget of node.widgets ?? []) {
+      const files = widget.name === "file" ? widget.options.values : [];
+      if (files.length) widget.value = files.at(-1);
+    }
+  }
+  for (const [from, slot, to, input] of links) {
+    const place = made[to].inputs.findIndex((each) => each.name === input);
+    made[from].connect(slot, made[to], place);
+  }
+  return Object.fromEntries(Object.entries(made).map(([name, node]) => [name, node.id]));
+}
+"""
+ADD_PREVIEWS = """
+(names) => {
+  for (const [index, name] of names.entries()) {
+    const node = app.graph.nodes.find((each) => each.type === `ReSeFa_${name}`);
+    const slot = node.outputs.findIndex((output) => output.type === "IMAGE");
+    const preview = LiteGraph.createNode(slot < 0 ? "PreviewAny" : "PreviewImage");
+    app.graph.add(preview);
+    preview.pos = [-600, index * 300];
+    node.connect(Math.max(slot, 0), preview, 0);
+  }
+}
+"""
+FIT_NODE = """
+(name) => {
+  const node = app.graph.nodes.find((each) => each.type === `ReSeFa_${name}`);
+  app.canvas.ds.scale = 1;
+  app.canvas.centerOnNode(node);
+  app.canvas.setDirty(true, true);
+}
+"""
+LARGEST = (428, 800)
+QUALITY = 82
+
+
+def main(names: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        base = Path(folder) / "comfyui"
+        write_files(base)
+        comfyui = ComfyUI(base)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            photograph_nodes(browser, comfyui, names or list(NODES))
+            if not names:
+                photograph_graph(browser, comfyui, ROOT / "docs" / "comfyui.jpg", nodes2=True)
+                photograph_graph(browser, comfyui, ROOT / "docs" / "comfyui-classic.jpg", nodes2=False)
+        finally:
+            browser.close()
+            comfyui.stop()
+
+
+def write_files(base: Path) -> None:
+    """A file for each node that loads one."""
+    session = resefa.Session(resefa.load_generator("avatars"), seed=29)
+    session.find("box:mouth", count=4)
+    for name in ("models/stylegan_directions", "models/stylegan_parts", "input"):
+        (base / name).mkdir(parents=True)
+    session.save(base / "models" / "stylegan_directions" / "mouth.safetensors", title="Mouths")
+    parts = resefa.parts_of_generator(session.generator)
+    assert parts is not None
+    parts.save(base / "models" / "stylegan_parts" / "avatars.safetensors")
+    session.generator.sample(29, 0.7).save(base / "input" / "face.safetensors")
+
+
+def opened(browser: Browser, comfyui: ComfyUI, nodes2: bool, size: Any = SIZE) -> Any:
+    comfyui.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": nodes2})
+    page = browser.new_page(viewport=size)
+    page.set_default_timeout(WAIT_MILLISECONDS)
+    page.goto(comfyui.url, wait_until="domcontentloaded")
+    page.wait_for_function("() => window.app?.canvas && window.app.graph && window.app.extensionManager")
+    page.wait_for_timeout(3000)
+    return page
+
+
+def photograph_nodes(browser: Browser, comfyui: ComfyUI, names: list[str]) -> None:
+    page = opened(browser, comfyui, nodes2=True, size=WINDOW)
+    links = [
+        [*origin.split("."), name, socket]
+        for name, (_, wired) in NODES.items()
+        for socket, origin in wired.items()
+    ]
+    layout = {"columns": COLUMNS, "width": WIDTH, "height": HEIGHT, "narrow": NARROW, "low": LOW}
+    values = {name: given for name, (given, _) in NODES.items()}
+    links = [[origin, int(slot), name, socket] for origin, slot, name, socket in links]
+    ids = page.evaluate(BUILD, {"nodes": values, "links": links, **layout})
+    page.evaluate(
+        ADD_PREVIEWS, [name for name in NODES if name not in NOT_RUN and not name.startswith("Save")]
+    )
+    fit(page)
+    run(page, comfyui)
+    for name in names:
+        page.evaluate(FIT_NODE, name)
+        page.wait_for_timeout(1000)
+        box = page.locator(f'[data-node-id="{ids[name]}"]').first.bounding_box()
+        clip = {edge: box[edge] - MARGIN for edge in ("x", "y")}
+        clip |= {edge: box[edge] + 2 * MARGIN for edge in ("width", "height")}
+        write(page.screenshot(clip=clip), ROOT / "web" / "docs" / f"ReSeFa_{name}.jpg", LARGEST)
+    page.close()
+
+
+def photograph_graph(browser: Browser, comfyui: ComfyUI, file: Path, nodes2: bool) -> None:
+    page = opened(browser, comfyui, nodes2)
+    open_template(page, "edit_a_face_part")
+    fit(page)
+    run(page, comfyui)
+    page.wait_for_timeout(8000)  # until ComfyUI's messages have gone
+    fit(page)
+    write(page.screenshot(), file, (SIZE["width"], SIZE["height"]))
+    page.close()
+
+
+def write(shot: bytes, file: Path, largest: tuple[int, int]) -> None:
+    with Image.open(io.BytesIO(shot)) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail(largest, Image.Resampling.LANCZOS)
+        small.save(file, quality=QUALITY, optimize=True)
+    print(f"{file.relative_to(ROOT)}: {small.width} x {small.height}, {file.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
