@@ -236,6 +236,17 @@ def test_a_mouth_opens_shows_teeth_and_fades_rather_than_changes_its_colour(
     assert look.recolours
 
 
+def test_soft_parts_and_edits_that_change_nothing_have_words_too() -> None:
+    soft = torch.full((32, 32), 0.3)
+    assert words_for(face(high=2), face(high=5), soft, "mouth") == "opens / closes"
+    corner = torch.zeros(32, 32)
+    corner[:4, :4], corner[4:8, 4:8] = 1.0, 0.2
+    changed = face()
+    changed[:, 5, 5] = 0.9
+    assert words_for(face(), changed, corner, "eyes")
+    assert words_for(face(), face(), soft, "mouth") == "another shape"
+
+
 def test_eyes_open_where_their_whites_grow() -> None:
     shut, wide = face(high=2, teeth=0.2), face(high=5, teeth=0.9)
     assert words_for(shut, wide, resefa.Region.from_box(0.2, 0.2, 0.6, 0.6).mask(32, 32), "eyes") == (

@@ -133,7 +133,7 @@ class _Standing:
     def of(difference: Tensor, where: Tensor) -> _Standing:
         """Of the difference `(3, H, W)` from the surroundings, where that counts `(H, W)`."""
         distance = difference.abs().amax(dim=0)
-        contrast = max(float(distance[where > 0.5].quantile(0.9)), _FEATURE)
+        contrast = max(float(distance[where >= where.max() / 2].quantile(0.9)), _FEATURE)
         weights = (distance / contrast).clamp(0.0, 1.0).square() * where + 1e-6
         x, y = _coordinates(weights)
         return _Standing(
