@@ -3,8 +3,9 @@
     python benchmarks/looks.py --seeds 29 13 5 35 777 5000-5019 --output looks
     python benchmarks/looks.py --seeds 29 13 5 35 777 --earlier --output looks-earlier
 
-For each part (the preset's box where there is one) a sheet `PART.png`, each strip under its seed, its number
-and what it is called, as far as it is offered to both sides; and `looks.md`, what is measured of them.
+For each part (the preset's box where there is one, or what each image has of it with `--own`) a sheet
+`PART.png`, each strip under its seed, its number and what it is called, as far as it is offered to both
+sides; and `looks.md`, what is measured of them.
 `--earlier` shows six directions of the paper's objective at λ = 0.0001, to four steps, as interfaces offered
 them before.
 """
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--generator", default="avatars")
     parser.add_argument("--seeds", nargs="+", default=["29", "13", "5", "35", "777"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS))
+    parser.add_argument("--own", action="store_true", help="each image's own part instead of a box")
     parser.add_argument("--space")
     parser.add_argument("--confine", type=float, default=0.0)
     parser.add_argument("--samples", type=int, default=1, help="images solved jointly")
@@ -51,14 +53,18 @@ def main() -> None:
     for seed in seeds:
         session = resefa.Session(generator, seed=seed, cache=cache)
         for part in options.parts:
-            found = session.find(
-                f"box:{part}" if part in session.presets else part,
-                space=options.space,
-                confine=options.confine,
-                samples=options.samples,
-                only_good=not options.earlier,
-                parameters=parameters,
-            )
+            try:
+                found = session.find(
+                    f"box:{part}" if part in session.presets and not options.own else part,
+                    space=options.space,
+                    confine=options.confine,
+                    samples=options.samples,
+                    only_good=not options.earlier,
+                    parameters=parameters,
+                )
+            except resefa.RegionError as error:
+                print(seed, error)
+                continue
             if options.earlier:
                 found = replace(found, strength_range=(-6.0, 6.0))
             reaches = steps_within_reach(generator, found)
@@ -73,7 +79,8 @@ def main() -> None:
                     f"{look.effect.ratio:.0f} | {look.tint:.2f} | {look.border:.2f} |"
                 )
         for part, shown in strips.items():
-            sheet(shown).save(options.output / f"{part}.png")
+            if shown:
+                sheet(shown).save(options.output / f"{part}.png")
         (options.output / "looks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
         print(seed, {part: len(shown) for part, shown in strips.items()}, flush=True)
 

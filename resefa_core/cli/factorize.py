@@ -51,6 +51,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_parts(parser)
     parser.add_argument(
+        "--image-text",
+        nargs=2,
+        metavar=("MODEL", "WORDS"),
+        help="name directions by an image–text model of yours: its image encoder (ONNX), and its vectors of "
+        "words (safetensors)",
+    )
+    parser.add_argument(
         "--feather",
         type=float,
         help="soften the region's edge, a fraction of the image's height (default: 0, and "

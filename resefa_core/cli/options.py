@@ -17,6 +17,7 @@ from ..defaults import CONFINED_FEATHER, TRUNCATION
 from ..directions import CONFINED, Directions
 from ..directions.about import reading_note
 from ..errors import ParameterError, ReSeFaError
+from ..evaluation.image_text import ImageText
 from ..generators import Generator
 from ..inversion import Photo
 from ..inversion.inverting import PRIOR, STEPS
@@ -232,8 +233,10 @@ def open_session(options: argparse.Namespace, generator: Generator) -> Session:
         latent = _latent_of_file(options, generator)
     else:
         latent = generator.sample(options.seed, options.truncation, find_class(options, generator))
-    parts = open_parts(options)
-    session = Session(generator, latent=latent, cache=JacobianCache(_ANALYSES_BYTES), parts=parts)
+    parts, files = open_parts(options), getattr(options, "image_text", None)
+    namer = None if files is None else ImageText.load(*files)
+    cache = JacobianCache(_ANALYSES_BYTES)
+    session = Session(generator, latent=latent, cache=cache, parts=parts, namer=namer)
     if getattr(options, "photo", None) is not None:
         _set_photo(options, session, None if options.latent is None else latent)
     return session

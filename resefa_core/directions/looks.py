@@ -65,10 +65,12 @@ class Look:
             said = (f"{_COLOUR}{self.colours[0]}", *self.colours[1:], *said)
         return tuple(dict.fromkeys((*self.openings, *said)))
 
-    def called(self, words: str) -> Look:
-        """It with further words: the first, where nothing plain is said of it."""
+    def called(self, words: str, first: bool = False) -> Look:
+        """It with further words: the first, where nothing plain is said of it, or before all if asked for."""
         if not words:
             return self
+        if first:
+            return replace(self, openings=(words, *self.openings))
         if self.words == UNKNOWN or self.words.startswith("lighter "):
             return replace(self, words=words, more=(self.words, *self.more))
         return replace(self, more=(words, *self.more))

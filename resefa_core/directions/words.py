@@ -24,6 +24,7 @@ _ONE_PLACE = 0.05
 _HARDLY = 0.2
 _SECOND_COLOUR = 0.3
 _CHANGES = 0.2
+_FEWEST = 16
 
 _OPENER, _TALLER = 0.25, 0.08
 """Natural logarithms of how many times a mouth's area by its width, and its height, grow as it opens."""
@@ -98,9 +99,10 @@ def openings(backwards: Tensor, forwards: Tensor, mask: Tensor, part: str) -> tu
     if not _is(part, (*_MOUTHS, *_BEAKS, *_EYES)):
         return ()
     radius = max(1, round(min(mask.shape) / 64))
-    ground = _ground((backwards + forwards) / 2, mask, radius)
     amount = (forwards - backwards).abs().amax(dim=0) * mask
-    where = _around(amount > _CHANGES * amount.max(), radius) * _grown(mask, radius)
+    changed = _around(amount > _CHANGES * amount.max(), radius)
+    where = changed * _grown(mask, radius)
+    ground = _ground((backwards + forwards) / 2, changed, where, 3 * radius)
     first, second = (_Standing.of(image - ground, where) for image in (backwards, forwards))
     lighter = 2.0 * (second.lighter - first.lighter) / (first.area + second.area)
     if _is(part, _EYES):
@@ -145,10 +147,11 @@ class _Standing:
         )
 
 
-def _ground(image: Tensor, mask: Tensor, radius: int) -> Tensor:
-    """The median colour `(3, 1, 1)` around a region; in it, where hardly anything is around."""
-    around = (_grown(mask, 3 * radius) > 0.1) & (mask < 0.1)
-    pixels = image[:, around if int(around.sum()) >= 16 else mask >= mask.max() / 2]
+def _ground(image: Tensor, changed: Tensor, where: Tensor, width: int) -> Tensor:
+    """The median colour `(3, 1, 1)` of a rim of some pixels around the rectangle that changes; within it,
+    where that is the whole image."""
+    around = (_grown(changed, width) > 0.5) & (changed < 0.5)
+    pixels = image[:, around if int(around.sum()) >= _FEWEST else where >= where.max() / 2]
     return pixels.median(dim=1).values[:, None, None]
 
 

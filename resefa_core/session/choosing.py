@@ -13,6 +13,7 @@ from ..defaults import STRENGTHS
 from ..directions import Directions
 from ..directions.looks import Look, look_of, names_of
 from ..evaluation.attributes import BUNDLED, SHAPE_ATTRIBUTES, AttributeClassifier, value_words
+from ..evaluation.image_text import Namer
 from ..generators.base import Generator
 from ..latents import Latent
 from ..latents.editing import move
@@ -29,6 +30,7 @@ def worth_offering(
     directions: Directions,
     draw: Callable[[Sequence[Latent]], Sequence[Tensor]],
     colour: bool | None = None,
+    namer: Namer | None = None,
 ) -> Directions:
     """The directions that change the region visibly, stay there, are no mere tint and no seam, halfway and as
     far as strips show them, don't go too far and don't look like a nearer one: the nearest first, named by
@@ -39,6 +41,7 @@ def worth_offering(
         latent: of the image that they were found for, a batch of one.
         draw: the images `(3, H, W)` of some latents.
         colour: False for no changes of colour, True for them first.
+        namer: says what changes, before all that is measured; the classifier of drawn faces for None.
     """
     if directions.region is None:
         return directions
@@ -54,8 +57,8 @@ def worth_offering(
     order = [*recolouring, *shapes] if colour else [*shapes, *recolouring]
     kept = list(dict.fromkeys(order))
     named = [replace(halfway[index], openings=ends[index].openings) for index in kept]
-    values = _values(generator, latent, directions, [(index, far[index]) for index in kept], draw)
-    named = [look.called(words) for look, words in zip(named, values, strict=True)]
+    values = _values(generator, latent, directions, [(index, far[index]) for index in kept], draw, namer)
+    named = [look.called(words, namer is not None) for look, words in zip(named, values, strict=True)]
     return replace(directions[kept], names=names_of(named))
 
 
@@ -85,15 +88,21 @@ def _values(
     directions: Directions,
     ends: Sequence[tuple[int, float]],
     draw: Callable[[Sequence[Latent]], Sequence[Tensor]],
+    namer: Namer | None,
 ) -> list[str]:
-    """Between which values of the region's attribute each direction leads, forwards and backwards, as far as
-    said; empty where the classifier of drawn faces doesn't apply, or isn't sure of two values."""
+    """What a namer says of each direction, forwards and backwards, as far as said; for None, between which
+    values of the region's attribute it leads; empty where the classifier of drawn faces doesn't apply, or
+    isn't sure of two values."""
     assert directions.region is not None
     shown = SHAPE_ATTRIBUTES.get(directions.region.name)
-    if shown is None or preset_family(generator) != BUNDLED:
+    if namer is None and (shown is None or preset_family(generator) != BUNDLED):
         return [""] * len(ends)
     moved = [move(latent, directions, {index: side * far}) for index, far in ends for side in (1.0, -1.0)]
-    return value_words(_classifier(), torch.stack(list(draw(moved))), shown)
+    pairs = torch.stack(list(draw(moved)))
+    if namer is not None:
+        return list(namer(pairs, directions.region.name))
+    assert shown is not None
+    return value_words(_classifier(), pairs, shown)
 
 
 @cache

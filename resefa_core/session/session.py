@@ -24,6 +24,7 @@ from ..directions import CONFINED, Directions, about, encode_thumbnail
 from ..directions.effects import Effect, effect_of
 from ..directions.recipes import Point, Recipe
 from ..errors import ParameterError, PhotoError, RegionError
+from ..evaluation.image_text import Namer
 from ..generators.base import Generator
 from ..inversion import mark_of
 from ..latents import PNG_KEY, Latent
@@ -82,6 +83,7 @@ class Session(PhotoSession):
             of a class, and is the first class for None.
         cache: of analyses, to share among sessions; one of its own for None.
         parts: of the generator, whose names regions may have; those that come with it for None.
+        namer: says what directions change, e.g. `ImageText`; what is measured of the change for None.
 
     Raises:
         LatentError: the seed, class, truncation or latent doesn't fit the generator.
@@ -110,6 +112,7 @@ class Session(PhotoSession):
         truncation_layers: int | None = None,
         cache: JacobianCache | None = None,
         parts: Parts | None = None,
+        namer: Namer | None = None,
     ) -> None:
         super().__init__(
             generator,
@@ -121,6 +124,7 @@ class Session(PhotoSession):
         )
         self.cache = JacobianCache(_KEPT_BYTES) if cache is None else cache
         self.parts = parts
+        self.namer = namer
         self._finder = PartFinder(self.cache)
         self._measured = []
         self._photos = []
@@ -264,7 +268,7 @@ class Session(PhotoSession):
             return found
         generator = self.generator
         self._forget_trials()
-        chosen = worth_offering(generator, self.original[:1], found, self._draw_trials, colour)
+        chosen = worth_offering(generator, self.original[:1], found, self._draw_trials, colour, self.namer)
         return within_reach(generator, chosen)
 
     def found_alone(self, directions: Directions, region: Region | None = None) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from resefa_core.evaluation.identity import (
     identity_similarity,
     stranger_similarity,
 )
+from resefa_core.evaluation.image_text import ImageText
+from resefa_core.files import write_tensors
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -236,3 +239,46 @@ def test_any_function_serves_as_a_recogniser() -> None:
         stranger_similarity(sides, before[:1])
     with pytest.raises(EvaluationError, match="expected"):
         identity_similarity(lambda images: images, before, after)
+
+
+def test_an_image_text_model_names_directions_by_the_words_they_go_towards(
+    tmp_path: Path, avatars: resefa.Generator
+) -> None:
+    write_model(tmp_path / "model.onnx")
+    session = resefa.Session(avatars, seed=29)
+    found = session.find("box:mouth", quick=True, only_good=True)
+    model = FaceRecogniser(tmp_path / "model.onnx", mean=114.5, std=68.5)
+    there, back = (
+        F.normalize(model(avatars.synthesize(resefa.move(session.original, found, {0: far}))))[0]
+        for far in (2.0, -2.0)
+    )
+    vectors = torch.stack([there - back, back - there, torch.zeros(DIMENSION) + 1e-3])
+    words = {"words": json.dumps(["happy", "sad", "nothing"])}
+    write_tensors(tmp_path / "words.safetensors", {"vectors": vectors}, words, resefa.EvaluationError)
+    namer = ImageText.load(tmp_path / "model.onnx", tmp_path / "words.safetensors")
+    namer.least = 0.0
+    named = resefa.Session(avatars, seed=29, namer=namer).find("box:mouth", quick=True, only_good=True)
+    assert named.names[0] == "happy / sad"
+    assert torch.equal(named.vectors, found.vectors)
+    namer.least = 2.0
+    unsure = resefa.Session(avatars, seed=29, namer=namer).find("box:mouth", quick=True, only_good=True)
+    assert "happy / sad" not in unsure.names
+
+
+def test_vectors_of_words_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    def embedding(images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
+
+    with pytest.raises(resefa.ParameterError, match="a vector for each"):
+        ImageText(embedding, ["a", "b"], torch.ones(3, 4))
+    with pytest.raises(resefa.ParameterError, match="is no name"):
+        ImageText(embedding, ["a", "b\u202e"], torch.ones(2, 3))
+    with pytest.raises(EvaluationError, match="both of one model"):
+        ImageText(embedding, ["a", "b"], torch.ones(2, 4))(torch.zeros(2, 3, 8, 8))
+    write_model(tmp_path / "model.onnx")
+    faulty: list[dict[str, str]] = [{}, {"words": "1"}, {"words": "["}]
+    for number, metadata in enumerate(faulty):
+        file = tmp_path / f"{number}.safetensors"
+        write_tensors(file, {"vectors": torch.ones(2, 3)}, metadata, EvaluationError)
+        with pytest.raises(EvaluationError, match="not vectors of words"):
+            ImageText.load(tmp_path / "model.onnx", file)
