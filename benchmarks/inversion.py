@@ -22,16 +22,20 @@ The output folder has `results.jsonl`, a line after each image, and when it is r
   six samples, at equal change.
 - `edits`: mouth, eyes and hair of found drawings along their own directions at equal change, beside edits of
   what the generator draws; pasted back.
+- `hair`: hair, which is large, along the box's own directions, and along those of the part that were solved
+  over six samples; at the usual change, and at four times that.
 - `tuned`: the generator tuned to found drawings; edits along directions of six samples before and after, and
   what 16 other images change.
 - `others`: images of `--faces` found by `--into`, here and by the projector.
 - `self`: each generator finds its own images: the trained ones, and one with random weights of each
   architecture, as the tests have them. Where layers' codes are drawn apart, the projector moves them all.
+- `landmarks`: in how many of 40 faces of each trained generator dlib finds one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import sys
@@ -45,6 +49,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 import resefa_core as resefa
@@ -59,10 +64,12 @@ from resefa_core.sheets import contact_sheet, save_png
 PARTS = ("mouth", "eyes", "hair")
 PRIORS = (0.0, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 CHECKED_AT = (25, 50, 100, 200)
-STAGES = ("found", "prior", "edits", "tuned", "others", "self")
+STAGES = ("found", "prior", "edits", "hair", "tuned", "others", "self", "landmarks")
 SAMPLE_SEEDS = tuple(range(700_000, 700_064))
 ROOT = Path(__file__).resolve().parent.parent
 JOINT = 6
+FACES = 40
+HAIR_CHANGES = (TARGET, 4 * TARGET)
 TOGETHER = 8
 
 
@@ -76,6 +83,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--prior-count", type=int, default=16)
     parser.add_argument("--edit-count", type=int, default=24)
+    parser.add_argument("--hair-count", type=int, default=8)
     parser.add_argument("--tuned-count", type=int, default=8)
     parser.add_argument("--self-count", type=int, default=8)
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -92,6 +100,8 @@ def main() -> None:
             priors(results, generator, photos[: options.prior_count], options.steps)
         if "edits" in options.only:
             edits(results, generator, photos[: options.edit_count], options.steps)
+        if "hair" in options.only:
+            hair(results, generator, photos[: options.hair_count], options.steps)
         if "tuned" in options.only:
             tuned(results, generator, photos[: options.tuned_count], options.steps)
     if options.faces is not None and "others" in options.only:
@@ -99,6 +109,8 @@ def main() -> None:
             others(results, options, into)
     if "self" in options.only:
         own(results, options)
+    if "landmarks" in options.only:
+        landmarks(results, options)
     results.write()
 
 
@@ -138,9 +150,11 @@ class Results:
                 _found_table(self),
                 _prior_table(self),
                 _edit_table(self),
+                _hair_table(self),
                 _tuned_table(self),
                 _other_table(self),
                 _own_table(self),
+                _landmark_table(self),
             )
             if table
         ]
@@ -345,11 +359,13 @@ def measured(
     directions: resefa.Directions,
     part: str,
     classifier: AttributeClassifier,
+    region: resefa.Region | None = None,
+    target: float = TARGET,
 ) -> tuple[dict[str, Any], Tensor]:
-    """What edits of one image at equal change are like, and the image of the first that gets there."""
-    region = resefa.Region.preset(part)
+    """What edits of one image at equal change are like, and the image of the last that gets there."""
+    region = region or resefa.Region.preset(part)
     moves = edits_of(latent, directions)
-    change = equal_change(generator, moves, region)
+    change = equal_change(generator, moves, region, target)
     there = change.reached.nonzero()[:, 0]
     before = generator.synthesize(latent).clamp(-1, 1)
     if not len(there):
@@ -472,6 +488,50 @@ def _edit_table(results: Results) -> str:
             beyond = [row["parts"][part]["beyond"] for row in own if "beyond" in row["parts"][part]]
             pasted = f"{median(seams):.2f} | {sum(beyond)} px" if seams else " | "
             lines.append(f"| {part} | {whose} | {len(own)} | {_of_parts(own, [part])} | {pasted} |")
+    return "\n".join(lines)
+
+
+def hair(results: Results, generator: resefa.Generator, photos: list[Tensor], steps: int) -> None:
+    keys = [f"hair/{index}/{whose}" for index in range(len(photos)) for whose in ("found", "drawn")]
+    if not list(results.todo(keys)):
+        return
+    classifier = AttributeClassifier.load()
+    six = resefa.Session(generator, seed=SAMPLE_SEEDS[-1] + 1, cache=resefa.JacobianCache(1 << 30))
+    joint = six.find("part:hair", samples=JOINT, count=4)[:2]
+    for key in results.todo(keys):
+        _, index, whose = key.split("/")
+        session = resefa.Session(
+            generator, SAMPLE_SEEDS[int(index)], truncation=1.0, cache=resefa.JacobianCache(1 << 30)
+        )
+        if whose == "found":
+            photo = resefa.Photo.of(photos[int(index)])
+            session.set_photo(photo, search(results, generator, photos, int(index), PRIOR, steps))
+        box = resefa.Region.preset("hair")
+        sets = {"of the box, its own": (session.find("box:hair", only_good=True)[:2], box)}
+        with contextlib.suppress(resefa.RegionError):  # a bald head
+            sets["of the part, of six samples"] = (joint, session.part("hair"))
+        parts = {
+            f"{name} | {target:g}": measured(
+                generator, session.original, directions, "hair", classifier, region, target
+            )[0]
+            for name, (directions, region) in sets.items()
+            for target in HAIR_CHANGES
+        }
+        results.add(key, whose=whose, parts=parts)
+
+
+def _hair_table(results: Results) -> str:
+    rows = results.of("hair")
+    if not rows:
+        return ""
+    lines = [
+        "| directions | change inside | images | reached | ratio | tint | border | meant | others |",
+        "|---|" + "---:|" * 8,
+    ]
+    for name in dict.fromkeys(name for row in rows for name in row["parts"]):
+        for whose in ("found", "drawn"):
+            own = [row for row in rows if row["whose"] == whose and name in row["parts"]]
+            lines.append(f"| {name} | {len(own)} {whose} | {_of_parts(own, [name])} |")
     return "\n".join(lines)
 
 
@@ -655,6 +715,35 @@ def _own_table(results: Results) -> str:
             f"| {name} | {len(rows)} | {mean(row['start'] for row in rows):.2g} | {' | '.join(found)} |"
         )
     return "\n".join(lines)
+
+
+def landmarks(results: Results, options: argparse.Namespace) -> None:
+    files = [file for file in (options.faces, *options.into) if file is not None]
+    makers = {file.parent.name: partial(load, file) for file in files}
+    makers[options.generator] = partial(resefa.load_generator, options.generator)
+    for name, make in makers.items():
+        key = f"landmarks/{name}"
+        if not list(results.todo([key])):
+            continue
+        generator, places = make(), []
+        truncation = 0.7 if generator.has_mapping else 1.0
+        for seed in SAMPLE_SEEDS[:FACES]:
+            image = generator.synthesize(generator.sample(seed, truncation))[0]
+            photo = resefa.Photo.of(resefa.to_pil(image).resize((256, 256), Image.Resampling.BICUBIC))
+            with contextlib.suppress(resefa.PhotoError):
+                crop = photo.aligned(generator, face="auto").crop
+                places.append([] if crop is None else [crop.x / 256, crop.y / 256, crop.wide / 256])
+        results.add(key, faces=FACES, found=len(places), crops=places)
+
+
+def _landmark_table(results: Results) -> str:
+    rows = results.of("landmarks")
+    lines = ["| generator | faces | found | crop's centre | its side |", "|---|---:|---:|---:|---:|"]
+    for row in rows:
+        x, y, side = (f"{mean(column):.2f}" for column in zip(*row["crops"], strict=True))
+        name = row["key"].split("/")[1]
+        lines.append(f"| {name} | {row['faces']} | {row['found']} | {x}, {y} | {side} |")
+    return "\n".join(lines) if rows else ""
 
 
 if __name__ == "__main__":

@@ -40,7 +40,17 @@ from .generators import (
     WrappedGenerator,
     register_generator,
 )
-from .inversion import Inversion, InversionCache, Pasted, Photo, invert, paste, paste_edit, tune
+from .inversion import (
+    FeatureDistance,
+    Inversion,
+    InversionCache,
+    Pasted,
+    Photo,
+    invert,
+    paste,
+    paste_edit,
+    tune,
+)
 from .latents import PNG_KEY, Crop, Latent, stack
 from .latents.editing import edit, mix, move, prepared, sweep, with_confined_steps
 from .latents.edits import Edit, Edited, Move
@@ -75,6 +85,7 @@ __all__ = [
     "Edited",
     "Effect",
     "EvaluationError",
+    "FeatureDistance",
     "Generator",
     "HubError",
     "Inversion",

@@ -16,6 +16,7 @@ from .options import (
     add_place,
     add_search,
     open_generator,
+    open_perceptual,
     open_photo,
     refuse_existing,
 )
@@ -54,6 +55,7 @@ def _run(options: argparse.Namespace) -> None:
     generator = open_generator(options.generator, options.device)
     photo = open_photo(options, options.photo, generator)
     ignore = None if options.ignore is None else Region.from_text(options.ignore, generator)
+    perceptual = open_perceptual(options)
     with progress("finding the photo") as report:
         found = invert(
             generator,
@@ -62,6 +64,7 @@ def _run(options: argparse.Namespace) -> None:
             steps=options.steps,
             prior=options.prior,
             ignore=ignore,
+            perceptual=perceptual,
             progress=report,
         )
     print(
@@ -74,7 +77,13 @@ def _run(options: argparse.Namespace) -> None:
     if options.tune is not None:
         with progress("tuning") as report:
             tuned = tune(
-                generator, found.latent, photo, steps=options.tune_steps, ignore=ignore, progress=report
+                generator,
+                found.latent,
+                photo,
+                steps=options.tune_steps,
+                ignore=ignore,
+                perceptual=perceptual,
+                progress=report,
             )
         tuned.save(options.tune, options.force)
         images.append(tuned.synthesize(found.latent)[0])

@@ -19,7 +19,7 @@ from ..directions.about import reading_note
 from ..errors import ParameterError, ReSeFaError
 from ..evaluation.image_text import ImageText
 from ..generators import Generator
-from ..inversion import Photo
+from ..inversion import FeatureDistance, Photo
 from ..inversion.inverting import PRIOR, STEPS
 from ..latents import Latent
 from ..latents.codes import ROWS
@@ -134,6 +134,17 @@ def add_search(parser: argparse._ActionsContainer) -> None:
         help="what does not count, of the generator's image: a preset's box, a box in fractions, or a mask's "
         "file",
     )
+    parser.add_argument(
+        "--perceptual",
+        type=Path,
+        metavar="FILE",
+        help="also compare by the features of this network in an ONNX file, which takes pixels in [-1, 1]",
+    )
+
+
+def open_perceptual(options: argparse.Namespace) -> FeatureDistance | None:
+    """The network that `--perceptual` names."""
+    return None if options.perceptual is None else FeatureDistance(options.perceptual)
 
 
 def open_photo(options: argparse.Namespace, file: Path, generator: Generator) -> Photo:
@@ -253,6 +264,7 @@ def _set_photo(options: argparse.Namespace, session: Session, latent: Latent | N
             steps=options.steps,
             prior=options.prior,
             ignore=options.ignore,
+            perceptual=open_perceptual(options),
             progress=report,
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from .cache import InversionCache
+from .features import FeatureDistance
 from .inverting import Inversion, invert
 from .pasting import Pasted, edited_mark, mark_of, paste, paste_edit
 from .photos import Photo
 from .tuning import tune
 
 __all__ = [
+    "FeatureDistance",
     "Inversion",
     "InversionCache",
     "Pasted",
