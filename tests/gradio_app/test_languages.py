@@ -337,7 +337,7 @@ def test_texts_are_put_together_of_their_parts(translate: Any) -> None:
         "colour: redder / greener": "Farbe: röter / grüner",
         "left eye turns right": "linkes Auge: nach rechts drehen",
         "strong effect, the rest stays": "starke Wirkung, Rest bleibt",
-        "3 before you in line: about 2 minutes": "3 davor in der Reihe: etwa 2 Minuten",
+        "3 before you in line: about 2 minutes": "3 davor: etwa 2 Minuten",
         "many people are here: this would start in about 7 s. Try again later; sliders and parts of this "
         "picture go on working": "gerade sind viele Besucher hier: Es ginge erst in etwa 7 s los. Später "
         "noch einmal versuchen; Regler und Teile dieses Bildes gehen weiter",
