@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SCRIPT = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
+_TRANSLATE = Path(__file__).with_name("translate.js").read_text(encoding="utf-8")
 _BEFORE = b"</head>"
 _LOADING = "ReSeFa is loading: point at a part of a face, and change it."
 _DRAWN = "A face that {name} drew"
@@ -59,6 +60,7 @@ class FirstSight:
 def _script(picture: str, name: str, language: Language) -> bytes:
     told = {
         "words": in_script(dict(language.words)),
+        "translate": _TRANSLATE,
         "loading": in_script(language.say(_LOADING)),
         "drawn": in_script(language.say(_DRAWN, name=name)),
         "picture": in_script(picture),

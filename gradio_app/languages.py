@@ -2,7 +2,7 @@
 
 The server speaks English alone. What Gradio's components say is translated on its way to the browser, in the
 page's own description of itself. What the page's widgets say, the server's sentences among it, their scripts
-translate (`widgets/translate.js`), from words that come with the page.
+translate (`translate.js`), from words that come with the page.
 """
 
 from __future__ import annotations

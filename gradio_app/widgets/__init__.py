@@ -28,7 +28,7 @@ def widget(name: str, value: Any = None, **options: Any) -> gr.HTML:
         value,
         html_template=_read(name, "html"),
         css_template=_read(name, "css"),
-        js_on_load=_SHARED + _read(name, "js"),
+        js_on_load=_read("shared", "js") + _read(name, "js"),
         apply_default_css=False,
         **options,
     )
@@ -39,6 +39,3 @@ def _read(name: str, kind: str) -> str:
     if kind != "js" and any(mark in text for mark in ("`", "${", "{{", "\\")):
         raise ValueError(f"{name}.{kind} would be filled in as a template")
     return text
-
-
-_SHARED = _read("shared", "js") + _read("translate", "js")

@@ -295,7 +295,7 @@ def translate() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if find_chromium() is None:
         pytest.skip("no browser: set RESEFA_CHROMIUM, or install chromium or google-chrome")
-    script = (WIDGETS / "translate.js").read_text("utf-8")
+    script = (WIDGETS.parent / "translate.js").read_text("utf-8")
     with sync_api.sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page()
@@ -305,7 +305,7 @@ def translate() -> Iterator[Any]:
                 page.evaluate(
                     "([words, script, texts]) => {"
                     " window.resefa = { words };"
-                    " const made = new Function('element', script + '; return translate')(document.body);"
+                    " const made = new Function(script + '; return resefa.translate')();"
                     " return texts.map((text) => made(text)); }",
                     [dict(LANGUAGES[code].words), script, texts],
                 )

@@ -1,12 +1,13 @@
-/** Texts in the visitor's language: a known one, or one of a known form such as `face {number}`, or one that is
-    put together of such; English otherwise. Forms are tried as they stand in the language's file, from the top.
-    What stands in a form's place is translated where it is known; digits alone stand for `{number}`, and known
-    texts alone for `{words}`. */
-const translate = (() => {
-  const WORDS = new Map(Object.entries(window.resefa?.words ?? {}));
+/** Texts in the visitor's language, of the words that the page has brought: a known one, or one of a known form such
+    as `face {number}`, or one that is put together of such; English otherwise. Forms are tried as they stand in the
+    language's file, from the top. What stands in a form's place is translated where it is known; digits alone stand
+    for `{number}`, and known texts alone for `{words}`. */
+window.resefa.translate = (() => {
+  const WORDS = new Map(Object.entries(window.resefa.words));
   const joint = (mark) => WORDS.get(mark) ?? mark;
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => Object.hasOwn(values, name) ? values[name] : whole);
 
+  let made;
   const told = new Map(WORDS); // what was looked for already, with what was found
   function known(text) {
     if (!WORDS.size) return undefined;
@@ -32,7 +33,7 @@ const translate = (() => {
     }
   }
   function ofForm(text) {
-    for (const { form, names, words } of (window.resefa.forms ??= forms())) {
+    for (const { form, names, words } of (made ??= forms())) {
       const [, ...found] = form.exec(text) ?? [];
       const values = found.map((each, at) => names[at] === "number" ? each : known(each) ?? (names[at] === "words" ? undefined : each));
       if (found.length && !values.includes(undefined)) return fill(words, Object.fromEntries(names.map((name, at) => [name, values[at]])));
@@ -49,14 +50,3 @@ const translate = (() => {
 
   return (text, values = {}) => fill(known(text) ?? text, values);
 })();
-
-if (window.resefa?.words) {
-  for (const each of element.querySelectorAll("*")) {
-    for (const name of ["title", "alt", "aria-label", "aria-roledescription"]) {
-      if (each.hasAttribute(name)) each.setAttribute(name, translate(each.getAttribute(name)));
-    }
-    for (const child of each.childNodes) {
-      if (child.nodeType === Node.TEXT_NODE) child.data = child.data.replace(/\S(.*\S)?/s, (text) => translate(text));
-    }
-  }
-}
