@@ -38,7 +38,7 @@ function update() {
   const words = translate(value.brief || value.text || ""), working = value.kind === "working";
   line.dataset.kind = value.kind;
   line.dataset.empty = String(!words);
-  text.dataset.sentence = String(/^[\p{Ll}']+ /u.test(words)); // not a file's name
+  text.dataset.sentence = String(/^[\p{Ll}']+:? /u.test(words)); // not a file's name
   bar.hidden = !working;
   why.hidden = !value.brief;
   why.open = false;
