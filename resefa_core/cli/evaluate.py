@@ -20,7 +20,7 @@ from ..methods import METHODS
 from ..parsing import shown_seeds
 from ..sheets import save_png
 from .command import Command
-from .options import CONFINE, SEEDS, add_device, open_generator
+from .options import CONFINE, SEEDS, add_device, add_parts, open_generator, open_parts
 from .terminal import progress, shown
 
 
@@ -29,12 +29,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "study",
         nargs="?",
         type=Path,
-        help="a JSON file that says what to measure; goes with --generator, --seeds and --device only",
+        help="a JSON file that says what to measure; goes with -g, --parts, --seeds and --device only",
     )
     parser.add_argument(
         "-g", "--generator", help=f"a generator's file, or a bundled one: {', '.join(bundled_names())}"
     )
     add_device(parser)
+    add_parts(parser)
     parser.add_argument(
         "--seeds", type=SEEDS, help=f"of the images that are edited (default: {shown_seeds(STUDY_SEEDS)})"
     )
@@ -104,7 +105,7 @@ def _run(options: argparse.Namespace) -> None:
     study = _study(options)
     generator = open_generator(study.generator, options.device)
     with progress("measuring") as report:
-        evaluation = evaluate(study, generator, options.output, progress=report)
+        evaluation = evaluate(study, generator, options.output, parts=open_parts(options), progress=report)
     text = tables.report(evaluation)
     write_bytes(options.output / "tables.md", text.encode(), ReSeFaError, overwrite=True)
     print(shown(text))
@@ -122,8 +123,8 @@ def _run(options: argparse.Namespace) -> None:
 def _study(options: argparse.Namespace) -> Study:
     """The study that a file or the flags describe."""
     given = {key: value for key, value in vars(options).items() if value is not None}
-    for key in ("run", "device", "output"):
-        del given[key]
+    for key in ("run", "device", "output", "parts"):
+        given.pop(key, None)
     if given.get("confine") == []:
         given["confine"] = [1.0]
     if options.study is not None:

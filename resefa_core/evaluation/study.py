@@ -26,7 +26,7 @@ from ..files import write_bytes
 from ..generators.base import Generator
 from ..latents import Latent
 from ..methods import METHODS
-from ..parts import PartFinder, parts_of_generator
+from ..parts import PartFinder, Parts, parts_of_generator
 from ..progress import Progress
 from ..regions import Region, Selection
 from .analyses import Analyses
@@ -58,6 +58,7 @@ def evaluate(
     classifier: Predictor | None = None,
     embedding: Embedding | None = None,
     features: Features | None = None,
+    parts: Parts | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure how local the edits of each row are, and what else they change.
@@ -74,6 +75,7 @@ def evaluate(
         classifier: of attributes, for other pictures than drawn faces.
         embedding: a face recogniser, in place of the study's `identity_model`.
         features: of images, for FID and KID.
+        parts: of the generator, whose names regions may have; those that come with it for None.
         progress: called with (steps done, steps); the study stops, and can go on later, if it raises.
 
     Raises:
@@ -90,7 +92,7 @@ def evaluate(
     """
     generator = load_generator(study.generator) if generator is None else generator
     meters = Meters(classifier, embedding, features).completed(study)
-    run = _Run(study, generator, meters, None if folder is None else Path(folder), progress)
+    run = _Run(study, generator, meters, None if folder is None else Path(folder), parts, progress)
     return run.run()
 
 
@@ -101,10 +103,15 @@ class _Run:
         generator: Generator,
         meters: Meters,
         folder: Path | None,
+        parts: Parts | None,
         progress: Progress | None,
     ) -> None:
         self.study, self.generator, self.meters, self.folder = study, generator, meters, folder
         self.progress = progress
+        self.known_parts = (
+            parts_of_generator(generator) if parts is None else PartFinder.known(generator, parts)
+        )
+        self.given_parts = parts
         self.label = None if study.label is None else generator.find_class(study.label)
         rows, layers, reasons = zip(*(resolved(row, generator) for row in study.rows), strict=True)
         available = [index for index, reason in enumerate(reasons) if not reason]
@@ -141,7 +148,7 @@ class _Run:
 
     def _region(self, name: str, region: Region | str) -> Region:
         """A region; of a part, where the first image that has it does."""
-        parts = parts_of_generator(self.generator)
+        parts = self.known_parts
         part = Selection.meant(region, parts.part_names if parts else ()) if isinstance(region, str) else None
         if part is not None:
             return self._chosen(name, part)
@@ -154,10 +161,10 @@ class _Run:
         for seed in self.study.seeds[:1] if clicked else self.study.seeds:
             latent = self._sample(seed)
             try:
-                region = self.parts.find(self.generator, latent, selection)
+                region = self.parts.find(self.generator, latent, selection, self.given_parts)
                 region.mask(*self.generator.image_size)
             except RegionError:
-                if clicked or selection.name not in PartFinder.known(self.generator).part_names:
+                if clicked or self.known_parts is None or selection.name not in self.known_parts.part_names:
                     raise
                 continue
             self.chosen_on[name] = latent
@@ -182,7 +189,7 @@ class _Run:
         if key not in self.placed:
             try:
                 first = self.chosen_on.get(name)
-                here = self.parts.follow(self.generator, latent, region, chosen_on=first)
+                here = self.parts.follow(self.generator, latent, region, self.given_parts, chosen_on=first)
                 here.mask(*self.generator.image_size)
                 self.placed[key] = self._drawings(name, here)
             except (RegionError, LatentError):
@@ -217,6 +224,8 @@ class _Run:
             "variations": None if study.variations is None else asdict(study.variations),
             "measured": self.meters.names,
         }
+        if self.given_parts is not None:
+            setup["parts"] = self.given_parts.digest
         told: dict[str, Any] = json.loads(json.dumps(setup))
         return told
 

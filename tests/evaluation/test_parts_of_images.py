@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import resefa_core as resefa
+from resefa_core.cli import main
 from resefa_core.evaluation.config import Row, Study, Transfer, study_of
 from resefa_core.evaluation.equal_change import edits_of, equal_change
 from resefa_core.evaluation.pictures import study_sheet
@@ -95,3 +96,42 @@ def test_studies_name_parts_in_text(avatars: resefa.Generator) -> None:
     assert study.regions == {"part:mouth": "part:mouth", "at:0.5,0.62": "at:0.5,0.62"}
     with pytest.raises(resefa.ParameterError, match="no part 'wheel'"):
         evaluate(replace(STUDY, regions={"wheel": "part:wheel"}), avatars)
+
+
+def test_a_study_of_parts_that_are_given(avatars: resefa.Generator, tmp_path: Path) -> None:
+    known = resefa.parts.parts_of_generator(avatars)
+    assert known is not None
+    mine = known.named(["smile" if name == "mouth" else name for name in known.names])
+    study = replace(STUDY, rows=STUDY.rows[:1], seeds=(5000,), regions={"smile": "smile"})
+    with pytest.raises(resefa.ParameterError, match="smile"):
+        evaluate(study, avatars)
+    evaluation = evaluate(study, avatars, tmp_path, parts=mine)
+    mouth = resefa.Session(avatars, seed=5000).part("mouth")
+    assert evaluation.areas["smile"] == pytest.approx(float(mouth.mask(64, 64).mean()))
+    with pytest.raises(resefa.EvaluationError, match="another parts"):
+        evaluate(study, avatars, tmp_path, parts=mine.named(["x", *mine.names[1:]]))
+    mine.save(tmp_path / "mine.safetensors")
+    words = [
+        "evaluate",
+        "--parts",
+        str(tmp_path / "mine.safetensors"),
+        "--regions",
+        "smile",
+        "--methods",
+        "resefa",
+    ]
+    words += [
+        "--spaces",
+        "w",
+        "--seeds",
+        "5000",
+        "-k",
+        "1",
+        "--larger",
+        "--references",
+        "0",
+        "--sheet-seeds",
+        "0",
+    ]
+    main([*words, "-o", str(tmp_path / "measured")])
+    assert "smile" in (tmp_path / "measured" / "tables.md").read_text(encoding="utf-8")
