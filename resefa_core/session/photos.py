@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import PhotoError
+from ..errors import LatentError, PhotoError, RegionError
 from ..inversion import Inversion, Pasted, Photo, invert, paste_edit
 from ..inversion.inverting import PRIOR, STEPS, Show
 from ..inversion.losses import Perceptual
-from ..inversion.pasting import FADE
+from ..inversion.pasting import FADE, union_of
 from ..latents import Latent
 from ..latents.edits import Edit, Edited
 from ..progress import Progress
+from ..regions import Region
 from .editing import EditSession
 
 _KEPT_PHOTOS = 2
@@ -96,7 +97,8 @@ class PhotoSession(EditSession):
         """The photo with the edit; see `paste_edit`.
 
         Args:
-            region: what the edit is to change, by any means, see `region`; that of its moves for None.
+            region: what the edit is to change, by any means, see `region`; for None that of its moves, of a
+                part the photo's own.
             fade: how far beyond that the edit fades out, a fraction of the image's height.
             whole: put the edited image itself into the photo, all of it.
 
@@ -106,5 +108,15 @@ class PhotoSession(EditSession):
         photo = self.photo
         if photo is None:
             raise PhotoError("the image was found for no photo that is here: give it with set_photo")
-        chosen = None if region is None else self.region(region)
+        chosen = self._edited_part() if region is None else self.region(region)
         return paste_edit(self.generator, photo, self.latent[:1], chosen, fade, whole)
+
+    def _edited_part(self) -> Region | None:
+        """What the moves are to change, of a part the one of this image; None where a move has no region."""
+        regions = []
+        for each in self.moves:
+            try:
+                regions.append(self._region_on(self.original[:1], each.directions))
+            except (RegionError, LatentError):  # it has no such part, or nothing tells which
+                regions.append(each.directions.region)
+        return union_of(regions)

@@ -346,6 +346,17 @@ def test_a_soft_edge_makes_less_of_a_seam(images: tuple[Tensor, Tensor]) -> None
     assert soft < 1.5
 
 
+def test_a_part_is_edited_where_the_photo_has_it(avatars: Generator) -> None:
+    directions = resefa.Session(avatars, seed=13).find("part:hair", quick=True)
+    latent = avatars.sample(77, 0.7)
+    session = resefa.Session(avatars)
+    session.set_photo(resefa.Photo.of(avatars.synthesize(latent)[0]), latent)
+    session.edit(directions, {0: 1.0})
+    masks = [session.pasted(region).mask for region in (None, session.part("hair"), directions.region)]
+    assert torch.equal(masks[0], masks[1])
+    assert (masks[0] - masks[2]).abs().max() > 0.5
+
+
 def test_the_latent_of_another_photo_is_refused(images: tuple[Tensor, Tensor]) -> None:
     photo, other = resefa.Photo.of(noise(64, 64)), resefa.Photo.of(noise(64, 64).rotate(90))
     crop = replace(resefa.Crop.middle(64, 64, (64, 64)), digest=other.digest)
