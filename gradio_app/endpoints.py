@@ -20,6 +20,7 @@ from gradio_app import jobs, links, payloads
 from gradio_app.files import fresh_folder
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
+from gradio_app.steps.showing import strips_of
 from gradio_app.studio import Studio
 from gradio_app.updates import explained
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, NUM_DIRECTIONS, TRUNCATION
@@ -197,6 +198,34 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         session.edit(directions, moved, confine=asked[0], feather=asked[1])
         return picture(request, session.image)
 
+    def show_directions(
+        request: gr.Request,
+        file: str,
+        seed: float = 0,
+        truncation: float = TRUNCATION,
+        generator: str = "",
+        class_name: str = "",
+    ) -> tuple[Image.Image, str]:
+        """Show what the directions of a file do to an image.
+
+        Args:
+            file: a direction file; of another project, one that says its space.
+            seed: of the image, a whole number from 0 to 4294967295.
+            truncation: of the image, from 0 to 1.
+            generator: a generator's name; the first for nothing.
+            class_name: a class's name or number, for generators that have classes.
+
+        Returns:
+            A picture with a strip for each direction, the first at the top, and a link to the page that shows
+            the image.
+        """
+        directions = opened(file, generator)
+        session = opened_face(seed, truncation, generator, class_name)
+        directions.check(session.generator)
+        sheet = strips_of(session, directions)
+        quota.charge(address_from(request), 3 * sheet.width * sheet.height)
+        return sheet, link(request, session, generator, class_name, OURS)
+
     def describe_directions(request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
         """Tell what a direction file holds, and whether it fits a generator.
 
@@ -278,6 +307,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             [file, text("strengths"), seed, truncation, confine, feather, generator, class_name],
             [image],
         )
+        add(show_directions, [file, seed, truncation, generator, class_name], [image, text("link")])
         add(describe_directions, [file, generator], [table])
 
 

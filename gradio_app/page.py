@@ -73,7 +73,7 @@ _AT_ONCE, _WAITING = 4, 16
 _STEPS_AT_ONCE = 12
 _THREADS = 200
 _END: Any = object()
-_SENT = ("picker", "directions", "faces", "others", "back", "kept", "points")
+_SENT = ("picker", "directions", "faces", "others", "back", "kept", "points", "one_click", "row")
 """What scripts of the page send. They keep it to themselves, and it is read when an event is on its way: what
 the server shows meanwhile can't take its place."""
 
@@ -312,6 +312,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
         with gr.Row(elem_id="work"):
             with gr.Column(scale=9, min_width=320, elem_id="left"):
                 parts["picker"] = widget("picker", elem_id="picker")
+                parts["one_click"] = widget("one_click", elem_id="one-click")
                 parts["viewer"] = widget("viewer", elem_id="viewer")
                 parts["history"] = widget("history", elem_id="history")
             with gr.Column(scale=14, min_width=320, elem_id="right"):
@@ -535,12 +536,14 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     for listen in (parts["directions"].release, parts["others_shown"].input):
         parts.step(listen, steps.others, "others_shown", "directions", **moved)
     taken = parts.step(parts["offer"].click, steps.take_finer)
+    clicked = parts.step(parts["one_click"].input, steps.edit_at_once, "one_click", changes=shown)
+    parts.step(parts["one_click"].select, steps.keep_for_one_click, "row", changes=("one_click",))
     joint = parts.step(generalize.click, steps.generalize, "joint")
     read = ("upload", "file_space", "file_layers")
     for event in (parts["upload"].upload, parts["file_space"].input, parts["file_layers"].submit):
         parts.step(event, steps.open_file, *read)
     used = parts.step(parts["usable"].click, steps.use)
-    for event in (*drawn, travelled, method, picked, rest, *confined, taken, joint, used):
+    for event in (*drawn, travelled, method, picked, rest, *confined, taken, clicked, joint, used):
         parts.step(event.then, steps.others, "others_shown", **moved)
 
 

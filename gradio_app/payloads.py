@@ -125,6 +125,20 @@ def read_strengths(
     return strengths
 
 
+def read_row(payload: object, version: int, directions: resefa.Directions) -> tuple[int, float]:
+    """Which of the directions a browser means, and where its slider is.
+
+    Raises:
+        ParameterError: it means none of this version of the directions.
+    """
+    if _is_of(payload, version):
+        index, strength = payload.get("index"), payload.get("strength")
+        low, high = directions.strength_range
+        if type(index) is int and 0 <= index < len(directions) and _is_number(strength):
+            return index, read_number(strength, low, high, "strength")
+    raise resefa.ParameterError("these directions are not shown any more: try that again")
+
+
 def read_touched(payload: object) -> bool:
     """Whether a browser says that the visitor named, ticked or otherwise touched directions."""
     return isinstance(payload, Mapping) and payload.get("touched") is True

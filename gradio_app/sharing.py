@@ -15,6 +15,7 @@ from huggingface_hub import get_token
 import resefa_core as resefa
 from gradio_app import jobs
 from gradio_app.steps import Steps
+from gradio_app.steps.showing import strips_of
 from gradio_app.updates import progress, said, told
 from gradio_app.visit import Visit
 from resefa_core import hub
@@ -182,7 +183,7 @@ def _publish(
             "open this page as 127.0.0.1"
         )
     chosen = steps.chosen(visit, payload, steps.picture(visit), title, author, "", about)
-    strips = steps.preview(visit, chosen)
+    strips = strips_of(visit.needed, chosen)
 
     def work(_: object) -> hub.Published:
         return hub.publish(

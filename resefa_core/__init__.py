@@ -13,6 +13,7 @@ from .checkpoints import bundled_names, load_generator, register_reader
 from .checkpoints import convert_generator as convert
 from .checkpoints.downloads import download
 from .directions import CONFINED, Directions, encode_thumbnail
+from .directions.bundled import bundled_directions
 from .directions.effects import Effect
 from .directions.objective import PAPER, SHAPE, SHAPE_ALONE, Objective
 from .directions.recipes import Recipe
@@ -115,6 +116,7 @@ __all__ = [
     "StyleGAN3",
     "WrappedGenerator",
     "__version__",
+    "bundled_directions",
     "bundled_names",
     "change_labels",
     "compute_jacobian",

@@ -6,7 +6,10 @@ import io
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +37,9 @@ _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 32)
 _OUTLINE = (0, 220, 255)
 _SHADE = 0.35
+_CAN_FILM = find_spec("av") is not None
+FILM_SUFFIXES = (".webp", ".gif", ".mp4") if _CAN_FILM else (".webp", ".gif")
+"""What `save_film` writes here."""
 _DASHES_AND_QUOTES = str.maketrans("–—−×‘’“”", "---x''\"\"")
 
 
@@ -231,49 +237,63 @@ def save_film(
     side: int = 512,
     texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write pictures as an animated WEBP, or GIF by the file's name, atomically, which plays forth and back
-    for ever and rests at both ends.
+    """Write pictures as an animation, atomically, which goes forth and back and rests at both ends. WEBP and
+    GIF play for ever; an MP4 (H.264) ends where it began.
 
     Args:
         pictures: of one size, two or more.
-        path: `.gif` for what every messenger plays; any other name for a WEBP, smaller and in all colours.
+        path: `.gif` for what every messenger plays; `.mp4` for a video, see `FILM_SUFFIXES`; any other name
+            for a WEBP, smaller than a GIF and in all colours.
         side: of the film, in pixels, the longer one: smaller pictures are enlarged, larger ones reduced.
-        texts: as for a PNG, of which a GIF can keep the comment, and a WEBP the XMP.
+        texts: as for a PNG, of which a GIF and an MP4 can keep the comment, and a WEBP the XMP.
 
     Raises:
         ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
+        ParameterError: an MP4, and what writes it is not installed.
     """
-    scale = side / max(pictures[0].size)
-    width, height = (max(1, round(scale * length)) for length in pictures[0].size)
+    scale, suffix = side / max(pictures[0].size), Path(path).suffix.lower()
+    step = 2 if suffix == ".mp4" else 1  # its colours have half the size
+    width, height = (max(step, step * round(scale * length / step)) for length in pictures[0].size)
     large = [picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
-    frames = [*large, *large[-2:0:-1]]
-    shown = [_MOVING_MS] * len(frames)
+    shown = [_MOVING_MS] * (2 * len(large) - 2)
     shown[0] = shown[len(large) - 1] = _RESTING_MS
-    buffer, told = io.BytesIO(), texts or {}
-    if str(path).lower().endswith(".gif"):
+    told = texts or {}
+    comment = told.get(COMMENT_KEYWORD, "")
+    if suffix == ".mp4":
+        content = _video([*large, *large[-2:0:-1]], shown, comment)
+    elif suffix == ".gif":
         few = [
             picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for picture in large
         ]
-        frames = [*few, *few[-2:0:-1]]
-        frames[0].save(
-            buffer,
-            "GIF",
-            save_all=True,
-            append_images=frames[1:],
-            duration=shown,
-            loop=0,
-            comment=told.get(COMMENT_KEYWORD, ""),
-        )
+        content = _animation(few, shown, "GIF", comment=comment)
     else:
-        frames[0].save(
-            buffer,
-            "WEBP",
-            save_all=True,
-            append_images=frames[1:],
-            duration=shown,
-            loop=0,
-            quality=85,
-            method=0,
-            xmp=told.get(XMP_KEYWORD, ""),
+        content = _animation(
+            large, shown, "WEBP", quality=85, method=0, xmp=told.get(XMP_KEYWORD, "")
         )
-    write_bytes(path, buffer.getvalue(), ReSeFaError, overwrite)
+    write_bytes(path, content, ReSeFaError, overwrite)
+
+
+def _animation(pictures: Sequence[Image.Image], shown: Sequence[int], kind: str, **options: Any) -> bytes:
+    """Pictures forth and back, each shown for so many milliseconds."""
+    first, *rest = *pictures, *pictures[-2:0:-1]
+    buffer = io.BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=rest, duration=list(shown), loop=0, **options)
+    return buffer.getvalue()
+
+
+def _video(pictures: Sequence[Image.Image], shown: Sequence[int], comment: str) -> bytes:
+    """Pictures as H.264 in an MP4, in as many equal frames as each is shown for, and the first one again."""
+    if not _CAN_FILM:
+        raise ParameterError('an MP4 needs PyAV, which is not installed: pip install "resefa[video]"')
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as film:
+        film.metadata["comment"] = comment
+        stream = film.add_stream("h264", rate=1000 // _MOVING_MS, options={"crf": "16"})
+        stream.width, stream.height, stream.pix_fmt = *pictures[0].size, "yuv420p"
+        for picture, duration in zip([*pictures, pictures[0]], [*shown, shown[0]], strict=True):
+            for _ in range(max(1, round(duration / _MOVING_MS))):
+                film.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        film.mux(stream.encode())
+    return buffer.getvalue()

@@ -14,15 +14,13 @@ from gradio_app import payloads
 from gradio_app.files import fresh_folder
 from gradio_app.quota import Quota
 from gradio_app.steps.finding import Finding
-from gradio_app.steps.showing import SHOWN_DIRECTIONS
 from gradio_app.updates import Update, Updates, problem, said, told
 from gradio_app.visit import Visit
 from resefa_core.directions import about
 from resefa_core.errors import named
 from resefa_core.inversion import mark_of
-from resefa_core.sheets import save_film
+from resefa_core.sheets import FILM_SUFFIXES, save_film
 
-_FILMS = (".webp", ".gif")
 _FILM_BYTES = 3 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -116,7 +114,7 @@ class DirectionFiles(Finding):
         resefa.save_png(both, files[2], texts=texts)
         if plays:
             frames = [resefa.to_pil(image) for image in visit.needed.film()]
-            for suffix in _FILMS:
+            for suffix in FILM_SUFFIXES:
                 files.append(path.with_suffix(suffix))
                 save_film(frames, files[-1], texts=texts)
         yield {
@@ -145,15 +143,6 @@ class DirectionFiles(Finding):
             date=date.today().isoformat(),
             thumbnail=resefa.encode_thumbnail(picture),
         )
-
-    def preview(self, visit: Visit, directions: resefa.Directions) -> Image.Image:
-        """Strips of the face, one below the other."""
-        strips = [strip.picture() for strip in visit.needed.strips(directions, most=SHOWN_DIRECTIONS)]
-        width, height = strips[0].size
-        sheet = Image.new("RGB", (width, height * len(strips)))
-        for index, strip in enumerate(strips):
-            sheet.paste(strip, (0, index * height))
-        return sheet
 
 
 def describe(directions: resefa.Directions, fit: about.Fit, source: str = "") -> Update:

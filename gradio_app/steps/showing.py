@@ -141,6 +141,7 @@ class Showing:
             "picker": {**self._picture(visit), "link": history["link"]},
             "offer": False,
             "history": history,
+            "one_click": _buttons(generator),
         }
 
     def _picture(self, visit: Visit) -> Update:
@@ -198,6 +199,28 @@ class Showing:
             "left_out": left_out,
             "stored": links.stored(session, visit.class_name, visit.method, visit.confine, visit.feather),
         }
+
+
+def strips_of(session: Session, directions: resefa.Directions) -> Image.Image:
+    """What directions do to a session's image, a strip below the other."""
+    strips = [strip.picture() for strip in session.strips(directions, most=SHOWN_DIRECTIONS)]
+    width, height = strips[0].size
+    sheet = Image.new("RGB", (width, height * len(strips)))
+    for index, strip in enumerate(strips):
+        sheet.paste(strip, (0, index * height))
+    return sheet
+
+
+def _buttons(generator: resefa.Generator) -> Update:
+    """The edits at one click that come with a generator: for each part, what they do, and which they are."""
+    sets: dict[str, list[dict[str, Any]]] = {}
+    for name, directions in resefa.bundled_directions(generator).items():
+        sets["" if directions.region is None else directions.region.name] = [
+            {"words": words, "set": name, "index": index, "up": up}
+            for index, each in enumerate(directions.names)
+            for up, words in zip((True, False), each.split(" / "), strict=False)
+        ]
+    return {"generator": generator.fingerprint, "sets": sets}
 
 
 def _ways(session: Session, directions: resefa.Directions) -> str:

@@ -94,6 +94,9 @@ function row(item, index) {
   const start = make("button", { type: "button", className: "play", textContent: "▶", title: translate("Play it on the face") });
   start.setAttribute("aria-label", translate("Play {title} on the face", { title }));
   start.setAttribute("aria-pressed", "false");
+  const star = make("button", { type: "button", className: "star", textContent: "☆", title: translate("Keep it for one click on any face") });
+  star.setAttribute("aria-label", translate("Keep {title} for one click on any face", { title }));
+  star.addEventListener("click", () => tell("resefa-keep", { version, index, strength: Number(slider.value) }));
   const alt = translate("{title}, from {low} to {high}: {effect}", { title, low: signed(shown[0]), high: signed(shown[shown.length - 1]), effect });
   const strip = make("img", { className: "strip", src: item.strip, alt });
   const cells = shown.map((strength) => {
@@ -130,7 +133,7 @@ function row(item, index) {
   const made = make("li", { className: item.words.startsWith("little") ? "row weak" : "row" },
     make("div", { className: "side" },
       make("div", { className: "said" }, name, words),
-      make("div", { className: "slider" }, slider, make("output", {}), zero, start)),
+      make("div", { className: "slider" }, slider, make("output", {}), zero, start, star)),
     make("div", { className: "shown" }, strip, ...cells));
   showValue(slider);
   return made;

@@ -38,6 +38,15 @@ function draw() {
     }
   }
   if (outlined) drawOutline(outlined.inside);
+  if (keyed && paints()) {
+    for (const [color, size] of [["#000000", 5], ["#ffffff", 2]]) {
+      pen.strokeStyle = color;
+      pen.lineWidth = size;
+      pen.beginPath();
+      pen.ellipse(keyed[0] * SIDE, keyed[1] * SIDE, (brushSize() * SIDE) / wide, (brushSize() * SIDE) / high, 0, 0, 2 * Math.PI);
+      pen.stroke();
+    }
+  }
 }
 
 function usePaint(picture) {
@@ -65,10 +74,13 @@ function show(region) {
   }
 }
 
+const brushSize = () => Number(find("[data-part=size]").value) / 100; // its radius, of the longer side
+let keyed = null; // where arrow keys have moved the brush
 const paints = () => tool === "brush" || tool === "erase";
 
 function choose(name) {
   tool = name;
+  keyed = null;
   find(".tools").classList.toggle("painting", paints());
   find(".tools").classList.toggle("choosing", name === "part");
   outline(null);
@@ -252,7 +264,7 @@ function stroke(from, to) {
   brush.lineCap = brush.lineJoin = "round";
   brush.save();
   brush.scale(PAINTED_SIDE / wide, PAINTED_SIDE / high); // strokes are round on pictures that are not square
-  brush.lineWidth = (Number(find("[data-part=size]").value) / 100) * 2;
+  brush.lineWidth = brushSize() * 2;
   brush.beginPath();
   brush.moveTo(from[0] * wide, from[1] * high);
   brush.lineTo(to[0] * wide + 0.0001, to[1] * high);
@@ -274,17 +286,21 @@ reach.addEventListener("pointerdown", (event) => {
   const from = [event.clientX, event.clientY];
   gesture = { id: event.pointerId, start, from, far: false, last: start, before: { box, painted, ink } };
   if (paints()) {
-    if (box) {
-      if (tool === "erase") {
-        brush.fillStyle = "#ffffff";
-        brush.fillRect(...box.map((part) => part * PAINTED_SIDE));
-      }
-      box = null;
-    }
+    keyed = null;
+    paintOver();
     stroke(start, start);
     draw();
   }
 });
+
+/** A box is painted over by the brush, and what the eraser takes away from. */
+function paintOver() {
+  if (box && tool === "erase") {
+    brush.fillStyle = "#ffffff";
+    brush.fillRect(...box.map((part) => part * PAINTED_SIDE));
+  }
+  box = null;
+}
 
 reach.addEventListener("pointermove", (event) => {
   if (tool === "part" && !gesture && event.pointerType !== "touch") outline(choiceAt(place(event)), place(event));
@@ -328,9 +344,32 @@ reach.addEventListener("pointercancel", (event) => {
 });
 
 reach.addEventListener("pointerleave", () => { if (outlined && !gesture) outline(null); });
-stage.addEventListener("blur", () => { if (outlined) outline(null); });
+stage.addEventListener("blur", () => {
+  keyed = null;
+  outline(null);
+});
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+function paintByKeys(event) {
+  const move = ARROWS[event.key];
+  if (!move && event.key !== " ") return;
+  event.preventDefault();
+  const from = keyed || [0.5, 0.5];
+  keyed = from.map((value, axis) => clamp(value + (move ? move[axis] * STEP : 0), 0, 1));
+  if (!move || event.shiftKey) {
+    paintOver();
+    stroke(from, keyed);
+    clearTimeout(timer);
+    timer = setTimeout(sendPainted, 600);
+  }
+  draw();
+}
 
 stage.addEventListener("keydown", (event) => {
+  if (paints()) {
+    paintByKeys(event);
+    return;
+  }
   if (tool === "part" && choices.length) {
     const way = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
     if (way) {
@@ -343,8 +382,7 @@ stage.addEventListener("keydown", (event) => {
     }
     return;
   }
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const move = moves[event.key];
+  const move = ARROWS[event.key];
   if (event.key === "Enter" && box) {
     event.preventDefault();
     send({ box });
@@ -399,6 +437,7 @@ function markPreset(name) {
   for (const button of element.querySelectorAll("[data-preset]")) {
     button.setAttribute("aria-pressed", String(button.dataset.preset === active));
   }
+  tell("resefa-part", active);
 }
 function showPresets(regions) {
   presets = regions;

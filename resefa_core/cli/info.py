@@ -12,6 +12,7 @@ from ..checkpoints import bundled_names, is_generator
 from ..checkpoints import describe as describe_generator
 from ..directions import Directions
 from ..directions.about import facts, facts_of_arrays, facts_of_latent, reading_note
+from ..directions.bundled import directions_file
 from ..errors import DirectionFileError, JacobianError, ReSeFaError
 from ..files import read_header
 from ..kinds import Kind, kind_of_file, open_small
@@ -22,7 +23,7 @@ from .terminal import shown
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="a file, or a bundled generator's name")
+    parser.add_argument("file", help="a file, or the name of a bundled generator or of bundled directions")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -41,6 +42,7 @@ def _describe(name: str) -> dict[str, Any]:
     file = Path(name)
     if name in bundled_names() and not file.exists():
         return describe_generator(name)
+    file = directions_file(name)
     kind = kind_of_file(file)
     if kind == Kind.ANALYSIS:
         return _facts_of_analysis(file)

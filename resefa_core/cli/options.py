@@ -16,6 +16,7 @@ from ..checkpoints.remote import SCHEME
 from ..defaults import CONFINED_FEATHER, TRUNCATION
 from ..directions import CONFINED, Directions
 from ..directions.about import reading_note
+from ..directions.bundled import directions_file
 from ..errors import ParameterError, ReSeFaError
 from ..evaluation.image_text import ImageText
 from ..generators import Generator
@@ -290,14 +291,14 @@ def open_directions(options: argparse.Namespace, generator: Generator | None = N
             say which.
     """
     num_layers = None if generator is None else generator.num_layers
-    directions = Directions.load(options.file, options.space, options.layers, num_layers)
+    directions = Directions.load(directions_file(options.file), options.space, options.layers, num_layers)
     note(reading_note(directions))
     return directions
 
 
 def open_both(options: argparse.Namespace) -> tuple[Directions, Session]:
     """The directions, and the image to apply them to; a note where they are of other weights."""
-    if not options.file.is_file():
+    if not directions_file(options.file).is_file():
         open_directions(options)  # raises the reason, before the generator is read
     generator = open_generator(options.generator, options.device)
     directions = open_directions(options, generator)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
 from ..directions import MAX_FILE_BYTES, Directions
+from ..directions.bundled import read_bundled, told_as_bundled
 from ..directions.recipes import Recipe, listed
 from ..directions.texts import side_of
 from ..errors import DirectionFileError, LatentError, ParameterError, RegionError, ReSeFaError
@@ -225,8 +226,12 @@ class Edit:
 
     @property
     def is_found(self) -> bool:
-        """Whether all directions can be found again, so that a link can tell the edit."""
-        return all(each.directions.recipe is not None for each in self.moves)
+        """Whether all directions can be found again, or come with the package, so that a link can tell the
+        edit."""
+        return all(
+            each.directions.recipe is not None or told_as_bundled(each.directions) is not None
+            for each in self.moves
+        )
 
     def to_json(self, embed: bool = False) -> dict[str, Any]:
         """The edit as JSON.
@@ -289,13 +294,18 @@ def moves_from_json(data: Mapping[str, Any], find: Find | None, most: int) -> li
 
 
 def directions_to_json(directions: Directions, embed: bool = False) -> dict[str, Any]:
-    """A direction set as JSON: how it was found, where that is known and not to be embedded, or its file.
+    """A direction set as JSON: how it was found, or its name where it comes with the package, unless it is to
+    be embedded; else its file.
 
     Raises:
         DirectionFileError: the file would be too large.
     """
     if directions.recipe is not None and not embed:
         return {"found": directions.recipe.to_json(), "names": list(directions.names)}
+    bundled = None if embed else told_as_bundled(directions)
+    if bundled is not None:
+        region = None if directions.region is None else directions.region.to_json(embed=True)
+        return {**bundled, "names": list(directions.names), "region": region}
     data = replace(directions, thumbnail=None).to_bytes()
     if len(data) > _MAX_EMBEDDED:
         raise DirectionFileError(
@@ -327,8 +337,9 @@ def _confined(move: Move, indices: Iterable[int], embed: bool) -> dict[str, Any]
     data: dict[str, Any] = {"confine": move.confine, "feather": move.feather}
     assert directions.region is not None
     assert directions.steps_confined is not None
-    told_by_set = recipe is not None and not embed and directions.region is recipe.region
-    told_by_file = (recipe is None or embed) and directions.region.to_json() != {"mask": True}
+    bundled = not embed and recipe is None and told_as_bundled(directions) is not None
+    told_by_set = bundled or (recipe is not None and not embed and directions.region is recipe.region)
+    told_by_file = not bundled and (recipe is None or embed) and directions.region.to_json() != {"mask": True}
     if told_by_file:
         return data
     steps = directions.steps_confined.tolist()
@@ -339,18 +350,26 @@ def _confined(move: Move, indices: Iterable[int], embed: bool) -> dict[str, Any]
 def _read_set(data: object) -> tuple[Recipe | Directions, list[str] | None]:
     if isinstance(data, Mapping) and "found" in data:
         recipe = Recipe.from_json(data["found"])
-        names = data.get("names")
-        if names is not None:
-            names = [_name(each) for each in listed(names, "names", recipe.count)]
-        return recipe, names
+        return recipe, None if data.get("names") is None else _names(data, recipe.count)
+    if isinstance(data, Mapping) and "bundled" in data:
+        known = read_bundled(data)
+        if data.get("region") is not None:
+            known = replace(known, region=Region.from_json(data["region"]))
+        return known.renamed(dict(enumerate(_names(data, len(known))))), None
     text = data.get("file") if isinstance(data, Mapping) else None
     if not isinstance(text, str) or len(text) > _MAX_EMBEDDED * 4 // 3 + 4:
-        raise ParameterError("a direction set of an edit is neither found nor a file of up to 4 MB")
+        raise ParameterError(
+            "a direction set of an edit is neither found, nor bundled, nor a file of up to 4 MB"
+        )
     try:
         content = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise DirectionFileError(f"the directions in this edit are damaged: {error}") from error
     return Directions.from_bytes(content), None
+
+
+def _names(data: Mapping[str, Any], most: int) -> list[str]:
+    return [_name(each) for each in listed(data.get("names"), "names", most)]
 
 
 def _found(told: Recipe | Directions, names: list[str] | None, find: Find | None) -> Directions:

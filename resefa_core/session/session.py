@@ -271,6 +271,15 @@ class Session(PhotoSession):
         chosen = worth_offering(generator, self.original[:1], found, self._draw_trials, colour, self.namer)
         return within_reach(generator, chosen)
 
+    def here(self, directions: Directions) -> Directions:
+        """Directions that were found on other images, their region where this image has it.
+
+        Raises:
+            RegionError: the image has nothing of the part that they are for, or nothing else.
+        """
+        region = self._region_on(self.original[:1], directions)
+        return directions if region is directions.region else replace(directions, region=region)
+
     def found_alone(self, directions: Directions, region: Region | None = None) -> bool:
         """Whether directions were found by our own method for one image alone, and of this region, if one is
         given."""

@@ -6,12 +6,12 @@ import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from updates_told import last
 
 import resefa_core as resefa
 from gradio_app import payloads
@@ -25,8 +25,6 @@ from gradio_app.visit import Visit
 from resefa_core.inversion import edited_mark
 from resefa_core.latents.crop import FACES
 from resefa_core.sheets import COMMENT_KEYWORD, XMP_KEYWORD
-
-Updates = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +59,6 @@ def test_a_part_is_found_on_the_picture(steps: Steps, photo: Path) -> None:
     assert session.selected is not None
     assert session.selected is not before
     assert torch.equal(session.selected.mask(64, 64), session.part("mouth").mask(64, 64))
-
-
-def last(updates: Updates, part: str) -> Any:
-    return [update[part] for update in updates if part in update][-1]
 
 
 def test_a_picture_is_found_as_one_looks_on_and_edited(

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from hub_server import Handler, HubServer, Repo
 from serving import serving
+from updates_told import Updates, last
 
 import resefa_core as resefa
 
@@ -33,8 +34,6 @@ from resefa_core import hub  # noqa: E402
 TOKEN = "hf_secretOfAda0123456789"
 TAGGED = b"---\ntags: [resefa-directions, 'generator:stylegan2']\n---\n"
 TRICKS = '<img src=x onerror=alert(1)> "]](javascript:alert(1))'
-
-Updates = list[dict[str, Any]]
 
 
 @pytest.fixture
@@ -62,10 +61,6 @@ def arrived(steps: Steps, seed: int = 3) -> Visit:
     list(steps.arrive(visit, {"seed": str(seed), "region": "mouth"}))
     assert visit.directions is not None
     return visit
-
-
-def last(updates: Updates, part: str) -> Any:
-    return [update[part] for update in updates if part in update][-1]
 
 
 def status(updates: Updates, kind: str) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from updates_told import Updates, last, problem_of
 
 import resefa_core as resefa
 from gradio_app import jobs, payloads, studio, updates
@@ -38,7 +39,6 @@ from resefa_core.session import Session
 
 BUNDLED = Path(resefa.__file__).parent / "bundled" / "avatars.safetensors"
 SECRET = "/srv/secret/place"
-Updates = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +64,6 @@ def arrived(steps: Steps, seed: int, region: str = "mouth") -> Visit:
     assert last(shown, "status")["kind"] == "done"
     assert visit.directions is not None
     return visit
-
-
-def last(updates: Updates, part: str) -> Any:
-    """What a part shows in the end."""
-    return [update[part] for update in updates if part in update][-1]
-
-
-def problem_of(updates: Updates) -> str:
-    line = last(updates, "status")
-    assert line["kind"] == "problem", line
-    return line["text"]
 
 
 def picture(url: str) -> Image.Image:
