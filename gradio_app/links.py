@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import resefa_core as resefa
 from gradio_app.payloads import shown
 from resefa_core.defaults import FEATHERS
-from resefa_core.latents.edits import Edit
+from resefa_core.latents.edits import Edit, is_told_briefly
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
 from resefa_core.session.saved import unpack
@@ -94,7 +94,7 @@ def write(session: Session, is_known: bool, **others: str) -> tuple[str, str]:
         return _query(query), "the uploaded generator"
     directions = session.directions
     joint = directions is not None and directions.num_samples > 1
-    imported = directions is not None and directions.recipe is None
+    imported = directions is not None and not is_told_briefly(directions)
     if plain and not (session.moves or joint or imported):
         return _query(query), ""
     if imported or not Edit(session.moves).is_found:

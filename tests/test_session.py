@@ -25,6 +25,7 @@ from resefa_core.defaults import CONFINED_FEATHER, NUM_DIRECTIONS, STRENGTHS
 from resefa_core.latents.edits import Edited
 from resefa_core.session import Session
 from resefa_core.session.saved import pack, unpack
+from resefa_core.sheets import FILM_SUFFIXES, save_film, to_pil
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +292,35 @@ def test_a_film_leads_from_before_to_the_edit(session: Session, tmp_path: Path) 
             list(session.film(frames_asked))  # type: ignore[arg-type]
     with pytest.raises(resefa.ReSeFaError, match="exists"):
         session.save_film(tmp_path / "film.webp")
+
+
+def test_a_film_as_a_video(session: Session, tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    assert ".mp4" in FILM_SUFFIXES
+    session.edit(session.find("mouth", quick=True), {0: 3.0})
+    before, after = (
+        np.asarray(to_pil(image).resize((512, 512))) for image in (session.before, session.image)
+    )
+    session.save_film(tmp_path / "film.mp4")
+    with av.open(tmp_path / "film.mp4") as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
+    assert frames[0].shape == (512, 512, 3)
+    apart = [float(np.abs(frame.astype(float) - before).mean()) for frame in frames]
+    middle = len(frames) // 2
+    assert apart[0] < 3.0 > apart[-1]
+    assert apart[middle] > 0.6 * float(np.abs(after.astype(float) - before).mean())
+    odd = [Image.new("RGB", (33, 17), colour) for colour in ("red", "blue")]
+    save_film(odd, tmp_path / "odd.mp4", side=33)
+    with av.open(tmp_path / "odd.mp4") as film:
+        assert (film.streams.video[0].width % 2, film.streams.video[0].height % 2) == (0, 0)
+
+
+def test_a_video_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resefa_core.sheets._CAN_FILM", False)
+    with pytest.raises(resefa.ParameterError, match=r"resefa\[video\]"):
+        save_film([Image.new("RGB", (8, 8))] * 2, tmp_path / "film.mp4")
 
 
 def test_what_is_known_of_a_set_says_whether_there_may_be_better_ones(session: Session) -> None:

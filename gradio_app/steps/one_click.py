@@ -40,7 +40,8 @@ class OneClick(Finding):
         if here.region is not None:
             session.selected = here.region
         confine, feather = session.possible_confinement(here, float(visit.confine), visit.feather)
-        session.adjust(here, {**session.strengths(here), **strengths}, confine=confine, feather=feather)
+        before = dict[int | str, float](session.strengths(here))
+        session.adjust(here, before | strengths, confine=confine, feather=feather)
         yield from self.show(visit, here)
 
     @told

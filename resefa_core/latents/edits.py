@@ -226,12 +226,8 @@ class Edit:
 
     @property
     def is_found(self) -> bool:
-        """Whether all directions can be found again, or come with the package, so that a link can tell the
-        edit."""
-        return all(
-            each.directions.recipe is not None or told_as_bundled(each.directions) is not None
-            for each in self.moves
-        )
+        """Whether all directions are told briefly, so that a link can tell the edit."""
+        return all(is_told_briefly(each.directions) for each in self.moves)
 
     def to_json(self, embed: bool = False) -> dict[str, Any]:
         """The edit as JSON.
@@ -291,6 +287,11 @@ def moves_from_json(data: Mapping[str, Any], find: Find | None, most: int) -> li
     drafts = [_read_move(each, len(told)) for each in listed(data.get("moves"), "moves", most)]
     sets = [_found(each, names, find) for each, names in told]
     return [draft.of(sets[draft.set]) for draft in drafts]
+
+
+def is_told_briefly(directions: Directions) -> bool:
+    """Whether directions can be told without their vectors: they can be found again, or are bundled."""
+    return directions.recipe is not None or told_as_bundled(directions) is not None
 
 
 def directions_to_json(directions: Directions, embed: bool = False) -> dict[str, Any]:

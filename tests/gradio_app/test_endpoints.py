@@ -42,6 +42,7 @@ ENDPOINTS = {
         "generator",
         "class_name",
     ],
+    "/show_directions": ["file", "seed", "truncation", "generator", "class_name"],
     "/describe_directions": ["file", "generator"],
 }
 
@@ -87,6 +88,7 @@ def _first_lines() -> set[str]:
         "Draw an image of a generator",
         "Find directions that change a region of an image and leave the rest alone",
         "Edit an image along the directions of a file",
+        "Show what the directions of a file do to an image",
         "Tell what a direction file holds, and whether it fits a generator",
     }
 
@@ -143,6 +145,22 @@ def test_applying(
         file=file, strengths=json.dumps(named), seed=13, confine=confine, api_name="/apply_directions"
     )
     assert np.array_equal(pixels(again), pixels(edited))
+
+
+def test_showing(
+    server: Server, client: Any, avatars: resefa.Generator, found: tuple[str, dict[str, Any]]
+) -> None:
+    file = gradio_client.handle_file(found[0])
+    sheet, link = client.predict(file=file, seed=13, api_name="/show_directions")
+    strips = list(resefa.Session(avatars, 13).strips(resefa.Directions.load(found[0])))
+    shown = pixels(sheet)
+    height = shown.shape[0] // len(strips)
+    for index, strip in enumerate(strips):
+        expected_strip = np.asarray(strip.picture()).astype(int)
+        assert np.abs(shown[index * height : (index + 1) * height] - expected_strip).max() <= 2
+    address, _, query = link.partition("?")
+    assert address == f"{server.url}/"
+    assert dict(parse_qsl(query)) == {"seed": "13", "truncation": "0.7"}
 
 
 def test_describing(client: Any, found: tuple[str, dict[str, Any]]) -> None:

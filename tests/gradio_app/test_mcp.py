@@ -23,7 +23,7 @@ pytest.importorskip("gradio", reason="gradio is not installed")
 streamable_http = pytest.importorskip("mcp.client.streamable_http")
 
 Result = TypeVar("Result")
-TOOLS = {"draw_face", "find_directions", "apply_directions", "describe_directions"}
+TOOLS = {"draw_face", "find_directions", "show_directions", "apply_directions", "describe_directions"}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,9 @@ def test_directions_are_found_told_and_applied(address: str, tmp_path: Path) -> 
     directions = resefa.Directions.load(saved)
     assert (directions.space, directions.seeds, len(directions)) == ("w", (13,), 2)
     assert "'Fits': 'yes'" in words(call(address, "describe_directions", file=file["url"]))
+    shown = call(address, "show_directions", file=file["url"], seed=13)
+    assert picture(shown).shape[0] > picture(shown).shape[1] / 5
+    assert "?seed=13" in shown.content[-1].text
     plain = picture(call(address, "draw_face", seed=13))
     moved = picture(call(address, "apply_directions", file=file["url"], strengths="[4, 0]", seed=13))
     assert directions.region is not None

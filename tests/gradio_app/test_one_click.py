@@ -69,8 +69,8 @@ def test_clicks_add_up_and_each_can_be_undone(steps: Steps) -> None:
     visit, buttons = arrived(steps)
     for part, words in (("mouth", "smiles"), ("mouth", "wider"), ("eyebrows", "angry")):
         list(steps.edit_at_once(visit, button(buttons, part, words)))
-    assert [move.brief for move in visit.needed.moves] == ["mouth smiles, wider", "eyebrows angry"]
-    for expected in (["mouth smiles, wider"], ["mouth smiles"], []):
+    assert [move.brief for move in visit.needed.moves] == ["mouth smiles +4, wider", "eyebrows angry"]
+    for expected in (["mouth smiles +4, wider"], ["mouth smiles +4"], []):
         list(steps.travel(visit, {"go": "undo"}))
         assert [move.brief for move in visit.needed.moves] == expected
 
@@ -164,7 +164,7 @@ def test_a_kept_edit_of_another_generator_is_refused(steps: Steps) -> None:
     kept = unpack(last(list(steps.keep_for_one_click(visit, sent)), "one_click")["keep"]["data"])
     narrow = Edit.from_json(kept)[0].directions
     vectors = narrow.vectors[..., :64] / narrow.vectors[..., :64].norm()
-    other = resefa.Directions.from_vectors(vectors, narrow.space, narrow.generator)
+    other = resefa.Directions.from_vectors(vectors, narrow.space, narrow.generator, narrow.layers)
     edit = Edit((resefa.Move(other, {0: 1.0}),))
     words = problem_of(list(steps.edit_at_once(visit, {"kept": pack(edit.to_json(embed=True))})))
     assert "expects" in words

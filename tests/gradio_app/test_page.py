@@ -570,6 +570,73 @@ def test_the_keyboard_alone_moves_resizes_and_takes_the_box(visit: Callable[...,
     assert demo.box == pytest.approx((0.30, 0.54, 0.22, 0.18), abs=1e-3)
 
 
+def test_the_keyboard_alone_paints_and_erases(visit: Callable[..., Demo]) -> None:
+    demo = visit(f"?seed={FIRST_SEED}")
+    demo.thorough()
+
+    def press(tool: str, *keys: str) -> None:
+        demo.page.get_by_role("button", name=tool, exact=True).press("Enter")
+        demo.page.locator(".stage").focus()
+        for key in keys:
+            demo.page.keyboard.press(key)
+
+    def painted() -> np.ndarray:
+        mask = demo.page.eval_on_selector(
+            "#picker",
+            "() => fetch(window.resefa.picker.region.mask).then((r) => r.blob()).then(createImageBitmap)"
+            ".then((b) => { const c = new OffscreenCanvas(b.width, b.height).getContext('2d');"
+            " c.drawImage(b, 0, 0); return [...c.getImageData(0, 0, b.width, b.height).data]; })",
+        )
+        return np.asarray(mask, dtype=np.uint8).reshape(128, 128, 4)[:, :, 0] > 127
+
+    demo.settle(lambda: press("Brush", *["ArrowDown"] * 5, *["Shift+ArrowRight"] * 8))
+    stroke = painted()
+    rows, columns = np.nonzero(stroke)
+    assert rows.mean() == pytest.approx(0.6 * 128, abs=2.5)
+    assert columns.mean() == pytest.approx(0.58 * 128, abs=2.5)
+    assert np.ptp(columns) > np.ptp(rows)
+    demo.settle(lambda: press("Erase", *["ArrowDown"] * 5, " "))
+    assert 0 < painted().sum() < stroke.sum()
+
+
+def test_one_click_edits_the_part_that_is_chosen(demo: Demo) -> None:
+    def offered() -> list[str]:
+        return demo.page.locator("#one-click .ways > button").all_inner_texts()
+
+    assert offered()[:2] == ["smiles", "opens"]
+    before = demo.pixels()
+    demo.settle(lambda: demo.page.get_by_role("button", name="mouth opens", exact=True).click())
+    inside, outside = changes(before, demo.pixels(), MOUTH, margin=2)
+    assert inside > 20 * outside
+    assert demo.page.locator(".moves li").all_inner_texts() == ["mouth opens×"]
+    demo.settle(lambda: demo.page.locator(".presets").get_by_role("button", name="eyebrows").click())
+    assert offered()[:2] == ["angry", "worried"]
+    demo.settle(lambda: demo.page.get_by_role("button", name="eyebrows angry", exact=True).click())
+    assert len(demo.page.locator(".moves li").all_inner_texts()) == 2
+
+
+def test_a_way_that_is_kept_is_there_on_the_next_visit(visit: Callable[..., Demo]) -> None:
+    demo = visit(f"?seed={FIRST_SEED}&box=0.31,0.59,0.38,0.19")
+    demo.thorough()
+    star = demo.page.locator(".star").first
+    words = demo.page.locator(".title").first.inner_text()
+    star.click()
+    demo.said("Kept for one click")
+    kept = demo.page.locator("#one-click .kept button").first
+    assert kept.inner_text().startswith("★ ")
+    assert kept.inner_text().split()[-1].lower() in words.lower()
+    demo.open(demo.page.url.partition("?")[0] + "?seed=5")
+    demo.thorough()
+    before = demo.pixels()
+    demo.settle(lambda: demo.page.locator("#one-click .kept button").first.click())
+    assert not np.array_equal(before, demo.pixels())
+    demo.page.get_by_role("button", name=re.compile("Keep no longer")).click()
+    assert demo.page.locator("#one-click .kept").count() == 0
+    demo.page.reload()
+    demo.thorough()
+    assert demo.page.locator("#one-click .kept").count() == 0
+
+
 def test_presets(demo: Demo) -> None:
     names = [each.replace(" ", "_") for each in demo.page.locator(".presets button").all_inner_texts()]
     assert names == list(resefa.PRESETS["avatars"])
