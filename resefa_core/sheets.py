@@ -267,9 +267,7 @@ def save_film(
         ]
         content = _animation(few, shown, "GIF", comment=comment)
     else:
-        content = _animation(
-            large, shown, "WEBP", quality=85, method=0, xmp=told.get(XMP_KEYWORD, "")
-        )
+        content = _animation(large, shown, "WEBP", quality=85, method=0, xmp=told.get(XMP_KEYWORD, ""))
     write_bytes(path, content, ReSeFaError, overwrite)
 
 

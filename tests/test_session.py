@@ -25,7 +25,7 @@ from resefa_core.defaults import CONFINED_FEATHER, NUM_DIRECTIONS, STRENGTHS
 from resefa_core.latents.edits import Edited
 from resefa_core.session import Session
 from resefa_core.session.saved import pack, unpack
-from resefa_core.sheets import FILM_SUFFIXES, save_film, to_pil
+from resefa_core.sheets import COMMENT_KEYWORD, FILM_SUFFIXES, save_film, to_pil
 
 
 @pytest.fixture(scope="module")
@@ -312,8 +312,9 @@ def test_a_film_as_a_video(session: Session, tmp_path: Path) -> None:
     assert apart[0] < 3.0 > apart[-1]
     assert apart[middle] > 0.6 * float(np.abs(after.astype(float) - before).mean())
     odd = [Image.new("RGB", (33, 17), colour) for colour in ("red", "blue")]
-    save_film(odd, tmp_path / "odd.mp4", side=33)
+    save_film(odd, tmp_path / "odd.mp4", side=33, texts={COMMENT_KEYWORD: "drawn"})
     with av.open(tmp_path / "odd.mp4") as film:
+        assert film.metadata["comment"] == "drawn"
         assert (film.streams.video[0].width % 2, film.streams.video[0].height % 2) == (0, 0)
 
 
