@@ -40,7 +40,7 @@ class OneClick(Finding):
         if here.region is not None:
             session.selected = here.region
         confine, feather = session.possible_confinement(here, float(visit.confine), visit.feather)
-        before = dict[int | str, float](session.strengths(here))
+        before = dict[int | str, float](session.strengths(here).items())
         session.adjust(here, before | strengths, confine=confine, feather=feather)
         yield from self.show(visit, here)
 
