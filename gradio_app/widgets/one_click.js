@@ -17,28 +17,28 @@ function ask(way) {
 }
 
 function button(words, whole, way) {
-  const made = make("button", { type: "button", textContent: words, title: "Edit the face so, at one click" });
+  const made = make("button", { type: "button", textContent: words, title: translate("Edit the face so, at one click") });
   made.setAttribute("aria-label", whole);
   made.addEventListener("click", () => ask(way));
   return made;
 }
 
 function own(way) {
-  const cross = make("button", { type: "button", textContent: "×", title: "Keep it no longer" });
-  cross.setAttribute("aria-label", "Keep no longer: " + way.label);
+  const cross = make("button", { type: "button", textContent: "×", title: translate("Keep it no longer") });
+  cross.setAttribute("aria-label", translate("Keep no longer: {title}", { title: translate(way.label) }));
   cross.addEventListener("click", () => {
     kept = kept.filter((each) => each !== way);
     store();
   });
-  return make("span", { className: "kept" }, button("★ " + way.label, way.label, { kept: way.data }), cross);
+  return make("span", { className: "kept" }, button("★ " + translate(way.label), translate(way.label), { kept: way.data }), cross);
 }
 
 function show() {
   const fitting = kept.filter((way) => way.generator === generator);
   const parts = part in sets ? [part] : Object.keys(sets);
   const come = parts.flatMap((name) => sets[name].map(({ words, ...way }) => {
-    const whole = (name + " " + words).replaceAll("_", " ");
-    return button(part in sets ? words : whole, whole, way);
+    const whole = translate((name + " " + words).replaceAll("_", " "));
+    return button(part in sets ? translate(words) : whole, whole, way);
   }));
   ways.replaceChildren(...fitting.map(own), ...come);
   element.querySelector(".all").hidden = !ways.children.length;

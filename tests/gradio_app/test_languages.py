@@ -27,6 +27,7 @@ from gradio_app.quota import Quota
 from gradio_app.steps import showing
 from gradio_app.studio import Studio
 from resefa_core.directions import words
+from resefa_core.directions.bundled import bundled_sets
 from resefa_core.regions import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,8 +257,9 @@ def vocabulary(avatars: resefa.Generator) -> set[str]:
         for form in map(form_of, pair.elts)
         if form
     }
+    named = {side for each in bundled_sets().values() for name in each.names for side in name.split(" / ")}
     sides = {f"{light} {there}" for light in ("lighter", "darker") for there in words._PLACES}
-    return {name.replace("_", " ") for name in regions} | moves | sides | {words.UNKNOWN}
+    return {name.replace("_", " ") for name in regions} | moves | named | sides | {words.UNKNOWN}
 
 
 def ways() -> set[str]:
