@@ -132,8 +132,8 @@ function row(item, index) {
 
   const made = make("li", { className: item.words.startsWith("little") ? "row weak" : "row" },
     make("div", { className: "side" },
-      make("div", { className: "said" }, name, words),
-      make("div", { className: "slider" }, slider, make("output", {}), zero, start, star)),
+      make("div", { className: "said" }, make("div", {}, name, words), star),
+      make("div", { className: "slider" }, slider, make("output", {}), zero, start)),
     make("div", { className: "shown" }, strip, ...cells));
   showValue(slider);
   return made;
