@@ -205,7 +205,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         truncation: float = TRUNCATION,
         generator: str = "",
         class_name: str = "",
-    ) -> tuple[Image.Image, str]:
+    ) -> Image.Image:
         """Show what the directions of a file do to an image.
 
         Args:
@@ -216,15 +216,14 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             class_name: a class's name or number, for generators that have classes.
 
         Returns:
-            A picture with a strip for each direction, the first at the top, and a link to the page that shows
-            the image.
+            A picture with a strip for each direction, the first at the top.
         """
         directions = opened(file, generator)
         session = opened_face(seed, truncation, generator, class_name)
         directions.check(session.generator)
         sheet = strips_of(session, directions)
         quota.charge(address_from(request), 3 * sheet.width * sheet.height)
-        return sheet, link(request, session, generator, class_name, OURS)
+        return sheet
 
     def describe_directions(request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
         """Tell what a direction file holds, and whether it fits a generator.
@@ -307,7 +306,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             [file, text("strengths"), seed, truncation, confine, feather, generator, class_name],
             [image],
         )
-        add(show_directions, [file, seed, truncation, generator, class_name], [image, text("link")])
+        add(show_directions, [file, seed, truncation, generator, class_name], [image])
         add(describe_directions, [file, generator], [table])
 
 
