@@ -52,7 +52,7 @@ SETS = {
     "eyes": (Kept(2, 5.0, "open wide"), Kept(0, 7.0, "grow / shrink")),
     "eyebrows": (Kept(1, 5.5, "angry / worried"), Kept(0, 6.0, "lower / higher")),
     "hair": (Kept(2, -4.0, "blond / dark"), Kept(1, 5.0, "red / blue")),
-    "clothes": (Kept(0, -7.0, "light / dark"), Kept(6, 6.0, "pink / green")),
+    "clothes": (Kept(0, -7.0, "light / dark"), Kept(6, 6.0, "purple / green")),
 }
 
 
