@@ -43,8 +43,7 @@ class Editing(Finding):
     @told
     def rest(self, visit: Visit, payload: object) -> Updates:
         """The sliders rest: the edit can be undone from here, and the link tells it. Nothing of the picture
-        is told: of two answers that arrive at once a part of the page sees the later one alone, and the
-        sliders' picture may be the other."""
+        is told: that is the sliders' own."""
         visit.needed  # noqa: B018
         self._take_strengths(visit, payload)
         visit.settle()
