@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from resefa_core import bounds, kinds, memory, parsing
     from resefa_core.checkpoints.downloads import entry_of
     from resefa_core.directions import about
+    from resefa_core.directions.bundled import bundled_file, bundled_sets
     from resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
     from resefa_core.inversion import inverting, pasting
     from resefa_core.latents import codes, samples, sequences
@@ -19,6 +20,7 @@ else:
     from ..resefa_core import bounds, kinds, memory, parsing
     from ..resefa_core.checkpoints.downloads import entry_of
     from ..resefa_core.directions import about
+    from ..resefa_core.directions.bundled import bundled_file, bundled_sets
     from ..resefa_core.directions.strengths import index_of, read_keyframes, read_strengths
     from ..resefa_core.inversion import inverting, pasting
     from ..resefa_core.latents import codes, samples, sequences
@@ -29,6 +31,8 @@ __all__ = [
     "Progress",
     "about",
     "bounds",
+    "bundled_file",
+    "bundled_sets",
     "codes",
     "entry_of",
     "index_of",

@@ -32,7 +32,8 @@ class LoadDirections(FileOrHubNode):
                 *file_or_hub_inputs(
                     folders.direction_names(),
                     "Files of models/stylegan_directions: this pack's, the paper's own .npy, and those of "
-                    "other projects (.npy, .npz, .pt, .safetensors).",
+                    "other projects (.npy, .npz, .pt, .safetensors); and avatars-mouth and others that come "
+                    "along.",
                     "A direction set of the Hugging Face Hub instead of a file: hf://author/name, or "
                     "hf://author/name/file. It is fetched when this runs, and checked like any file.",
                 ),

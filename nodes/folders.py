@@ -10,7 +10,7 @@ from pathlib import Path
 
 import folder_paths
 
-from .core import entry_of, kinds, resefa
+from .core import bundled_file, bundled_sets, entry_of, kinds, resefa
 
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
@@ -56,17 +56,19 @@ def generator_file(name: str) -> Path | None:
 
 
 def directions_file(name: str) -> Path:
-    """The file of a direction set.
+    """The file of a direction set, or of a bundled one.
 
     Raises:
         DirectionFileError: there is no such file; the message says where it was looked for.
     """
+    if name in [*bundled_sets()]:
+        return bundled_file(name)
     return _needed(DIRECTIONS, "direction file", name, resefa.DirectionFileError)
 
 
 def direction_names() -> list[str]:
-    """The direction files, or a line that says where they belong."""
-    return _model_names(DIRECTIONS) or [f"(no file in models/{DIRECTIONS})"]
+    """The direction files, then the bundled sets."""
+    return [*_model_names(DIRECTIONS), *bundled_sets()]
 
 
 def parts_file(name: str) -> Path:

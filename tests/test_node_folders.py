@@ -14,6 +14,7 @@ import torch
 from packs import modules_of_pack
 
 import resefa_core as resefa
+from resefa_core.directions.bundled import bundled_sets
 
 NOT_NAMES = [None, 7, 10**400, ["x"], "x\0y", "x" * 5000]
 BAD_SAVES = [None, 10**400, "", "..", "a/../../b", "~/b", "<b>", "a\nb", "a\ud800b", "x" * 300, "/tmp/b"]
@@ -40,6 +41,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
         get_input_directory=lambda: str(tmp_path / "input"),
         get_output_directory=lambda: str(tmp_path / "output"),
         get_folder_paths=lambda kind: [str(tmp_path / "models" / kind)],
+        get_filename_list=lambda kind: sorted(each.name for each in (tmp_path / "models" / kind).iterdir()),
         get_full_path=full_path,
         get_save_image_path=save_image_path,
     )
@@ -99,6 +101,14 @@ def test_a_name_that_is_not_utf8_is_listed_and_found(folders: types.ModuleType, 
     (tmp_path / "input" / "plain.safetensors").rename(tmp_path / "input" / name)
     assert folders.latent_names() == [name]
     assert len(resefa.Latent.load(folders.latent_file(name))) == 1
+
+
+def test_bundled_directions_stand_after_the_files(folders: types.ModuleType, tmp_path: Path) -> None:
+    assert folders.direction_names() == [*bundled_sets()]
+    (tmp_path / "models" / "stylegan_directions" / "mine.safetensors").touch()
+    assert folders.direction_names() == ["mine.safetensors", *bundled_sets()]
+    found = folders.directions_file("avatars-mouth")
+    assert resefa.Directions.load(found).names == bundled_sets()["avatars-mouth"].names
 
 
 @pytest.mark.parametrize("name", NOT_NAMES, ids=lambda name: str(name)[:10].encode("ascii", "replace"))

@@ -45,8 +45,12 @@ def bundled_directions(generator: Generator) -> dict[str, Directions]:
 def directions_file(name: str | PathLike[str]) -> Path:
     """The file of a bundled set's name, or of a path."""
     file = Path(name)
-    known = BUNDLED / f"{file.name}.safetensors"
-    return known if file.name == str(name) and not file.exists() and known.is_file() else file
+    return bundled_file(str(name)) if str(name) in bundled_sets() and not file.exists() else file
+
+
+def bundled_file(name: str) -> Path:
+    """The file of a bundled set."""
+    return BUNDLED / f"{name}.safetensors"
 
 
 def told_as_bundled(directions: Directions) -> dict[str, Any] | None:
