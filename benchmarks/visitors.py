@@ -152,7 +152,8 @@ class Visitor(threading.Thread):
             if "seed" in change:
                 self.seed = int(change["seed"])
             if "alt" in picker:
-                assert picker["alt"].endswith(f"from seed {self.seed}"), f"{self.seed}: {picker['alt']}"
+                told = picker["alt"]
+                assert told.startswith(f"Face number {self.seed}, "), f"{self.seed}: {told}"
             if "link" in picker:
                 link = dict(parse_qsl(picker["link"][1:]))
                 assert link["seed"] == str(self.seed), f"{self.seed}: {link}"

@@ -490,8 +490,8 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
             yield parts.show(update)
         yield {parts["visit"]: visit}
 
-    page.load(None, js=_NAMED_BY_THEIR_TEXT, api_visibility="private")
-    loaded = page.load(arrive, inputs=parts["sent"], js=_KEPT, outputs=parts.shown, **parts.options())
+    script = f"() => {{ ({_NAMED_BY_THEIR_TEXT})(); return ({_KEPT})(); }}"
+    loaded = page.load(arrive, inputs=parts["sent"], js=script, outputs=parts.shown, **parts.options())
     face = ("generator", "seed", "truncation", "class")
     shown = ("directions", "picker", "offer", "background", "history")
     drawn = [

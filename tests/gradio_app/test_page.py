@@ -22,6 +22,7 @@ from PIL import Image
 
 import resefa_core as resefa
 from resefa_core.defaults import NUM_DIRECTIONS
+from resefa_core.sheets import FILM_SUFFIXES
 
 pytest.importorskip("gradio", reason="gradio is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -1149,7 +1150,7 @@ def test_files_go_out_and_come_back_in(visit: Callable[..., Demo], tmp_path: Pat
         target = tmp_path / download.value.suggested_filename
         download.value.save_as(target)
         files[target.name.removeprefix("Mouths-of-avatars")] = target
-    assert set(files) == {".safetensors", ".png", "-before-after.png", ".webp", ".gif"}
+    assert set(files) == {".safetensors", ".png", "-before-after.png", *FILM_SUFFIXES}
     directions = resefa.Directions.load(files[".safetensors"])
     assert directions.title == "Mouths of avatars"
     assert directions.author == "Ada"

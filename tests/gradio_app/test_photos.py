@@ -131,8 +131,11 @@ def test_every_picture_and_film_to_take_away_says_that_a_photo_was_edited(
             visit.needed.set_photo(resefa.Photo.open(photo), steps=2)
         list(steps.slide(visit, {"version": visit.version, "strengths": [1.0]}))
         made = last(list(steps.save(visit, None, name, "", "", folder=tmp_path)), "files")
-        pictures = [file for file in made if not file.endswith(".safetensors")]
+        pictures = [file for file in made if not file.endswith((".safetensors", ".mp4"))]
         assert len(pictures) == 4
+        for video in set(made) - {*pictures, made[0]}:
+            with pytest.importorskip("av").open(video) as film:
+                assert film.metadata.get("comment", "") == (mark[COMMENT_KEYWORD] if marked else "")
         for file in pictures:
             with Image.open(file) as picture:
                 told = expected[str(picture.format)]

@@ -36,6 +36,7 @@ from resefa_core.defaults import NUM_DIRECTIONS
 from resefa_core.latents.edits import MAX_MOVES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
+from resefa_core.sheets import FILM_SUFFIXES
 
 BUNDLED = Path(resefa.__file__).parent / "bundled" / "avatars.safetensors"
 SECRET = "/srv/secret/place"
@@ -863,13 +864,14 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     list(steps.slide(visit, slid(visit, 3.0)))
     shown = np.asarray(steps.picture(visit)).tolist()
     kept = [True, True] + [False] * 4
-    file, image, both, film, clip = saved(steps, visit, folder, names=["smile", "frown"], kept=kept)
+    file, image, both, film, clip, *video = saved(steps, visit, folder, names=["smile", "frown"], kept=kept)
     assert [each.name for each in (file, image)] == ["A-smile.safetensors", "A-smile.png"]
     assert np.asarray(Image.open(image)).tolist() == shown
     assert both.name == "A-smile-before-after.png"
     assert Image.open(both).size == (1024, 512)
     assert film.name == "A-smile.webp"
     assert (clip.name, Image.open(clip).format) == ("A-smile.gif", "GIF")
+    assert [each.name for each in video] == [f"A-smile{suffix}" for suffix in FILM_SUFFIXES[2:]]
     assert Image.open(film).n_frames > 2
     loaded = resefa.Directions.load(file)
     assert loaded.names == ("smile", "frown")

@@ -86,7 +86,9 @@ def test_what_can_not_be_used_is_said(
     assert run("invert", mouth, *out) == 1
     assert "not readable as a PNG" in capsys.readouterr().err
     assert run("invert", tmp_path / "missing.png", *out) == 1
-    assert run("invert", photo, "--face", "1,2,3,4", *out) == 1
+    with pytest.raises(SystemExit) as stopped:  # as of any argument that can't be read
+        run("invert", photo, "--face", "1,2,3,4", *out)
+    assert stopped.value.code == 2
     assert "x and y of both eyes" in capsys.readouterr().err
     assert run("invert", photo, "--ignore", "nowhere", *out) == 1
     assert run("invert", photo, "--steps", "0", *out) == 1
