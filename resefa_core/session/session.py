@@ -504,8 +504,8 @@ class Session(PhotoSession):
         save_png(self.cut_out, path, overwrite, texts)
 
     def save_film(self, path: str | PathLike[str], overwrite: bool = False) -> None:
-        """Write the way from the image before all edits to the edited one, and back, as an animated WEBP,
-        or GIF by the file's name; see `sheets.save_film`. Where it was found for a photo, its metadata say
+        """Write the way from the image before all edits to the edited one, and back, as a WEBP, GIF or MP4 by
+        the file's name; see `sheets.save_film`. Where it was found for a photo, its metadata say
         that it was made with a generative model.
 
         Raises:
