@@ -48,7 +48,9 @@ def draw(folder: Path) -> Path:
     np.save(folder / "faces.npy", faces)
     amounts = {name: random.randn(COUNT).clip(-2, 2).round(3).tolist() for name in VARIATIONS}
     told: dict[str, Any] = {"values": VALUES, "labels": {n: v.tolist() for n, v in labels.items()}}
-    (folder / "labels.json").write_text(json.dumps(told | {"variations": amounts}))
+    told |= {"variations": amounts, "detail": [10 / SIDE, 14 / SIDE, 0.0, 1.0]}
+    told["about"] = {"title": "mouths", "description": "drawn mouths", "license": "any", "credit": "nobody"}
+    (folder / "labels.json").write_text(json.dumps(told))
     return folder
 
 

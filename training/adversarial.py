@@ -3,8 +3,8 @@
     python training/adversarial.py DATA_DIR START.safetensors RUN_DIR [--images 104000 | --minutes 4]
         [--device cuda]
 
-DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs`; START is the `generator.safetensors` of a
-run of `paired.py`. The synthesis network is trained with the non-saturating logistic loss, lazy R1
+DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`; START is the
+`generator.safetensors` of a run of `paired.py`. The synthesis network is trained with the non-saturating logistic loss, lazy R1
 regularization, style mixing and a moving average of the weights. Half of each batch is made from noise that
 stands for a drawing, and kept close to that drawing, in pixels and in what the discriminator sees of it
 (feature matching), so that no kind of face is lost; the other half is made from noise alone, most of it mixed
@@ -21,7 +21,7 @@ import argparse
 import copy
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Settings:
     feature_weight: float
     pixel_weight: float
     symmetry_weight: float
-    face: tuple[float, ...]
+    detail: tuple[float, ...]
     decay_from: float
     mirror: bool
     jitter: bool
@@ -174,7 +174,7 @@ class Run:
         with torch.no_grad():
             wanted = self.discriminator.look(real[:half])[1]
         features = [(a[:half] - b).abs().mean() for a, b in zip(seen, wanted, strict=True)]
-        difference = Difference(self.settings.face, self.settings.symmetry_weight)
+        difference = Difference(self.settings.detail, self.settings.symmetry_weight)
         return torch.stack(features).mean(), difference(fake[:half].float(), real[:half])
 
     def _fakes(self, rows: Tensor) -> Tensor:
@@ -246,11 +246,11 @@ def _adam(module: nn.Module, rate: float, device: torch.device) -> torch.optim.A
     return runs.adam([{"params": parameters}], device, lr=rate, betas=(0.0, 0.99), eps=1e-8)
 
 
-def save(run: Run, folder: Path, arguments: dict[str, Any]) -> None:
+def save(run: Run, folder: Path, arguments: dict[str, Any], about: Mapping[str, str]) -> None:
     """Write the checkpoint and the generator, each whole or not at all."""
     random = runs.random_state(run.device)
     content = {"settings": vars(run.settings), "run": run.state(), "random": random}
-    runs.write(folder, content, run, arguments)
+    runs.write(folder, content, run, arguments, about)
 
 
 def draw_losses(folder: Path) -> None:
@@ -290,7 +290,7 @@ def load_start(file: Path) -> tuple[StyleGAN2, dict[str, Any]]:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("data", type=Path, help="the folder of draw_faces.mjs")
+    parser.add_argument("data", type=Path, help="the folder of draw_faces.mjs or draw_cats.py")
     parser.add_argument("start", type=Path, help="the generator of a run of paired.py")
     parser.add_argument("folder", type=Path, help="the run; an existing one goes on")
     parser.add_argument("--images", type=int, default=104_000, help="images shown in all (%(default)s)")
@@ -317,10 +317,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     device, autocast = runs.set_up(options)
-    faces = runs.Faces(options.data, device)
+    drawings = runs.Drawings(options.data, device)
     layout = Layout.read(options.data / "labels.json", device)
     options.folder.mkdir(parents=True, exist_ok=True)
-    settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
+    chosen = {name: value for name, value in vars(options).items() if name in Settings.__dataclass_fields__}
+    settings = Settings(detail=drawings.detail, **chosen)
     start, saved = load_start(options.start)
     run = Run(settings, start, layout, device)
     checkpoint = options.folder / runs.CHECKPOINT
@@ -332,11 +333,15 @@ def main(arguments: list[str] | None = None) -> None:
     length = runs.Length(options.images, options.minutes)
     bar = tqdm(initial=run.images, unit="image", smoothing=0.05, mininterval=5)
     keeper = runs.Keeper(
-        run, options.folder, options.keep_every, lambda run, folder: save(run, folder, saved), draw_losses
+        run,
+        options.folder,
+        options.keep_every,
+        lambda run, folder: save(run, folder, saved, drawings.about),
+        draw_losses,
     )
     while (share := length.share(run)) < 1.0:
-        rows, drawings = faces.batch(settings.batch, run.resolution)
-        keeper.after_step(run, run.step(drawings, rows, share, autocast))
+        rows, pictures = drawings.batch(settings.batch, run.resolution)
+        keeper.after_step(run, run.step(pictures, rows, share, autocast))
         bar.update(settings.batch)
     keeper.keep(run)
 

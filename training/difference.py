@@ -7,10 +7,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-FACE = (18 / 64, 52 / 64, 14 / 64, 50 / 64)
-"""Where eyes and mouth of the drawn faces lie: top, bottom, left, right, as fractions of the picture."""
-
-_FACE_WEIGHT = 4.0
+_DETAIL_WEIGHT = 4.0
 _SQUARE_WEIGHT = 4.0
 _SIZES = 3
 
@@ -19,19 +16,19 @@ class Difference(NamedTuple):
     """Squares and absolutes of the colours' differences and absolutes of the edges', at three sizes.
 
     Attributes:
-        face: the box, as `FACE`, where pixels count four times.
+        detail: the box where pixels count four times: top, bottom, left, right, as fractions of the picture.
         symmetry: what the difference between an image's and its drawing's asymmetry counts beside them.
     """
 
-    face: tuple[float, ...] = FACE
+    detail: tuple[float, ...]
     symmetry: float = 0.0
 
     def __call__(self, images: Tensor, drawings: Tensor) -> Tensor:
         """Of images `(B, 3, H, W)` from drawings, one number."""
         side = images.shape[2]
-        top, bottom, left, right = (round(bound * side) for bound in self.face)
+        top, bottom, left, right = (round(bound * side) for bound in self.detail)
         weight = images.new_ones(side, side)
-        weight[top:bottom, left:right] = _FACE_WEIGHT
+        weight[top:bottom, left:right] = _DETAIL_WEIGHT
         delta, total = (images - drawings) * (weight / weight.mean()), images.new_zeros(())
         for _ in range(_SIZES):
             edges = delta.diff(dim=2).abs().mean() + delta.diff(dim=3).abs().mean()

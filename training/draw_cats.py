@@ -33,6 +33,16 @@ NONE = "none"
 MIDDLES = {"eyes": (0.70, 0.41), "mouth": (0.74, 0.59)}
 """The middle of their layers, about which they are scaled: x and y, as fractions of the picture."""
 
+DETAIL = (0.26, 0.66, 0.32, 0.98)
+"""Where eyes and mouth lie: top, bottom, left, right, as fractions of the picture."""
+SCARVES = ("accessory0", "accessory7")
+ABOUT = {
+    "title": "cats",
+    "description": "drawn cats",
+    "license": "CC BY 4.0",
+    "credit": "drawings by David Revoy, as packaged by robohash",
+}
+
 _LIGHTNESS = np.array([10.0, 10.0, 10.0], np.float32)
 _WARMTH = np.array([7.0, 0.0, -7.0], np.float32)
 
@@ -40,10 +50,15 @@ Pixels = NDArray[np.float32]
 
 
 class Layers(NamedTuple):
-    """The layers of each part, by their values, `(values, side, side, 4)` in [0, 1], times their opacity."""
+    """The layers of each part, `(layers, side, side, 4)` in [0, 1], times their opacity, and each one's value:
+    layers that show nothing have the same."""
 
     values: dict[str, list[str]]
     pixels: dict[str, Pixels]
+
+    def named(self) -> dict[str, list[str]]:
+        """The values of each attribute, each once."""
+        return {name: list(dict.fromkeys(values)) for name, values in self.values.items()}
 
 
 def read_layers(side: int) -> Layers:
@@ -92,14 +107,14 @@ def moved(layer: Pixels, part: str, scale: tuple[float, float], down: float) -> 
 def draw(index: int, layers: Layers) -> tuple[NDArray[np.uint8], dict[str, int], dict[str, float]]:
     """A cat `(side, side, 3)`, each attribute's value, and each variation's amount in standard deviations."""
     random = np.random.RandomState(index)
-    drawn = {name: int(random.randint(len(values))) for name, values in layers.values.items()}
+    chosen_layers = {name: int(random.randint(len(values))) for name, values in layers.values.items()}
     amounts = {name: round(_normal(random), 3) for name in VARIATIONS}
-    chosen = {part: layers.pixels[part][drawn[part]] for part in PARTS}
+    chosen = {part: layers.pixels[part][chosen_layers[part]] for part in PARTS}
     size = 1.0 + 0.06 * amounts["eyeSize"]
     chosen["eyes"] = moved(chosen["eyes"], "eyes", (size, size), 0.012 * amounts["eyePosition"])
     width = 1.0 + 0.12 * amounts["mouthWidth"]
     chosen["mouth"] = moved(chosen["mouth"], "mouth", (width, 1.0), 0.012 * amounts["mouthPosition"])
-    colour = list(bytes.fromhex(BACKGROUNDS[drawn["backgroundColor"]]))
+    colour = list(bytes.fromhex(BACKGROUNDS[chosen_layers["backgroundColor"]]))
     side = len(chosen["body"])
     canvas: Pixels = np.full((side, side, 3), colour, np.float32) / np.float32(255.0)
     canvas = canvas + _shift(amounts, "backgroundColor")
@@ -109,6 +124,8 @@ def draw(index: int, layers: Layers) -> tuple[NDArray[np.uint8], dict[str, int],
         if part in ("body", "fur"):
             shown = shown + opacity * _shift(amounts, "body")
         canvas = canvas * (1.0 - opacity) + shown
+    values, named = layers.values, layers.named()
+    drawn = {name: named[name].index(values[name][layer]) for name, layer in chosen_layers.items()}
     return (canvas.clip(0.0, 1.0) * 255.0).round().astype(np.uint8), drawn, amounts
 
 
@@ -137,7 +154,8 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     shape = (options.count, options.size, options.size, 3)
     cats = np.lib.format.open_memmap(options.output / "faces.npy", "w+", np.uint8, shape)
-    labels: dict[str, list[int]] = {name: [] for name in layers.values}
+    values = layers.named()
+    labels: dict[str, list[int]] = {name: [] for name in values}
     variations: dict[str, list[float]] = {name: [] for name in VARIATIONS}
     for index in tqdm(range(options.count), unit="cat"):
         cats[index], drawn, amounts = draw(options.first + index, layers)
@@ -146,7 +164,15 @@ def main() -> None:
         for name, amount in amounts.items():
             variations[name].append(amount)
     cats.flush()
-    told = {"values": layers.values, "labels": labels, "variations": variations}
+    without_scarf = [value for value in values["accessories"] if value not in SCARVES]
+    told = {
+        "values": values,
+        "labels": labels,
+        "variations": variations,
+        "seenWith": {"mouth": ["accessories", without_scarf]},
+        "detail": DETAIL,
+        "about": ABOUT,
+    }
     (options.output / "labels.json").write_text(json.dumps(told))
 
 

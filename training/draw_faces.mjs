@@ -5,8 +5,9 @@
 //
 // OUTPUT_DIR receives faces.npy, uint8 of shape (COUNT, SIZE, SIZE, 3), and labels.json: for each attribute
 // its values, and for each face an index into them; and for each variation (a mouth's width, a colour's
-// lightness) each face's amount, in standard deviations of at most 2. Face number i is the same on every
-// machine, whatever the range it is drawn in, and by however many jobs at once.
+// lightness) each face's amount, in standard deviations of at most 2; what hides which; where eyes and mouth
+// lie; and whom to credit. Face number i is the same on every machine, whatever the range it is drawn in, and by
+// however many jobs at once.
 
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -54,6 +55,26 @@ export const VARIATIONS = [...SHAPES, ...COLORS.flatMap((name) => [`${name}Light
 
 // The SVG group that each of these parts is drawn in.
 export const GROUPS = { mouth: "translate(78 134)", eyes: "translate(76 90)", eyebrows: "translate(76 82)" };
+
+const HATS = ["hat", "hijab", "turban", "winterHat03", "winterHat1"];
+const but = (list, ...hidden) => list.filter((value) => !hidden.includes(value));
+// An attribute that another may hide: the other, and the values of it with which this one is seen.
+const SEEN_WITH = {
+  hatColor: ["top", HATS],
+  hairColor: ["top", but(ATTRIBUTES.top, ...HATS)],
+  clothing: ["top", but(ATTRIBUTES.top, "hijab")],
+  clothesColor: ["top", but(ATTRIBUTES.top, "hijab")],
+  accessoriesColor: ["accessories", ATTRIBUTES.accessories],
+  eyes: ["accessories", [NONE]],
+};
+// Eyes and mouth: top, bottom, left, right, as fractions of the picture.
+const DETAIL = [18 / 64, 52 / 64, 14 / 64, 50 / 64];
+const ABOUT = {
+  title: "avatars",
+  description: "drawn faces",
+  license: "weights: same as the project; drawing style: free for personal and commercial use",
+  credit: "avataaars style by Pablo Stanley, drawn with DiceBear",
+};
 
 const HEADER_BYTES = 128;
 
@@ -172,6 +193,9 @@ async function main([folder, count = "60000", size = "64", first = "0", jobs = "
     values: VALUES,
     labels: joined("labels", Object.keys(ATTRIBUTES)),
     variations: joined("amounts", VARIATIONS),
+    seenWith: SEEN_WITH,
+    detail: DETAIL,
+    about: ABOUT,
   };
   writeFileSync(join(folder, "labels.json"), JSON.stringify(told));
 }

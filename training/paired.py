@@ -2,8 +2,8 @@
 
     python training/paired.py DATA_DIR RUN_DIR [--images 140000 | --minutes 4] [--start FILE] [--device cuda]
 
-DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs`. What was drawn is known, so that noise can
-be chosen to say it (`layout.py`), and the generator learns to draw it from there: by the difference of the
+DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`. What was drawn is known, so
+that noise can be chosen to say it (`layout.py`), and the generator learns to draw it from there: by the difference of the
 pictures, without a discriminator, at a quarter of the side first, then at half, then at the full one. Codes
 are truncated at random, so that a truncated face is as clear as any. With `--start` a generator of such
 drawings, of this side or smaller, is taken over as it draws, and training begins at the full side.
@@ -19,6 +19,7 @@ import argparse
 import copy
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,12 @@ def _adopt(new: Synthesis, old: Synthesis, codes: Tensor, wanted: Tensor) -> Non
         nn.init.zeros_(new.block(side).torgb.weight)
 
 
-def save(run: Run, folder: Path) -> None:
-    """Write the checkpoint and the generator, each whole or not at all."""
+def save(run: Run, folder: Path, about: Mapping[str, str]) -> None:
+    """Write the checkpoint and the generator, each whole or not at all.
+
+    Args:
+        about: the drawings (see `runs.Drawings`).
+    """
     arguments = {
         "z_dim": ARGUMENTS["z_dim"],
         "w_dim": run.layout.w_dim,
@@ -200,7 +205,7 @@ def save(run: Run, folder: Path) -> None:
         "synthesis_kwargs": run.widths,
     }
     content = {"run": run.state(), "random": runs.random_state(run.device)}
-    runs.write(folder, content, run, arguments)
+    runs.write(folder, content, run, arguments, about)
 
 
 def draw_losses(folder: Path) -> None:
@@ -260,7 +265,7 @@ def started(options: argparse.Namespace, layout: Layout, side: int, device: torc
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     device, autocast = runs.set_up(options)
-    faces = runs.Faces(options.data, device)
+    drawings = runs.Drawings(options.data, device)
     layout = Layout.read(options.data / "labels.json", device)
     options.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = options.folder / runs.CHECKPOINT
@@ -270,20 +275,26 @@ def main(arguments: list[str] | None = None) -> None:
         runs.restore_random_state(content["random"], device)
         runs.forget_after(options.folder, run.images)
     else:
-        run = started(options, layout, faces.side, device)
-    difference = Difference(tuple(options.face), options.symmetry_weight)
+        run = started(options, layout, drawings.side, device)
+    difference = Difference(drawings.detail, options.symmetry_weight)
     length = runs.Length(options.images, options.minutes)
     bar = tqdm(initial=run.images, unit="image", smoothing=0.05, mininterval=5)
-    keeper = runs.Keeper(run, options.folder, options.keep_every, save, draw_losses)
+    keeper = runs.Keeper(
+        run,
+        options.folder,
+        options.keep_every,
+        lambda run, folder: save(run, folder, drawings.about),
+        draw_losses,
+    )
     flat = 0.0 if options.start else options.grow[1]
     while (share := length.share(run)) < 1.0:
-        grow_at = options.grow[0 if 4 * run.resolution <= faces.side else 1]
-        if run.resolution < faces.side and share >= grow_at:
+        grow_at = options.grow[0 if 4 * run.resolution <= drawings.side else 1]
+        if run.resolution < drawings.side and share >= grow_at:
             run = run.grown()
         fallen = max(share - flat, 0.0) / (1.0 - flat)
         rate = options.learning_rate * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * fallen)))
-        rows, drawings = faces.batch(options.batch, run.resolution)
-        loss = run.step(drawings, rows, rate, autocast, difference)
+        rows, pictures = drawings.batch(options.batch, run.resolution)
+        loss = run.step(pictures, rows, rate, autocast, difference)
         bar.update(options.batch)
         keeper.after_step(run, {"loss": loss})
     keeper.keep(run)

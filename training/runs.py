@@ -16,7 +16,6 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from difference import FACE
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -29,14 +28,6 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 100
 
-
-ABOUT = {
-    "title": "avatars",
-    "description": "A small StyleGAN2 of drawn faces, {side} x {side}, trained by the ReSeFa project on "
-    "pictures drawn with DiceBear's avataaars style.",
-    "license": "weights: same as the project; drawing style: free for personal and commercial use",
-    "credit": "avataaars style by Pablo Stanley, drawn with DiceBear",
-}
 
 _SHEET = 8
 
@@ -54,10 +45,19 @@ class Run(Protocol):
 AnyRun = TypeVar("AnyRun", bound=Run)
 
 
-class Faces:
-    """The drawings of a folder: on a card all of them, on a CPU mapped from their file."""
+class Drawings:
+    """The drawings of a folder: on a card all of them, on a CPU mapped from their file.
+
+    Attributes:
+        side: in pixels.
+        detail: the box of what counts more: top, bottom, left, right, as fractions of the side.
+        about: their title, what they are, their license and whom to credit.
+    """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
+        told: dict[str, Any] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        self.detail = tuple(float(bound) for bound in told["detail"])
+        self.about: dict[str, str] = told["about"]
         mapped = np.load(folder / "faces.npy", mmap_mode="r" if device.type == "cpu" else None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -177,13 +177,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, help="stop after them instead of after so many images")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument(
-        "--face",
-        type=float,
-        nargs=4,
-        default=FACE,
-        help="where eyes and mouth lie, which count more: top, bottom, left, right, in [0, 1]",
-    )
-    parser.add_argument(
         "--symmetry-weight",
         type=float,
         default=0.0,
@@ -219,8 +212,14 @@ def adam(groups: list[dict[str, Any]], device: torch.device, **options: Any) -> 
     return torch.optim.Adam(groups, fused=device.type == "cuda", **options)
 
 
-def write(folder: Path, content: dict[str, Any], run: Run, arguments: dict[str, Any]) -> None:
-    """Write a checkpoint and the averaged generator in half precision, each whole or not at all."""
+def write(
+    folder: Path, content: dict[str, Any], run: Run, arguments: dict[str, Any], about: Mapping[str, str]
+) -> None:
+    """Write a checkpoint and the averaged generator in half precision, each whole or not at all.
+
+    Args:
+        about: the drawings (see `Drawings`).
+    """
     torch.save(content, folder / "checkpoint.tmp")
     (folder / "checkpoint.tmp").replace(folder / CHECKPOINT)
     tensors = {
@@ -229,8 +228,9 @@ def write(folder: Path, content: dict[str, Any], run: Run, arguments: dict[str, 
     }
     arguments = {"c_dim": 0, "img_resolution": run.resolution, "img_channels": 3} | arguments
     metadata = {"arch": "stylegan2", "init_kwargs": json.dumps(arguments), "training_images": str(run.images)}
-    about = ABOUT | {"description": ABOUT["description"].format(side=run.resolution)}
-    save_file(tensors, folder / "generator.tmp", about | metadata)
+    side, kind = run.resolution, about["description"]
+    description = f"A small StyleGAN2 of {kind}, {side} x {side}, trained by the ReSeFa project."
+    save_file(tensors, folder / "generator.tmp", {**about, "description": description, **metadata})
     (folder / "generator.tmp").replace(folder / "generator.safetensors")
 
 

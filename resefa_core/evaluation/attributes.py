@@ -50,7 +50,6 @@ _NUM_FEATURES = 128
 _MAX_BYTES = 64 << 20
 _MAX_VALUES = 4096
 _CHUNK = 256
-_HATS = ("hat", "hijab", "turban", "winterHat03", "winterHat1")
 
 Labels = dict[str, NDArray[np.int64]]
 
@@ -345,15 +344,7 @@ def read_labels(
     data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     values: dict[str, list[str]] = data["values"]
     labels: Labels = {name: np.array(indices) for name, indices in data["labels"].items()}
-    uncovered = [top for top in values["top"] if top != "hijab"]
-    seen_with = {
-        "hatColor": ("top", list(_HATS)),
-        "hairColor": ("top", [top for top in values["top"] if top not in _HATS]),
-        "clothing": ("top", uncovered),
-        "clothesColor": ("top", uncovered),
-        "accessoriesColor": ("accessories", [kind for kind in values["accessories"] if kind != "none"]),
-        "eyes": ("accessories", ["none"]),
-    }
+    seen_with = {name: (other, list(with_)) for name, (other, with_) in data["seenWith"].items()}
     for name, (other, with_) in seen_with.items():
         shown = np.isin(labels[other], [values[other].index(value) for value in with_])
         labels[name][~shown] = -1

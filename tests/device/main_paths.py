@@ -32,7 +32,7 @@ if DEVICE == simulated.NAME:
 import adversarial  # noqa: E402
 import paired  # noqa: E402
 import runs  # noqa: E402
-from difference import FACE, Difference  # noqa: E402
+from difference import Difference  # noqa: E402
 from layout import Layout  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
@@ -356,18 +356,18 @@ def test_an_analysis_on_another_thread() -> None:
 def test_training(tmp_path: Path) -> None:
     device, autocast = torch.device(DEVICE), torch.autocast("cpu", enabled=False)
     draw(tmp_path)
-    faces, layout = runs.Faces(tmp_path, device), Layout.read(tmp_path / "labels.json", device)
+    drawn, layout = runs.Drawings(tmp_path, device), Layout.read(tmp_path / "labels.json", device)
     pairs = paired.Run(layout, 8, {"channel_base": 64, "channel_max": 8}, device)
     for run in (pairs, pairs.grown()):
-        rows, drawings = faces.batch(4, run.resolution)
+        rows, drawings = drawn.batch(4, run.resolution)
         assert is_there(rows)
-        assert is_there(run.step(drawings, rows, 1e-3, autocast, Difference(symmetry=1.0)))
+        assert is_there(run.step(drawings, rows, 1e-3, autocast, Difference(drawn.detail, symmetry=1.0)))
     run.adopt(copy.deepcopy(run.average))
-    settings = adversarial.Settings(0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, FACE, 0.7, True, True, 0)
+    settings = adversarial.Settings(0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, drawn.detail, 0.7, True, True, 0)
     against = adversarial.Run(settings, copy.deepcopy(run.average), layout, device)
     metrics = against.step(drawings, rows, 0.5, autocast)
     assert all(is_there(value) for value in metrics.values())
-    runs.write(tmp_path, against.state(), against, {})
+    runs.write(tmp_path, against.state(), against, {}, drawn.about)
 
 
 def test_photos(tmp_path: Path) -> None:
