@@ -372,7 +372,7 @@ def measured(
         return {"edits": len(moves), "reached": 0}, before[0]
     after = images(generator, moves, change.distance[there].float(), there)
     mask = region.mask(*generator.image_size)
-    told = attribute_changes(classifier, before.expand_as(after), after, *REGION_ATTRIBUTES[part])
+    told = attribute_changes(classifier, before.expand_as(after), after, *REGION_ATTRIBUTES["avatars"][part])
     border = edge_energy(after, mask) / edge_energy(before, mask).clamp_min(1e-6)
     return {
         "edits": len(moves),

@@ -392,6 +392,8 @@ def test_a_preset_is_a_box_by_its_other_name() -> None:
         ("avatars64", "avatars"),
         ("stylegan2-ffhq-config-f", "ffhq"),
         ("My_FFHQ_faces", "ffhq"),
+        ("cats", "cats"),
+        ("stylegan2-afhqcats", ""),
         ("cars", ""),
         ("", ""),
     ],

@@ -4,11 +4,12 @@
         [--device cuda]
 
 DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`; START is the
-`generator.safetensors` of a run of `paired.py`. The synthesis network is trained with the non-saturating logistic loss, lazy R1
-regularization, style mixing and a moving average of the weights. Half of each batch is made from noise that
-stands for a drawing, and kept close to that drawing, in pixels and in what the discriminator sees of it
-(feature matching), so that no kind of face is lost; the other half is made from noise alone, most of it mixed
-of two samples. The mapping network and the noise strengths, which are zero, stay as they are.
+`generator.safetensors` of a run of `paired.py`. The synthesis network is trained with the non-saturating
+logistic loss, lazy R1 regularization, style mixing and a moving average of the weights. Half of each batch
+is made from noise that stands for a drawing, and kept close to that drawing, in pixels and in what the
+discriminator sees of it (feature matching), so that no kind of face is lost; the other half is made from
+noise alone, most of it mixed of two samples. The mapping network and the noise strengths, which are zero,
+stay as they are.
 
 RUN_DIR receives `checkpoint.pt` (everything needed to go on: run the same command again), `log.jsonl` (one
 line of metrics every 100 steps), `loss.png`, `samples/*.png` and `generator.safetensors` (the moving average,

@@ -24,18 +24,27 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-PARTS = ("body", "fur", "eyes", "mouth", "accessories")
 BACKGROUNDS = ("b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf", "d5f0c8")
 SHAPES = ("eyeSize", "eyePosition", "mouthWidth", "mouthPosition")
 COLOURS = ("bodyLightness", "bodyWarmth", "backgroundColorLightness", "backgroundColorWarmth")
 VARIATIONS = (*SHAPES, *COLOURS)
-NONE = "none"
 MIDDLES = {"eyes": (0.70, 0.41), "mouth": (0.74, 0.59)}
 """The middle of their layers, about which they are scaled: x and y, as fractions of the picture."""
 
 DETAIL = (0.26, 0.66, 0.32, 0.98)
 """Where eyes and mouth lie: top, bottom, left, right, as fractions of the picture."""
-SCARVES = ("accessory0", "accessory7")
+NAMES = {
+    "body": "burgundy green black mauve red sand pink brown blue yellow ochre grey tan cream orange",
+    "fur": "striped tiger none swirls darkPatches lightPatches none lightSnout blocks spotted",
+    "eyes": "round narrow dots worried monocle square smiling surprised calm green winged small glasses tall "
+    "lashes",
+    "mouth": "open broadCurl whistling laughing openWide lopsided curl openNarrow teeth singing",
+    "accessories": "redScarf bell redCollar headband redBow blackHat headphones blueScarf barrel tower "
+    "diamond bandana blueBow redHat telephone none",
+}
+"""What the layers of each part show, in the order of the package's files."""
+PARTS = tuple(NAMES)
+SCARVES = ("redScarf", "blueScarf")
 ABOUT = {
     "title": "cats",
     "description": "drawn cats",
@@ -50,8 +59,8 @@ Pixels = NDArray[np.float32]
 
 
 class Layers(NamedTuple):
-    """The layers of each part, `(layers, side, side, 4)` in [0, 1], times their opacity, and each one's value:
-    layers that show nothing have the same."""
+    """The layers of each part, `(layers, side, side, 4)` in [0, 1], times their opacity, and each one's
+    value; layers that show nothing have the same one."""
 
     values: dict[str, list[str]]
     pixels: dict[str, Pixels]
@@ -67,16 +76,11 @@ def read_layers(side: int) -> Layers:
     if found is None or not found.submodule_search_locations:
         raise SystemExit("the cats are in robohash: pip install --no-deps robohash")
     folders = sorted((Path(found.submodule_search_locations[0]) / "sets" / "set4").iterdir())
-    values: dict[str, list[str]] = {}
-    pixels: dict[str, Pixels] = {}
-    for part, folder in zip(PARTS, folders, strict=True):
-        files = sorted(folder.glob("*.png"))
-        layers = [_reduced(file, side) for file in files]
-        values[part] = [
-            file.stem.split("#")[1] if layer.any() else NONE
-            for file, layer in zip(files, layers, strict=True)
-        ]
-        pixels[part] = np.stack(layers)
+    pixels = {
+        part: np.stack([_reduced(file, side) for file in sorted(folder.glob("*.png"))])
+        for part, folder in zip(PARTS, folders, strict=True)
+    }
+    values = {part: names.split() for part, names in NAMES.items()}
     return Layers(values | {"backgroundColor": list(BACKGROUNDS)}, pixels)
 
 

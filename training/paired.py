@@ -2,11 +2,12 @@
 
     python training/paired.py DATA_DIR RUN_DIR [--images 140000 | --minutes 4] [--start FILE] [--device cuda]
 
-DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`. What was drawn is known, so
-that noise can be chosen to say it (`layout.py`), and the generator learns to draw it from there: by the difference of the
-pictures, without a discriminator, at a quarter of the side first, then at half, then at the full one. Codes
-are truncated at random, so that a truncated face is as clear as any. With `--start` a generator of such
-drawings, of this side or smaller, is taken over as it draws, and training begins at the full side.
+DATA_DIR holds `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`. What was drawn is known,
+so that noise can be chosen to say it (`layout.py`), and the generator learns to draw it from there: by the
+difference of the pictures, without a discriminator, at a quarter of the side first, then at half, then at
+the full one. Codes are truncated at random, so that a truncated face is as clear as any. With `--start` a
+generator of such drawings, of this side or smaller, is taken over as it draws, and training begins at the
+full side.
 
 RUN_DIR receives `checkpoint.pt` (run the same command again to go on), `log.jsonl`, `loss.png`,
 `samples/*.png` and `generator.safetensors` (the moving average, float16, ready for `resefa`), all of them

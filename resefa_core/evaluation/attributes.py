@@ -19,27 +19,26 @@ from torch import Tensor, nn
 from ..errors import EvaluationError, ParameterError
 from ..files import DAMAGE, read_tensors, write_tensors
 
-BUNDLED = "avatars"
-"""The classifier that comes with the package: of the drawings that the bundled generators were made from."""
-
-REGION_ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "mouth": ("mouth",),
-    "eyes": ("eyes", "accessories", "accessoriesColor"),
-    "eyebrows": ("eyebrows",),
-    "nose": (),
-    "hair": ("top", "hairColor", "hatColor"),
-    "clothes": ("clothing", "clothesColor"),
+REGION_ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
+    "avatars": {
+        "mouth": ("mouth",),
+        "eyes": ("eyes", "accessories", "accessoriesColor"),
+        "eyebrows": ("eyebrows",),
+        "nose": (),
+        "hair": ("top", "hairColor", "hatColor"),
+        "clothes": ("clothing", "clothesColor"),
+    },
+    "cats": {
+        "eyes": ("eyes",),
+        "mouth": ("mouth",),
+        "ears": ("body", "accessories"),
+        "fur": ("fur", "body"),
+        "collar": ("accessories",),
+        "tail": ("body", "fur"),
+    },
 }
-"""What each preset of the drawn faces shows; every drawing has the same nose. Accessories are glasses."""
-
-SHAPE_ATTRIBUTES = {
-    "mouth": "mouth",
-    "eyes": "eyes",
-    "eyebrows": "eyebrows",
-    "hair": "top",
-    "clothes": "clothing",
-}
-"""The attribute of each preset that is a shape."""
+"""What each preset of the drawings shows, by families of presets that a classifier comes along for: its shape
+first. Every drawn face has the same nose; a face's accessories are glasses."""
 
 _SURE = 0.8
 _PLAIN = ("default", "none")
@@ -137,7 +136,7 @@ class AttributeClassifier(nn.Module):
         write_tensors(path, tensors, metadata, EvaluationError, overwrite, _MAX_BYTES)
 
     @staticmethod
-    def load(name: str | PathLike[str] = BUNDLED) -> AttributeClassifier:
+    def load(name: str | PathLike[str] = "avatars") -> AttributeClassifier:
         """Load a classifier, in float32 and in evaluation mode.
 
         Args:
@@ -146,7 +145,8 @@ class AttributeClassifier(nn.Module):
         Raises:
             EvaluationError: the file is missing, damaged, or holds something else.
         """
-        file = Path(name) if str(name) != BUNDLED else Path(__file__).parent / f"{BUNDLED}.safetensors"
+        bundled = str(name) in REGION_ATTRIBUTES
+        file = Path(__file__).parent / f"{name}.safetensors" if bundled else Path(name)
         tensors, metadata = read_tensors(file, EvaluationError, _MAX_BYTES)
         if metadata.get("resefa.classifier_version") != _FORMAT:
             raise EvaluationError(
@@ -239,7 +239,7 @@ def attribute_changes(
 
     Args:
         before, after: n images each, `(n, 3, H, W)` in [-1, 1].
-        targets: the attributes that the edits were for, e.g. `*REGION_ATTRIBUTES["mouth"]`.
+        targets: the attributes that the edits were for, e.g. `*REGION_ATTRIBUTES["avatars"]["mouth"]`.
         sure: from which probability each attribute's value is a valid one, by `sure_of`; 0.5 for None.
 
     Raises:

@@ -18,12 +18,17 @@ _ATTRIBUTES = ("target_changed", "target_valid", "target_moved", "others_changed
 
 @dataclass(frozen=True)
 class Meters:
-    """The networks that measure; None for what is not asked for. `sure` is as in `attribute_changes`."""
+    """The networks that measure; None for what is not asked for.
+
+    `sure` is as in `attribute_changes`; `family`, a key of `REGION_ATTRIBUTES`, tells which classifier comes
+    along, and what regions show.
+    """
 
     classifier: Predictor | None = None
     embedding: Embedding | None = None
     features: Features | None = None
     sure: Mapping[str, float] | None = None
+    family: str = "avatars"
 
     def completed(self, study: Study) -> Meters:
         """These, and those that a study asks for besides.
@@ -33,12 +38,13 @@ class Meters:
         """
         classifier, embedding, features = self.classifier, self.embedding, self.features
         if study.attributes and classifier is None:
-            classifier = AttributeClassifier.load()
+            classifier = AttributeClassifier.load(self.family)
         if study.identity_model is not None and embedding is None:
             embedding = FaceRecogniser(study.identity_model, crop=study.identity_crop)
         if study.fid and features is None:
-            features = inception() if study.fid == "inception" else AttributeClassifier.load().features
-        return Meters(classifier, embedding, features)
+            drawn = study.fid != "inception"
+            features = AttributeClassifier.load(self.family).features if drawn else inception()
+        return replace(self, classifier=classifier, embedding=embedding, features=features)
 
     def accustomed(self, images: Tensor) -> Meters:
         """These, told by unedited images `(n, 3, H, W)` which values of attributes are valid ones."""
@@ -60,10 +66,13 @@ class Meters:
         """
         found: dict[str, Numbers] = {}
         if self.classifier is not None:
-            targets = [t for t in REGION_ATTRIBUTES.get(region, ()) if t in self.classifier.attributes]
+            targets = [t for t in self._shown(region) if t in self.classifier.attributes]
             changes = attribute_changes(self.classifier, before, after, *targets, sure=self.sure)
             for name in _ATTRIBUTES:
                 found[name] = numbers(getattr(changes, name))
         if self.embedding is not None:
             found["identity"] = numbers(identity_similarity(self.embedding, before, after))
         return found
+
+    def _shown(self, region: str) -> tuple[str, ...]:
+        return REGION_ATTRIBUTES[self.family].get(region, ())

@@ -28,9 +28,9 @@ from ..latents import Latent
 from ..methods import METHODS
 from ..parts import PartFinder, Parts, parts_of_generator
 from ..progress import Progress
-from ..regions import Region, Selection
+from ..regions import Region, Selection, preset_family
 from .analyses import Analyses
-from .attributes import Predictor
+from .attributes import REGION_ATTRIBUTES, Predictor
 from .config import Study, with_place
 from .distances import Features, features_of, frechet_distance, kernel_distance
 from .equal_change import Edits, edits_of, equal_change, images
@@ -91,7 +91,10 @@ def evaluate(
         2
     """
     generator = load_generator(study.generator) if generator is None else generator
-    meters = Meters(classifier, embedding, features).completed(study)
+    family = preset_family(generator)
+    if family not in REGION_ATTRIBUTES:
+        family = Meters.family
+    meters = Meters(classifier, embedding, features, family=family).completed(study)
     run = _Run(study, generator, meters, None if folder is None else Path(folder), parts, progress)
     return run.run()
 

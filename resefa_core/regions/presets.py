@@ -29,6 +29,14 @@ PRESETS: dict[str, dict[str, _Boxes]] = {
         "hair": _rows_columns(0, 18, 8, 56, 64),
         "clothes": _rows_columns(54, 64, 4, 60, 64),
     },
+    "cats": {
+        "eyes": _rows_columns(34, 66, 62, 122, 128),
+        "mouth": _rows_columns(67, 87, 78, 116, 128),
+        "ears": (*_rows_columns(0, 34, 36, 68, 128), *_rows_columns(0, 34, 94, 122, 128)),
+        "fur": _rows_columns(36, 84, 30, 60, 128),
+        "collar": _rows_columns(86, 106, 56, 100, 128),
+        "tail": _rows_columns(0, 124, 0, 32, 128),
+    },
     "ffhq": {
         "left_eye": _rows_columns(110, 130, 76, 114),
         "right_eye": _rows_columns(110, 130, 140, 178),
@@ -46,8 +54,11 @@ PRESETS: dict[str, dict[str, _Boxes]] = {
         "top_half": _rows_columns(0, 128, 0, 256),
     },
 }
-"""Boxes (x, y, width, height) by family and name: the bundled drawn faces, aligned FFHQ faces, and
+"""Boxes (x, y, width, height) by family and name: the bundled drawn faces and cats, aligned FFHQ faces, and
 the object boxes that the paper used on BigGAN."""
+
+_NEVER_MENTIONED = ("cats",)
+"""Families whose names other generators bear too, of photographs: only their own name means them."""
 
 
 def preset_family(generator: Generator | str) -> str:
@@ -65,4 +76,5 @@ def preset_family(generator: Generator | str) -> str:
         name, own = generator.name.lower(), generator.preset_family
     if name in PRESETS:
         return name
-    return own or next((family for family in PRESETS if family in name), "")
+    mentioned = (family for family in PRESETS if family in name and family not in _NEVER_MENTIONED)
+    return own or next(mentioned, "")

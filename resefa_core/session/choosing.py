@@ -12,7 +12,7 @@ from torch import Tensor
 from ..defaults import STRENGTHS
 from ..directions import Directions
 from ..directions.looks import Look, look_of, names_of
-from ..evaluation.attributes import BUNDLED, SHAPE_ATTRIBUTES, AttributeClassifier, value_words
+from ..evaluation.attributes import REGION_ATTRIBUTES, AttributeClassifier, value_words
 from ..evaluation.image_text import Namer
 from ..generators.base import Generator
 from ..latents import Latent
@@ -91,23 +91,23 @@ def _values(
     namer: Namer | None,
 ) -> list[str]:
     """What a namer says of each direction, forwards and backwards, as far as said; for None, between which
-    values of the region's attribute it leads; empty where the classifier of drawn faces doesn't apply, or
-    isn't sure of two values."""
+    values of the region's attribute it leads; empty where no classifier of drawings applies, or it isn't sure
+    of two values."""
     assert directions.region is not None
-    shown = SHAPE_ATTRIBUTES.get(directions.region.name)
-    if namer is None and (shown is None or preset_family(generator) != BUNDLED):
+    family = preset_family(generator)
+    shown = REGION_ATTRIBUTES.get(family, {}).get(directions.region.name, ())
+    if namer is None and not shown:
         return [""] * len(ends)
     moved = [move(latent, directions, {index: side * far}) for index, far in ends for side in (1.0, -1.0)]
     pairs = torch.stack(list(draw(moved)))
     if namer is not None:
         return list(namer(pairs, directions.region.name))
-    assert shown is not None
-    return value_words(_classifier(), pairs, shown)
+    return value_words(_classifier(family), pairs, shown[0])
 
 
 @cache
-def _classifier() -> AttributeClassifier:
-    return AttributeClassifier.load(BUNDLED)
+def _classifier(family: str) -> AttributeClassifier:
+    return AttributeClassifier.load(family)
 
 
 def _flaws(look: Look, directions: Directions) -> tuple[str, ...]:

@@ -68,8 +68,9 @@ def test_the_bundled_classifier_is_small_and_says_how_good_it_is(classifier: Att
 
 
 def test_every_preset_of_the_drawn_faces_has_its_attributes(classifier: AttributeClassifier) -> None:
-    assert REGION_ATTRIBUTES.keys() == resefa.PRESETS["avatars"].keys()
-    assert {name for names in REGION_ATTRIBUTES.values() for name in names} <= classifier.attributes.keys()
+    shown = REGION_ATTRIBUTES["avatars"]
+    assert shown.keys() == resefa.PRESETS["avatars"].keys()
+    assert {name for names in shown.values() for name in names} <= classifier.attributes.keys()
 
 
 def test_changes_between_drawings_are_those_of_their_labels(
@@ -112,7 +113,7 @@ def test_a_mouth_edit_of_the_bundled_generator_changes_mouths(
     rows = found.reached.nonzero()[:, 0]
     before = images(avatars, edits, torch.zeros(len(rows)), rows)
     after = images(avatars, edits, found.distance[rows], rows)
-    changes = attribute_changes(classifier, before, after, *REGION_ATTRIBUTES["mouth"])
+    changes = attribute_changes(classifier, before, after, *REGION_ATTRIBUTES["avatars"]["mouth"])
     assert changes.target_changed.nanmean() > 3 * changes.others_changed.nanmean()
     assert changes.target_moved.nanmean() > 3 * changes.others_moved.nanmean()
     still = attribute_changes(classifier, before, before, "mouth")
