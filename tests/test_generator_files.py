@@ -43,8 +43,13 @@ def assert_same(first: resefa.Generator, second: resefa.Generator) -> None:
 @pytest.mark.parametrize("name", MAKE)
 def test_a_saved_generator_comes_back_to_the_bit(name: str, tmp_path: Path) -> None:
     generator = MAKE[name]()
+    generator.author, generator.license = "Ada\n", "CC BY 4.0"
     generator.save(tmp_path / "own.safetensors")
-    assert_same(generator, resefa.load_generator(tmp_path / "own.safetensors"))
+    saved = resefa.load_generator(tmp_path / "own.safetensors")
+    assert_same(generator, saved)
+    assert (saved.author, saved.license) == ("Ada\\n", "CC BY 4.0")
+    resefa.convert(tmp_path / "own.safetensors", tmp_path / "again.safetensors")
+    assert resefa.load_generator(tmp_path / "again.safetensors").author == "Ada\\n"
     with pytest.raises(resefa.CheckpointError, match="exists"):
         generator.save(tmp_path / "own.safetensors")
     generator.half().save(tmp_path / "own.safetensors", overwrite=True)

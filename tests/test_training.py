@@ -49,7 +49,7 @@ def draw(folder: Path) -> Path:
     amounts = {name: random.randn(COUNT).clip(-2, 2).round(3).tolist() for name in VARIATIONS}
     told: dict[str, Any] = {"values": VALUES, "labels": {n: v.tolist() for n, v in labels.items()}}
     told |= {"variations": amounts, "detail": [10 / SIDE, 14 / SIDE, 0.0, 1.0]}
-    told["about"] = {"title": "mouths", "description": "drawn mouths", "license": "any", "credit": "nobody"}
+    told["about"] = {"title": "mouths", "description": "drawn mouths", "license": "any", "author": "nobody"}
     (folder / "labels.json").write_text(json.dumps(told))
     return folder
 
@@ -72,6 +72,7 @@ def test_pairs_are_learned_at_growing_sizes(pairs: Path) -> None:
     assert told[-1]["images"] == 1200
     generator = resefa.load_generator(pairs / "generator.safetensors")
     assert (generator.resolution, generator.latent_dim) == (SIDE, 2 + 3 + 1 + 1)
+    assert (generator.name, generator.author, generator.license) == ("generator", "nobody", "any")
     assert len(list((pairs / "samples").glob("*.png"))) == 1
 
 

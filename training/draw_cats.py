@@ -49,7 +49,7 @@ ABOUT = {
     "title": "cats",
     "description": "drawn cats",
     "license": "CC BY 4.0",
-    "credit": "drawings by David Revoy, as packaged by robohash",
+    "author": "David Revoy, whose cats robohash packages",
 }
 
 _LIGHTNESS = np.array([10.0, 10.0, 10.0], np.float32)

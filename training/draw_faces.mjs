@@ -72,8 +72,8 @@ const DETAIL = [18 / 64, 52 / 64, 14 / 64, 50 / 64];
 const ABOUT = {
   title: "avatars",
   description: "drawn faces",
-  license: "weights: same as the project; drawing style: free for personal and commercial use",
-  credit: "avataaars style by Pablo Stanley, drawn with DiceBear",
+  license: "free for personal and commercial use",
+  author: "Pablo Stanley, whose avataaars style DiceBear draws",
 };
 
 const HEADER_BYTES = 128;

@@ -51,7 +51,7 @@ class Drawings:
     Attributes:
         side: in pixels.
         detail: the box of what counts more: top, bottom, left, right, as fractions of the side.
-        about: their title, what they are, their license and whom to credit.
+        about: what they are called and what they are, their license and whom to credit.
     """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
@@ -228,9 +228,10 @@ def write(
     }
     arguments = {"c_dim": 0, "img_resolution": run.resolution, "img_channels": 3} | arguments
     metadata = {"arch": "stylegan2", "init_kwargs": json.dumps(arguments), "training_images": str(run.images)}
-    side, kind = run.resolution, about["description"]
-    description = f"A small StyleGAN2 of {kind}, {side} x {side}, trained by the ReSeFa project."
-    save_file(tensors, folder / "generator.tmp", {**about, "description": description, **metadata})
+    metadata |= {f"modelspec.{key}": about[key] for key in ("title", "author", "license")}
+    side = run.resolution
+    metadata["modelspec.description"] = f"A small StyleGAN2 of {about['description']}, {side} x {side}."
+    save_file(tensors, folder / "generator.tmp", metadata)
     (folder / "generator.tmp").replace(folder / "generator.safetensors")
 
 

@@ -22,7 +22,7 @@ from ..files import DAMAGE, DTYPES, HASH_KEY, MAX_HEADER_BYTES, hash_tensors, wr
 from ..generators import GENERATORS, Generator
 from .container import open_file
 from .nvidia_safetensors import check_hash
-from .weights import TUNED_FROM, Lazy, Weights
+from .weights import AUTHOR, LICENSE, TUNED_FROM, Lazy, Weights
 
 Progress = Callable[[int, int], None]
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -96,7 +96,7 @@ def save_generator(generator: Generator, output: Path, overwrite: bool = False) 
         for name, tensor in generator.state_dict().items()
     }
     arguments, name = dict(generator.arguments), generator.name or architecture
-    about = {TUNED_FROM: generator.tuned_from}
+    about = {TUNED_FROM: generator.tuned_from, AUTHOR: generator.author, LICENSE: generator.license}
     weights = Weights(output, "", architecture, arguments, tensors, about, name)
     with torch.inference_mode(False), torch.no_grad():
         try:
@@ -146,7 +146,8 @@ def _metadata(weights: Weights, size: tuple[int, int], origin: str, license: str
         "modelspec.architecture": weights.architecture,
         "modelspec.implementation": GENERATORS[weights.architecture].implementation,
         "modelspec.title": weights.about.get("modelspec.title", weights.title),
-        "modelspec.license": license or weights.about.get("modelspec.license", ""),
+        AUTHOR: weights.about.get(AUTHOR, ""),
+        LICENSE: license or weights.about.get(LICENSE, ""),
         "modelspec.resolution": f"{size[1]}x{size[0]}",
     }
     return {

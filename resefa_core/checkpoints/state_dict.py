@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..files.described import StoredArray, StoredTensor, kind_of
 from .container import Content, Tensors
-from .weights import TUNED_FROM, Lazy
+from .weights import AUTHOR, LICENSE, TUNED_FROM, Lazy
 
 Change = Callable[[Tensor], Tensor]
 Rule = Callable[[str], tuple[str, Change | None] | None]
@@ -18,8 +18,8 @@ ABOUT = (
     "resefa.origin",
     "resefa.layout",
     TUNED_FROM,
-    "modelspec.license",
-    "modelspec.author",
+    LICENSE,
+    AUTHOR,
     "modelspec.title",
 )
 

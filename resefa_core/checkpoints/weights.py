@@ -30,6 +30,9 @@ _MEAN_DRAWS = 4096
 _MEAN_NUMBERS = 1 << 20
 TUNED_FROM = "resefa.tuned_from"
 """What names, in a file's metadata, the fingerprint of the generator that it was tuned from."""
+AUTHOR, LICENSE = "modelspec.author", "modelspec.license"
+"""What they are called there."""
+_MAX_CREDIT = 200
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _MAX_MEAN_NOISE = 4096
 _MAX_SHARING = 2
@@ -144,6 +147,9 @@ class Weights:
         generator.name = self.title
         told = self.about.get(TUNED_FROM, "")
         generator.tuned_from = told if _FINGERPRINT.fullmatch(told) else ""
+        generator.author, generator.license = (
+            printable(self.about.get(key, "")[:_MAX_CREDIT]) for key in (AUTHOR, LICENSE)
+        )
         return generator.eval()
 
     def _needed(self) -> dict[str, Lazy]:

@@ -183,6 +183,8 @@ def generator_rows(generator: Generator) -> list[tuple[str, str]]:
     ]
     if generator.num_classes:
         found.append(("classes", generator.num_classes))
+    credit = [("images by", generator.author), ("license", generator.license)]
+    found += [(label, text) for label, text in credit if text]
     return [(label, str(value)) for label, value in found]
 
 

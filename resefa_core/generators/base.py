@@ -85,6 +85,8 @@ class Generator(Pretrained, nn.Module, ABC):
         implementation: the address of the code whose tensor names its files have; empty for none.
         tuned_from: the fingerprint of the generator that it was tuned from, whose directions and latents fit
             it; empty for none.
+        author, license: whom to credit for its images, and under which license they are; empty where its file
+            doesn't say.
     """
 
     architecture: str
@@ -103,6 +105,8 @@ class Generator(Pretrained, nn.Module, ABC):
     published_directions: ClassVar[Mapping[str, tuple[str, int, tuple[int, ...]] | Published]] = {}
     implementation: str = ""
     tuned_from: str = ""
+    author: str = ""
+    license: str = ""
 
     arguments: Mapping[str, Any]
 
