@@ -18,6 +18,7 @@ from .directions.effects import Effect
 from .directions.objective import PAPER, SHAPE, SHAPE_ALONE, Objective
 from .directions.recipes import Recipe
 from .errors import (
+    AtlasError,
     CheckpointError,
     DirectionFileError,
     EvaluationError,
@@ -29,6 +30,7 @@ from .errors import (
     PhotoError,
     RegionError,
     ReSeFaError,
+    WorkerError,
 )
 from .generators import (
     DCGAN,
@@ -75,6 +77,7 @@ __all__ = [
     "SHAPE",
     "SHAPE_ALONE",
     "SPACES",
+    "AtlasError",
     "BigGAN",
     "BigGANDeep",
     "CheckpointError",
@@ -114,6 +117,7 @@ __all__ = [
     "Space",
     "StyleGAN2",
     "StyleGAN3",
+    "WorkerError",
     "WrappedGenerator",
     "__version__",
     "bundled_directions",

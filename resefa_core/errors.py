@@ -76,6 +76,14 @@ class RegionError(ReSeFaError):
     """A region is empty, full, out of range, or the image does not respond inside or outside it."""
 
 
+class AtlasError(ReSeFaError):
+    """An atlas's file, or the checkpoint of one, is missing, damaged, or of something else."""
+
+
+class WorkerError(ReSeFaError):
+    """Workers can't be had, or are lost again and again, or can't be sent what they need."""
+
+
 class ParameterError(ReSeFaError, ValueError):
     """A number or a choice that was passed to a function is out of range."""
 

@@ -19,6 +19,8 @@ DIRECTIONS_KEY = "resefa.format_version"
 LATENT_KEY = "resefa.latent_version"
 ANALYSIS_KEY = "resefa.jacobian_version"
 PARTS_KEY = "resefa.parts_version"
+ATLAS_KEY = "resefa.atlas_version"
+SUMS_KEY = "resefa.sums_version"
 COMPONENT_ORDER = "component_order"
 """What the metadata of direction files have, the package's own and those of the ComfyUI-StyleGan packs."""
 CODE_NAMES = ("w", "dlatents", "latent", "latents", "codes", "w_plus")
@@ -45,6 +47,8 @@ class Kind(Enum):
     LATENT = "a latent: give it as one (--latent FILE, Load GAN Latent)"
     ANALYSIS = "an analysis of an image: give it to resefa factorize (--jacobian FILE)"
     PARTS = "named parts of a generator: give them as such (--parts FILE)"
+    ATLAS = "an atlas of directions: export its direction files first (resefa atlas export FILE)"
+    SUMS = "the sums of an atlas: give them to resefa atlas build (--sums FILE)"
     WEIGHTS = "a network's weights: open them as a generator (--generator FILE, Load GAN)"
     VECTORS = (
         "an array or a tensor of vectors: a latent is given as one (--latent FILE, Load GAN Latent), "
@@ -100,6 +104,8 @@ def kind_of_metadata(metadata: Mapping[str, str]) -> Kind:
         (ANALYSIS_KEY, Kind.ANALYSIS),
         (LATENT_KEY, Kind.LATENT),
         (PARTS_KEY, Kind.PARTS),
+        (ATLAS_KEY, Kind.ATLAS),
+        (SUMS_KEY, Kind.SUMS),
         (COMPONENT_ORDER, Kind.DIRECTIONS),
         ("init_kwargs", Kind.WEIGHTS),
     ):

@@ -34,6 +34,22 @@ def parse_seeds(text: str) -> list[int]:
     return numbers
 
 
+def parse_images(text: str) -> Sequence[int]:
+    """As `parse_seeds`, but a single range may be of any length: it is not made a list of.
+
+    Raises:
+        ParameterError: anything else.
+
+    Example:
+        >>> parse_images("0-99999999"), parse_images("1,4-5")
+        (range(0, 100000000), [1, 4, 5])
+    """
+    match = re.fullmatch(r"([0-9]{1,10})-([0-9]{1,10})", text.strip())
+    if match is None or int(match[2]) < int(match[1]):
+        return parse_seeds(text)
+    return range(int(match[1]), int(match[2]) + 1)
+
+
 def shown_seeds(seeds: Sequence[int]) -> str:
     """Seeds as `parse_seeds` reads them, runs as ranges.
 
@@ -41,6 +57,8 @@ def shown_seeds(seeds: Sequence[int]) -> str:
         >>> shown_seeds([1, 4, 9, 10, 11])
         '1,4,9-11'
     """
+    if isinstance(seeds, range) and seeds and seeds.step == 1:
+        return f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     runs: list[list[int]] = []
     for seed in seeds:
         if runs and seed == runs[-1][1] + 1:

@@ -61,6 +61,18 @@ def considerate() -> Iterator[None]:
         torch.set_num_threads(count)
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread whatever is set: sums come out the same wherever and beside whatever they are
+    made, and one process for each processor does more than threads do."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
 def load() -> float:
     """How many threads of all programs were ready to run in the last minute; 0 where nobody counts."""
     try:

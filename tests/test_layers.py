@@ -8,7 +8,7 @@ from pathlib import Path
 CORE = Path(__file__).parents[1] / "resefa_core"
 LAYERS = (
     "_version bounds defaults errors memo memory optional parsing precision progress threads",
-    "files kinds",
+    "files kinds workers",
     "regions",
     "latents",
     "generators",
@@ -18,7 +18,7 @@ LAYERS = (
     "solve",
     "latents.editing latents.edits latents.opening latents.reach latents.sequences parts sheets",
     "methods directions.about inversion",
-    "evaluation hub session",
+    "atlas evaluation hub session",
     "cli",
 )
 """The lowest first. A module belongs to the longest name that it begins with."""

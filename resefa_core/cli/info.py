@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..atlas import Atlas
 from ..checkpoints import bundled_names, is_generator
 from ..checkpoints import describe as describe_generator
 from ..directions import Directions
@@ -54,6 +55,19 @@ def _describe(name: str) -> dict[str, Any]:
             "space": parts.space,
             "layers": list(parts.layers),
         }
+    if kind == Kind.ATLAS:
+        atlas = Atlas.load(file)
+        return {
+            "kind": "atlas",
+            "generator": str(atlas.generator.get("name", "")),
+            "images": atlas.images,
+            "seeds": atlas.seeds,
+            "space": atlas.space,
+            "layers": list(atlas.layers),
+            "regions": [entry.name for entry in atlas.entries],
+        }
+    if kind == Kind.SUMS:
+        return {"kind": "sums of an atlas"}
     if kind == Kind.WEIGHTS or (kind == Kind.UNKNOWN and not _holds_arrays(file)):
         return describe_generator(name)
     if kind in (Kind.LATENT, Kind.PICTURE):

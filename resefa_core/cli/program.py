@@ -12,6 +12,7 @@ from .. import threads
 from .._version import __version__
 from ..errors import ReSeFaError
 from . import (
+    atlas,
     browse,
     convert,
     demo,
@@ -41,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     info.COMMAND,
     parts.COMMAND,
+    atlas.COMMAND,
     download.COMMAND,
     browse.COMMAND,
     publish.COMMAND,

@@ -122,9 +122,13 @@ def look_of(before: Tensor, backwards: Tensor, forwards: Tensor, region: Region)
 def names_of(looks: Sequence[Look]) -> tuple[str, ...]:
     """A name for each: by what changes most, `colour: ` before it for mere changes of colour, and by what
     changes besides where others are called so already, or the other way round."""
+    return names_from([look.told for look in looks])
+
+
+def names_from(sayings: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """A name for each direction, of all that can be said of it, what says most first; see `names_of`."""
     told: list[str] = []
-    for look in looks:
-        first, *others = look.told
+    for first, *others in sayings:
         longer = (joined(first, _bare(more)) for more in others if not same_pair(_bare(more), _bare(first)))
         free = (
             name for name in (first, *longer) if not any(same_pair(_bare(name), _bare(each)) for each in told)

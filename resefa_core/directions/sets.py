@@ -262,9 +262,15 @@ class Directions:
         tensors, metadata = to_tensors(self), to_metadata(self)
         write_tensors(path, tensors, metadata, DirectionFileError, overwrite, MAX_FILE_BYTES)
 
-    def to_bytes(self) -> bytes:
-        """The bytes of a direction file, in which a region has its mask only where nothing else tells it."""
+    def to_bytes(self, dated: bool = True) -> bytes:
+        """The bytes of a direction file, in which a region has its mask only where nothing else tells it.
+
+        Args:
+            dated: whether they say when they were made; the same directions make the same bytes otherwise.
+        """
         tensors, metadata = to_tensors(self), to_metadata(self)
+        if not dated:
+            del metadata["modelspec.date"]
         if self.region is not None and self.region.to_json() != {"mask": True}:
             del tensors["region_mask"]
         return pack_tensors(Path("directions"), tensors, metadata, DirectionFileError, MAX_FILE_BYTES)

@@ -187,10 +187,11 @@ def write_tensors(
     """Write a safetensors file so that a crash leaves either the old file or the new one, whole.
 
     The tensors' SHA-256 is added to the metadata. An existing file is kept unless `overwrite`. What
-    `read_tensors` would not accept (with the same `max_bytes`) is not written.
+    `read_tensors` would not accept (with the same `max_bytes`) is not written. The same tensors and metadata
+    make the same bytes.
     """
     file = Path(path)
-    write_bytes(file, pack_tensors(file, tensors, metadata, error, max_bytes), error, overwrite)
+    write_bytes(file, _packed(file, tensors, metadata, error, max_bytes), error, overwrite)
 
 
 def pack_tensors(
@@ -201,6 +202,18 @@ def pack_tensors(
     max_bytes: int | None = None,
 ) -> bytes:
     """The bytes that `write_tensors` writes."""
+    return b"".join(_packed(file, tensors, metadata, error, max_bytes))
+
+
+def _packed(
+    file: Path,
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str],
+    error: type[ReSeFaError],
+    max_bytes: int | None,
+) -> tuple[bytes, memoryview]:
+    """A file's header and its tensors. The library writes metadata in an order that differs from run to run:
+    they are put in order."""
     tensors = _unshared(tensors)
     _check_tensors(file, tensors, error)
     data = safetensors.torch.save(tensors, {**metadata, HASH_KEY: hash_tensors(tensors)})
@@ -209,7 +222,10 @@ def pack_tensors(
         raise error(f"{file}: {length} bytes of names, texts and pictures, more than {MAX_HEADER_BYTES}")
     if max_bytes is not None and len(data) > max_bytes:
         raise error(f"{file}: it would have {len(data)} bytes, more than the {max_bytes >> 20} MB accepted")
-    return data
+    header = json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text, memoryview(data)[8 + length :]
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

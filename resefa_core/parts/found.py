@@ -148,14 +148,20 @@ class Parts:
     def regions(self, analysis: Jacobian, picture: Tensor | None = None) -> dict[str, Region]:
         """All parts that an image has, by name; see `region`."""
         selections = [Selection(name=name) for name in self.part_names]
-        found = {}
-        for selection, share in zip(
-            selections, self._shares(self._responses(analysis), selections, picture), strict=True
-        ):
+        found = zip(self.part_names, self.chosen(analysis, selections, picture), strict=True)
+        return {name: region for name, region in found if region is not None}
+
+    def chosen(
+        self, analysis: Jacobian, selections: Sequence[Selection], picture: Tensor | None = None
+    ) -> list[Region | None]:
+        """Selections by known names on an image, None for what it has nothing of; see `region`."""
+        found: list[Region | None] = []
+        shares = self._shares(self._responses(analysis), selections, picture)
+        for selection, share in zip(selections, shares, strict=True):
             try:
-                found[selection.name] = self._region(share, selection)
+                found.append(self._region(share, selection))
             except RegionError:  # this image has none of it
-                continue
+                found.append(None)
         return found
 
     def name_at(self, analysis: Jacobian, x: float, y: float) -> str:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..errors import RegionError
 from .eigen import top_eigenvectors
-from .pencil import SINGULAR, DensePencil
+from .pencil import SINGULAR, DensePencil, Pencil
 
 
-def solve_cholesky(pencil: DensePencil, damping: float, count: int) -> Tensor:
+def solve_cholesky(pencil: Pencil, damping: float, count: int) -> Tensor:
     """Eq. 9, on A against T + aI instead of B + aI.
 
     `A n = θ (B + aI) n` is `A n = μ (T + aI) n` with `μ = θ / (1 + θ)`: the same vectors in the same order,

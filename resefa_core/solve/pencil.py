@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,30 @@ SINGULAR = (
     "B + aI is singular: some directions change nothing outside the region; "
     "use a regularization above 0, such as 1e-4"
 )
+
+
+class Pencil(Protocol):
+    """(A, T) as solvers need them, T = A + B.
+
+    Attributes:
+        total: JᵀJ summed over images, whatever an objective counts, `(d, d)`, in float64.
+    """
+
+    total: Tensor
+
+    def both(self) -> Tensor:
+        """T, `(d, d)`, as the objective counts changes; the caller's own."""
+        ...
+
+    def inside(self, block: Tensor) -> Tensor:
+        """A times a block `(d, n)`, as the objective counts changes."""
+        ...
+
+
+def weight_of(jacobian: DenseJacobian) -> float:
+    """What an image counts among several that are solved together: one over its tr(JᵀJ), so that none counts
+    for more because it changes more."""
+    return 1.0 / jacobian.trace
 
 
 def check_split(inside: float, shape: float, outside: float, total: float) -> None:
@@ -57,7 +82,7 @@ class DensePencil:
     def __init__(self, jacobians: list[DenseJacobian], terms: Sequence[Terms]) -> None:
         self.totals = [each.gram() for each in jacobians]
         traces = [each.trace for each in jacobians]
-        self.weights = [1.0 / trace for trace in traces]
+        self.weights = [weight_of(each) for each in jacobians]
         self.total = self.totals[0] * self.weights[0]
         for weight, total in zip(self.weights[1:], self.totals[1:], strict=True):
             self.total = self.total + weight * total

@@ -28,6 +28,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import resefa_core as resefa
 from resefa_core import Directions, Generator, Latent, Region
+from resefa_core.atlas import Atlas, Plan, build_atlas
 from resefa_core.checkpoints import convert_generator, describe, is_generator
 from resefa_core.evaluation.attributes import AttributeClassifier
 from resefa_core.evaluation.config import Row, read_study
@@ -254,6 +255,9 @@ def _others(folder: Path) -> list[Seed]:
         analysis_seconds={"w+": [3.0, 5.0]},
     ).save(folder / "results.json")
     found.append(Seed("results.json", _bytes(folder / "results.json"), Evaluation.load))
+    plan = Plan.of(tiny(), [1, 2], ["0.2,0.2,0.5,0.5"])
+    build_atlas(tiny(), plan, count=2, measured=1).save(folder / "atlas.safetensors")
+    found.append(Seed("atlas.safetensors", _bytes(folder / "atlas.safetensors"), Atlas.load))
     classifier = Path(resefa.__file__).parent / "evaluation" / "avatars.safetensors"
     found.append(Seed("classifier.safetensors", classifier.read_bytes(), AttributeClassifier.load))
     return found

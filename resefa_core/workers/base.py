@@ -1,0 +1,63 @@
+"""What workers do, and the simplest of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from ..threads import one_thread
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+Work = Callable[[Any, Any], Any]
+"""A function of a module: of what all tasks share, and of one task. Tasks may be done twice, where a worker
+was lost."""
+
+AHEAD = 4
+"""Tasks for each worker that may be under way, or done, beyond the oldest that is not."""
+
+
+class Workers(ABC):
+    """Where tasks are done.
+
+    Attributes:
+        count: how many tasks are done at once.
+    """
+
+    count: int
+
+    @abstractmethod
+    def run(
+        self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        """The results, in the order of the tasks. Each is made with one thread.
+
+        Not more than `AHEAD` times as many tasks as there are workers are under way or wait for their turn,
+        so that memory does not grow with the tasks.
+
+        Args:
+            function: of a module, so that other processes find it.
+            shared: what all tasks need; each worker gets it once.
+            tasks: small.
+
+        Raises:
+            WorkerError: workers are lost again and again.
+            Exception: whatever the function raises.
+        """
+
+
+class Inline(Workers):
+    """In this process, one after the other."""
+
+    count = 1
+
+    def run(
+        self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        for task in tasks:
+            with one_thread():
+                result = function(shared, task)
+            yield result

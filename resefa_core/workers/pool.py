@@ -1,0 +1,131 @@
+"""A pool of processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from ..bounds import whole
+from ..errors import WorkerError
+from ..threads import one_thread
+from .base import AHEAD, Result, Shared, Task, Workers
+
+_MOST = 1024
+_LOSSES = 5
+"""How often in a row the pool may break without a task being done in between."""
+
+_shared: Any = None
+
+
+class Pool(Workers):
+    """Processes of this machine. One that is lost is replaced, and what it did is done again.
+
+    Args:
+        count: of processes, from 1 to 1024.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = whole(count, "workers", 1, _MOST)
+
+    def run(
+        self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        packed = packed_for_workers(shared)
+        waiting: deque[tuple[Task, Future[bytes]]] = deque()
+        left = iter(tasks)
+        losses = 0
+        pool = self._started(packed)
+        try:
+            while True:
+                for task in islice(left, AHEAD * self.count - len(waiting)):
+                    waiting.append((task, _submitted(pool, function, task)))
+                if not waiting:
+                    return
+                try:
+                    result = waiting[0][1].result()
+                except BrokenProcessPool as lost:
+                    losses += 1
+                    if losses > _LOSSES:
+                        raise WorkerError(
+                            f"workers were lost {losses} times in a row: they may lack memory; use fewer, or "
+                            "smaller tasks"
+                        ) from lost
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    pool = self._started(packed)
+                    waiting = deque(
+                        (task, done if _is_done(done) else _submitted(pool, function, task))
+                        for task, done in waiting
+                    )
+                    continue
+                losses = 0
+                waiting.popleft()
+                yield pickle.loads(result)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _started(self, packed: bytes) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.count, context, _begin, (packed,))
+
+
+def packed_for_workers(shared: object) -> bytes:
+    """What tasks share, as other processes take it.
+
+    Raises:
+        WorkerError: it can't leave this process, as a module of one's own that was defined in a function.
+    """
+    try:
+        return pickle.dumps(shared, pickle.HIGHEST_PROTOCOL)
+    except Exception as problem:  # as objects' own methods raise
+        raise WorkerError(
+            f"this can't be sent to other processes: {problem}; compute in one process instead"
+        ) from problem
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, function: Callable[[Any, Task], Result], task: Task
+) -> Future[bytes]:
+    """A future of bytes: tensors that are sent as such lie in memory that is lost with a worker."""
+    try:
+        return pool.submit(_do, function, task)
+    except BrokenProcessPool as lost:  # while tasks are handed out; told when its turn comes
+        failed: Future[bytes] = Future()
+        failed.set_exception(lost)
+        return failed
+
+
+def _is_done(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and not isinstance(future.exception(), BrokenProcessPool)
+
+
+def _begin(packed: bytes) -> None:
+    global _shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which a terminal interrupts too, ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _shared = pickle.loads(packed)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        with suppress(OSError):
+            parent.join()
+        os._exit(1)
+
+
+def _do(function: Callable[[Any, Task], Result], task: Task) -> bytes:
+    with one_thread():
+        return pickle.dumps(function(_shared, task), pickle.HIGHEST_PROTOCOL)

@@ -1,0 +1,57 @@
+"""What workers do in tests; of a module, so that other processes find it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from resefa_core.errors import RegionError
+from resefa_core.workers import Workers
+
+
+class Doomed(NamedTuple):
+    """What a function is given, and how often its worker is killed before."""
+
+    function: Callable[[Any, Any], Any]
+    shared: Any
+    folder: Path
+    deaths: int
+
+
+def die_first(doomed: Doomed, task: Any) -> Any:
+    for death in range(doomed.deaths):
+        try:
+            (doomed.folder / f"death-{death}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), signal.SIGKILL)
+    return doomed.function(doomed.shared, task)
+
+
+class Killed(Workers):
+    """Workers of which some are killed in the middle of a task."""
+
+    def __init__(self, workers: Workers, folder: Path, deaths: int) -> None:
+        self.workers, self.folder, self.deaths, self.count = workers, folder, deaths, workers.count
+
+    def run(self, function: Any, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        return self.workers.run(die_first, Doomed(function, shared, self.folder, self.deaths), tasks)
+
+    @property
+    def died(self) -> int:
+        return len(list(self.folder.glob("death-*")))
+
+
+def product(shared: float, task: int) -> tuple[float, int, torch.Tensor]:
+    return shared * task, torch.get_num_threads(), torch.full((3,), shared * task)
+
+
+def refuse(shared: str, task: int) -> int:
+    if task == 2:
+        raise RegionError(f"{shared} {task}")
+    return task

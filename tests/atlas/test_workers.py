@@ -1,0 +1,75 @@
+"""One function over many tasks, wherever it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resefa_core.errors import ParameterError, RegionError, WorkerError
+from resefa_core.workers import Inline, Pool, Workers, pool
+from resefa_core.workers.base import AHEAD
+from tests.atlas.tasks import Killed, product, refuse
+
+
+@pytest.fixture(scope="module", params=["inline", "pool", "ray"])
+def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
+    if request.param == "inline":
+        yield Inline()
+    elif request.param == "pool":
+        yield Pool(1)
+    else:
+        ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "resefa[cluster]"')
+        from resefa_core.workers.cluster import Cluster
+
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield Cluster()
+        ray.shutdown()
+
+
+def test_results_come_in_order_made_with_one_thread(workers: Workers) -> None:
+    before = torch.get_num_threads()
+    results = list(workers.run(product, 1.5, range(20)))
+    assert [each[0] for each in results] == [1.5 * task for task in range(20)]
+    assert {each[1] for each in results} == {1}
+    assert torch.equal(results[7][2], torch.full((3,), 10.5))
+    assert torch.get_num_threads() == before
+
+
+def test_errors_come_back_as_they_are(workers: Workers) -> None:
+    found: list[int] = []
+    with pytest.raises(RegionError, match="no such place 2"):
+        found.extend(workers.run(refuse, "no such place", range(9)))
+
+
+def test_few_tasks_are_taken_ahead(workers: Workers) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for task in range(1000):
+            taken.append(task)
+            yield task
+
+    results = workers.run(product, 1.0, tasks())
+    for done in range(1, 9):
+        next(results)
+        assert len(taken) <= done + AHEAD * workers.count
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_what_is_lost_again_and_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_LOSSES", 1)
+    killed = Killed(Pool(1), tmp_path, deaths=1000)
+    with pytest.raises(WorkerError, match="workers were lost"):
+        list(killed.run(product, 2.0, range(2)))
+
+
+def test_what_can_not_be_sent_is_an_error() -> None:
+    here: Any = lambda: None  # noqa: E731
+    with pytest.raises(WorkerError, match="can't be sent"):
+        list(Pool(1).run(product, here, [1]))
+    with pytest.raises(ParameterError, match="workers"):
+        Pool(0)
