@@ -1,12 +1,13 @@
 """What does a first visitor see, and when? In a browser, on a fast line and on a phone's.
 
-    python benchmarks/first_visit.py OUT [--visits N]
+    python benchmarks/first_visit.py OUT [--visits N] [--against FOLDER]
 
 Needs `playwright` and a Chromium (RESEFA_CHROMIUM, or on the path). The demo runs in a process of its own;
 each visit is one of a browser that has seen nothing yet. Printed are medians of N visits for each screen, on
-the page's own clock from the start of the navigation: until a face is seen, until it is the page's own, which
-can be pointed at, until the first strip, and until the strips of every layer. OUT gets a film strip for each
-screen and scheme: the page after 1, 2, 4, 8 and 16 seconds.
+the page's own clock from the start of the navigation: until a face is seen, and a strip; until they are the
+page's own, which can be pointed at and moved; and until the strips of every layer. FOLDER has another version
+of this repository, whose demo is visited in turns with this one's. OUT gets a film strip for each screen and
+scheme: the page after 1, 2, 4, 8 and 16 seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import argparse
 import io
 import statistics
 import sys
+from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,9 @@ _SLOW = {"latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_00
 LINES = {"fast": None, "400 kbit/s, 400 ms": _SLOW}
 SEEN = {
     "a face": "#first-sight img, #picker .after[src]",
-    "its own": "#picker .after[src]",
-    "a strip": ".rows .strip",
+    "a strip": ".first-ways li, .rows .strip",
+    "its own face": "body:not(:has(#first-sight)) #picker .after[src]",
+    "its own strip": ".rows .strip",
     "every layer": "",
 }
 SECONDS = (1, 2, 4, 8, 16)
@@ -61,18 +65,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("output", type=Path)
     parser.add_argument("--visits", type=int, default=3)
+    parser.add_argument("--against", type=Path)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    print("| screen | line | " + " | ".join(SEEN) + " |\n|---|---|" + "---:|" * len(SEEN))
-    with serve() as address, sync_playwright() as playwright:
+    roots = {"this": ROOT} | ({"other": options.against} if options.against else {})
+    print("| demo | screen | line | " + " | ".join(SEEN) + " |\n|---|---|---|" + "---:|" * len(SEEN))
+    with ExitStack() as stack, sync_playwright() as playwright:
+        addresses = {name: stack.enter_context(serve(root=root)) for name, root in roots.items()}
         browser = launch(playwright)
-        for screen in SCREENS:
-            for line in LINES:
-                times = [visit(browser, address, screen, line) for _ in range(options.visits)]
-                told = (f"{statistics.median(each[name] for each in times) / 1000:.1f} s" for name in SEEN)
-                print(f"| {screen} | {line} | " + " | ".join(told) + " |", flush=True)
-            for scheme in ("light", "dark"):
-                film(browser, address, screen, scheme).save(options.output / f"{screen}-{scheme}.png")
+        for address in addresses.values():  # its analysis of the first face is over then
+            visit(browser, address, "1440", "fast")
+        for screen, line in product(SCREENS, LINES):
+            times: dict[str, list[dict[str, float]]] = {name: [] for name in roots}
+            for name in list(roots) * options.visits:
+                times[name].append(visit(browser, addresses[name], screen, line))
+            for name, visits in times.items():
+                told = (f"{statistics.median(each[what] for each in visits) / 1000:.1f} s" for what in SEEN)
+                print(f"| {name} | {screen} | {line} | " + " | ".join(told) + " |", flush=True)
+        for screen, scheme in product(SCREENS, ("light", "dark")):
+            film(browser, addresses["this"], screen, scheme).save(options.output / f"{screen}-{scheme}.png")
         browser.close()
 
 

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -28,12 +29,13 @@ from starlette.middleware.gzip import GZipMiddleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from gradio_app import jobs, memory  # noqa: E402
-from gradio_app.first_sight import FirstSight  # noqa: E402
+from gradio_app.first_sight import FirstSight, Sight  # noqa: E402
+from gradio_app.frontend import Assets, Frontend  # noqa: E402
 from gradio_app.guard import Guard, keep_log_short  # noqa: E402
 from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
-from gradio_app.steps import FIRST_SEED  # noqa: E402
+from gradio_app.steps import FIRST_SEED, Steps  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
 from resefa_core.defaults import TRUNCATION  # noqa: E402
 
@@ -78,7 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     photos = not on_space if options.photos is None else options.photos
     page = build(studio, Settings(folder, presence, quota, uploads, on_space, photos))
     page.queue(max_size=QUEUE_SIZE, api_open=False)
-    first = studio.session(studio.names[0], FIRST_SEED, TRUNCATION)
+    assets = Assets({part.get_block_name() for part in page.blocks.values()})
+    sight = Sight(studio.session(studio.names[0], FIRST_SEED, TRUNCATION))
     compressed = Middleware(
         GZipMiddleware, minimum_size=8192, compresslevel=5
     )  # what Gradio does not compress
@@ -90,7 +93,12 @@ def main(arguments: list[str] | None = None) -> None:
         inbrowser=options.browser,
         max_file_size=MAX_CHECKPOINT_UPLOAD if uploads else MAX_UPLOAD,
         app_kwargs={
-            "middleware": [compressed, Middleware(FirstSight, first), Middleware(Guard, presence, quota)]
+            "middleware": [
+                Middleware(Frontend, assets),
+                compressed,
+                Middleware(FirstSight, sight),
+                Middleware(Guard, presence, quota),
+            ]
         },
         enable_monitoring=False,
         run_history=False,
@@ -108,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         sys.exit(f"resefa demo: the page can't be served: {error}")
     gc.freeze()  # what is here stays; collecting the loops that Gradio left open would fill a Space's log
-    threading.Thread(target=_warm, args=(studio,), daemon=True).start()
+    threading.Thread(target=_warm, args=(studio, assets, sight), daemon=True).start()
     page.block_thread()
 
 
@@ -152,15 +160,18 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _warm(studio: Studio) -> None:
-    """Analyse the face that visitors see first."""
+def _warm(studio: Studio, assets: Assets, sight: Sight) -> None:
+    """Analyse the face that visitors see first, look at it as they will, and pack what they load."""
     session = studio.session(studio.names[0], FIRST_SEED, TRUNCATION)
 
-    def analyse(_: object) -> None:
+    def work(_: object) -> None:
         for space in (session.quick_space, None):
             session.analyse(space, prepared=True)
+            with suppress(resefa.ReSeFaError):
+                sight.show(Steps(studio).first_ways())
+        assets.pack()
 
-    jobs.finished(jobs.run(analyse, niceness=studio.lines.layers.niceness))
+    jobs.finished(jobs.run(work, niceness=studio.lines.layers.niceness))
 
 
 def _has_mcp() -> bool:

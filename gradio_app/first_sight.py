@@ -1,8 +1,9 @@
-"""What a visitor sees while the scripts of the page are still on their way: the first face. The words of the
-visitor's language come with it."""
+"""What a visitor sees while the scripts of the page are still on their way: the first face, and what can be
+done to it. The words of the visitor's language come with it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -21,14 +22,44 @@ _LOADING = "ReSeFa is loading: point at a part of a face, and change it."
 _DRAWN = "A face that {name} drew"
 
 
+class Sight:
+    """A session's face, and strips of its directions once they are known, as scripts that begin a page."""
+
+    def __init__(self, session: Session) -> None:
+        self._picture, self._name = data_url(session.picture), session.generator.name
+        self._scripts: dict[str, bytes] = {}
+        self.show([])
+
+    def show(self, ways: Sequence[tuple[str, str]]) -> None:
+        """Have strips of directions beside the face.
+
+        Args:
+            ways: the name and the strip of each, a picture's address.
+        """
+        self._scripts = {code: self._script(language, ways) for code, language in LANGUAGES.items()}
+
+    def script(self, language: Language) -> bytes:
+        """What a page in a language begins with."""
+        return self._scripts[language.code]
+
+    def _script(self, language: Language, ways: Sequence[tuple[str, str]]) -> bytes:
+        told = {
+            "words": in_script(dict(language.words)),
+            "translate": _TRANSLATE,
+            "loading": in_script(language.say(_LOADING)),
+            "drawn": in_script(language.say(_DRAWN, name=self._name)),
+            "picture": in_script(self._picture),
+            "ways": in_script(ways),
+        }
+        return _SCRIPT.substitute(told).encode("utf-8")
+
+
 class FirstSight:
-    """Middleware that puts a session's face into the page itself, and has the page in the visitor's language.
+    """Middleware that puts the first sight into the page itself, and has the page in the visitor's language.
     Gradio would hand the face to its own scripts, which are what one waits for."""
 
-    def __init__(self, app: ASGIApp, session: Session) -> None:
-        picture, name = data_url(session.picture), session.generator.name
-        self.app = app
-        self._scripts = {code: _script(picture, name, language) for code, language in LANGUAGES.items()}
+    def __init__(self, app: ASGIApp, sight: Sight) -> None:
+        self.app, self._sight = app, sight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
@@ -47,7 +78,7 @@ class FirstSight:
             body.extend(message.get("body", b""))
             if message.get("more_body"):
                 return
-            script = self._scripts[language.code]
+            script = self._sight.script(language)
             whole = language.page(bytes(body)).replace(_BEFORE, script + _BEFORE, 1)
             others = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
             own = [(b"content-length", str(len(whole)).encode("ascii")), (b"vary", b"Accept-Language")]
@@ -55,14 +86,3 @@ class FirstSight:
             await send({**message, "body": whole})
 
         await self.app(scope, receive, held)
-
-
-def _script(picture: str, name: str, language: Language) -> bytes:
-    told = {
-        "words": in_script(dict(language.words)),
-        "translate": _TRANSLATE,
-        "loading": in_script(language.say(_LOADING)),
-        "drawn": in_script(language.say(_DRAWN, name=name)),
-        "picture": in_script(picture),
-    }
-    return _SCRIPT.substitute(told).encode("utf-8")

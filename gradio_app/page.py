@@ -386,6 +386,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
             )
         add_endpoints(studio, settings.folder, settings.presence, settings.quota)
         _listen(page, parts, steps, generalize)
+        parts.step(parts["viewer"].input, steps.film, changes=("viewer",), ordered=False)
         compared = ("compared", "compared_status")
         parts.step(compare.click, steps.compare, changes=compared, ordered=False)
         parts.step(parts["compared_status"].input, steps.stop_comparing, changes=compared)
@@ -549,6 +550,8 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
 
 def _fit(name: str, value: Any) -> Any:
     """What a step says of a part, as Gradio wants it."""
+    if name == "picker" and value.get("image") == value.get("before"):
+        return {key: each for key, each in value.items() if key != "image"}
     if name in ("offer", "usable"):
         return gr.update(visible=_seen(value))
     if name == "confine":

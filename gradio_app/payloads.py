@@ -20,6 +20,7 @@ from resefa_core.sheets import differences, png_chunks, png_of
 
 _PICTURE_SIDE = 512
 _EXACT_SIDE = 128
+_QUALITY = 92
 _EDITED_SIDE = 512
 _SHOWN_MASK_SIDE = 128
 _LONGEST_PART = 1000
@@ -135,7 +136,7 @@ def read_row(payload: object, version: int, directions: resefa.Directions) -> tu
         index, strength = payload.get("index"), payload.get("strength")
         low, high = directions.strength_range
         if type(index) is int and 0 <= index < len(directions) and _is_number(strength):
-            return index, read_number(strength, low, high, "strength")
+            return index, read_number(strength, min(0.0, low), max(0.0, high), "strength")
     raise resefa.ParameterError("these directions are not shown any more: try that again")
 
 
@@ -202,7 +203,16 @@ def read_index(payload: object, count: int) -> int | None:
 
 def png_url(data: bytes) -> str:
     """A PNG as text for a browser."""
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    return file_url(data, "image/png")
+
+
+def file_url(data: bytes, kind: str) -> str:
+    """A file's content as text for a browser.
+
+    Args:
+        kind: such as `image/png`.
+    """
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def mark(texts: Mapping[str, str]) -> str:
@@ -210,17 +220,23 @@ def mark(texts: Mapping[str, str]) -> str:
     return base64.b64encode(png_chunks(texts)).decode("ascii")
 
 
-def data_url(picture: Image.Image) -> str:
-    """A picture as text for a browser; large ones are made smaller, small ones are kept to the pixel."""
+def data_url(picture: Image.Image, quality: int | None = None) -> str:
+    """A picture as text for a browser; large ones are made smaller, small ones are kept to the pixel.
+
+    Args:
+        quality: of WEBP, for pictures that need not be exact.
+    """
     if max(picture.size) > _PICTURE_SIDE and picture.width <= 2 * picture.height:
         picture = picture.copy()
         picture.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
     buffer = io.BytesIO()
-    if max(picture.size) <= _EXACT_SIDE:
+    if quality is not None:
+        picture.save(buffer, "WEBP", quality=quality, method=6)
+    elif max(picture.size) <= _EXACT_SIDE:
         picture.save(buffer, "WEBP", lossless=True, method=0, quality=20)
     else:
-        picture.save(buffer, "WEBP", quality=92, method=0)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        picture.save(buffer, "WEBP", quality=_QUALITY, method=0)
+    return file_url(buffer.getvalue(), "image/webp")
 
 
 def change_map(before: Tensor, after: Tensor) -> Image.Image:

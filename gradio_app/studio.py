@@ -16,10 +16,12 @@ import resefa_core as resefa
 from gradio_app.line import Line, Lines
 from gradio_app.thumbnails import Thumbnails
 from gradio_app.turns import Rank, Turns
+from resefa_core.memo import Memo
 from resefa_core.progress import Progress
 
 MAX_UPLOADED = 2
 _ANALYSES_AT_ONCE = 2
+_FOUND = 64
 _T = TypeVar("_T")
 
 
@@ -33,6 +35,7 @@ class Studio:
 
     Attributes:
         analyses: the kept ones.
+        found: directions of regions that were asked for lately, by all that they depend on.
         lines: where slow work waits; a few analyses are made at a time, so that memory has a bound.
     """
 
@@ -51,6 +54,7 @@ class Studio:
             methods=Line(places=1, seconds=10.0, longest=180.0, niceness=5),
             joint=Line(places=1, seconds=30.0, longest=300.0, niceness=5),
         )
+        self.found: Memo[resefa.Directions] = Memo(_FOUND)
         self._lock = threading.Lock()
         self._drawing = Turns()
         self._thumbnails = Thumbnails()

@@ -12,6 +12,7 @@ from gradio_app import payloads
 
 _KEPT = 512
 _AT_ONCE = 4
+_QUALITY = 90
 
 InTurns = Callable[[Iterable[list[str]]], Iterator[list[str]]]
 
@@ -46,4 +47,4 @@ class Thumbnails:
 
     def _draw(self, generator: resefa.Generator, latents: list[resefa.Latent]) -> list[str]:
         images: Any = generator.synthesize(resefa.stack(latents))
-        return [payloads.data_url(resefa.to_pil(image)) for image in images]
+        return [payloads.data_url(resefa.to_pil(image), _QUALITY) for image in images]

@@ -21,7 +21,8 @@ TRIAL_STRENGTH = 3.0
 
 
 def strengths_within(bounds: tuple[float, float]) -> tuple[float, ...]:
-    """The strengths of a strip: `STRENGTHS`, drawn together where directions don't go that far.
+    """The strengths of a strip: `STRENGTHS`, each side drawn together where directions don't go that far to
+    it, or as many from 0 on to the one side that there is.
 
     Args:
         bounds: the least and the largest strength worth offering.
@@ -29,12 +30,15 @@ def strengths_within(bounds: tuple[float, float]) -> tuple[float, ...]:
     Example:
         >>> strengths_within((-6.0, 6.0)), strengths_within((-3.0, 3.0))
         ((-4.0, -2.0, 0.0, 2.0, 4.0), (-3.0, -1.5, 0.0, 1.5, 3.0))
+        >>> strengths_within((-2.0, 6.0)), strengths_within((0.0, 6.0))
+        ((-2.0, -1.0, 0.0, 2.0, 4.0), (0.0, 1.0, 2.0, 3.0, 4.0))
     """
-    low, high = bounds
-    shrink = min(1.0, high / max(STRENGTHS), low / min(STRENGTHS))
-    if shrink <= 0.0:
-        return STRENGTHS
-    return tuple(shrink * strength for strength in STRENGTHS)
+    low, high = max(bounds[0], min(STRENGTHS)), min(bounds[1], max(STRENGTHS))
+    if low >= 0.0 or high <= 0.0:
+        far, last = (low if high <= 0.0 else high), len(STRENGTHS) - 1
+        return tuple(sorted(far * step / last + 0.0 for step in range(last + 1)))
+    down, up = low / min(STRENGTHS), high / max(STRENGTHS)
+    return tuple(strength * (down if strength < 0.0 else up) for strength in STRENGTHS)
 
 
 def feather_for(confine: float) -> float:

@@ -251,7 +251,17 @@ def save_film(
         ReSeFaError: the file exists and `overwrite` is false, or it can't be written.
         ParameterError: an MP4, and what writes it is not installed.
     """
-    scale, suffix = side / max(pictures[0].size), Path(path).suffix.lower()
+    write_bytes(path, film_bytes(pictures, Path(path).suffix, side, texts), ReSeFaError, overwrite)
+
+
+def film_bytes(
+    pictures: Sequence[Image.Image],
+    suffix: str,
+    side: int = 512,
+    texts: Mapping[str, str] | None = None,
+) -> bytes:
+    """What `save_film` writes into a file whose name ends so."""
+    scale, suffix = side / max(pictures[0].size), suffix.lower()
     step = 2 if suffix == ".mp4" else 1  # its colours have half the size
     width, height = (max(step, step * round(scale * length / step)) for length in pictures[0].size)
     large = [picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
@@ -260,15 +270,13 @@ def save_film(
     told = texts or {}
     comment = told.get(COMMENT_KEYWORD, "")
     if suffix == ".mp4":
-        content = _video([*large, *large[-2:0:-1]], shown, comment)
-    elif suffix == ".gif":
+        return _video([*large, *large[-2:0:-1]], shown, comment)
+    if suffix == ".gif":
         few = [
             picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for picture in large
         ]
-        content = _animation(few, shown, "GIF", comment=comment)
-    else:
-        content = _animation(large, shown, "WEBP", quality=85, method=0, xmp=told.get(XMP_KEYWORD, ""))
-    write_bytes(path, content, ReSeFaError, overwrite)
+        return _animation(few, shown, "GIF", comment=comment)
+    return _animation(large, shown, "WEBP", quality=85, method=0, xmp=told.get(XMP_KEYWORD, ""))
 
 
 def _animation(pictures: Sequence[Image.Image], shown: Sequence[int], kind: str, **options: Any) -> bytes:

@@ -14,14 +14,16 @@ from gradio_app import payloads
 from gradio_app.files import fresh_folder
 from gradio_app.quota import Quota
 from gradio_app.steps.finding import Finding
-from gradio_app.updates import Update, Updates, problem, said, told
+from gradio_app.updates import Update, Updates, problem, said, told, working
 from gradio_app.visit import Visit
 from resefa_core.directions import about
 from resefa_core.errors import named
 from resefa_core.inversion import mark_of
-from resefa_core.sheets import FILM_SUFFIXES, save_film
+from resefa_core.sheets import FILM_SUFFIXES, film_bytes, save_film
 
 _FILM_BYTES = 3 << 20
+_SENT_FILM = FILM_SUFFIXES[-1]
+_FILM_KIND = {".mp4": "video/mp4", ".gif": "image/gif"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -121,6 +123,19 @@ class DirectionFiles(Finding):
             "files": [str(file) for file in files],
             "status": said(f"The {len(chosen)} directions and the picture are ready to download."),
         }
+
+    @told
+    def film(self, visit: Visit) -> Updates:
+        """Give the browser the way from the face before all edits to the edited one, as a video."""
+        session = visit.needed
+        visit.settle()
+        if not session.moves:
+            raise resefa.ParameterError("nothing is edited yet: move a slider first")
+        yield {"status": working("Making the video")}
+        frames = [resefa.to_pil(image) for image in session.film()]
+        content = film_bytes(frames, _SENT_FILM, texts=mark_of(session.original))
+        sent = {"film": payloads.file_url(content, _FILM_KIND[_SENT_FILM]), "suffix": _SENT_FILM}
+        yield {"viewer": sent, "status": said("The video is ready.")}
 
     def chosen(
         self,

@@ -24,6 +24,7 @@ FIRST_SEED = 29
 FIRST_FACES = (29, 5, 34, 35, 50, 17, 12, 25, 40, 53, 36, 48)
 
 _QUICK_SIDE = 128
+_SIGHT_QUALITY = 75
 _SURPRISING = (0.5, 0.8)
 """How far a surprise goes, of as far as it may."""
 
@@ -79,6 +80,21 @@ class Faces(Finding):
             visit.pending = None
         yield from self.find(visit, wanted)
         yield self.gallery(visit, FIRST_FACES)
+
+    def first_ways(self) -> list[tuple[str, str]]:
+        """The names and the strips of what somebody who arrives can do first.
+
+        Raises:
+            RegionError: nothing on the first face responds.
+        """
+        visit, name = Visit(), self.studio.names[0]
+        session = self.studio.session(name, FIRST_SEED, TRUNCATION)
+        wanted = self.enter(visit, session, name, "")
+        self.choose(visit, None)
+        for _ in self.place(visit, wanted):
+            pass
+        strips = session.strips(jobs.finished(self._solved(visit, wanted)))
+        return [(strip.name, payloads.data_url(strip.picture(), _SIGHT_QUALITY)) for strip in strips]
 
     def _restored(self, visit: Visit, asked: Mapping[str, Any], stored: object) -> Updates:
         """Bring back what was done; raises `_NothingStored` where there is nothing."""
@@ -194,7 +210,8 @@ class Faces(Finding):
         directions = visit.directions
         if directions is None or visit.stale or visit.touched:
             return
-        index, end = random.randrange(len(directions)), random.choice(directions.strength_range)
+        index = random.randrange(len(directions))
+        end = random.choice([bound for bound in directions.strength_range if bound])
         strength = round(end * random.uniform(*_SURPRISING), 1)
         yield {"directions": {"version": visit.version, "set": [index, strength]}}
 

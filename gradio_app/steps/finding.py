@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -103,7 +104,7 @@ class Finding(Showing):
             }
             return
         solve = jobs.run(
-            lambda report: _few(visit, session.find(region, only_good=not visit.every, progress=report)),
+            lambda report: self._found_here(visit, region, False, False, report),
             lambda: wanted() and visit.job == job,
         )
         try:
@@ -322,21 +323,39 @@ class Finding(Showing):
 
         def solve(report: Progress) -> resefa.Directions:
             with self.studio.urgent() if confined else nullcontext():
-                feather = visit.feather if confined else None
-                found = session.find(
-                    region,
-                    quick=quick or confined,
-                    confine=float(confined),
-                    feather=feather,
-                    only_good=not visit.every,
-                    progress=report,
-                )
-                return _few(visit, found)
+                return self._found_here(visit, region, quick, confined, report)
 
         if confined:
             solving = jobs.run_in_turn(lines.faces, visit.address, solve, wanted)
             return (yield from progress(solving, _SOLVING))
         return (yield from progress(jobs.run(solve, wanted), _SOLVING))
+
+    def _found_here(
+        self, visit: Visit, region: resefa.Region | None, quick: bool, confined: bool, report: Progress
+    ) -> resefa.Directions:
+        """Directions of a region by our methods, those that were found for another visitor a moment ago among
+        them; what is found of somebody's picture is nobody else's."""
+        session = visit.needed
+        region = session.select(session.selected if region is None else region)
+        asked: dict[str, Any] = {
+            "quick": quick or confined,
+            "confine": float(confined),
+            "feather": visit.feather if confined else None,
+            "only_good": not visit.every,
+        }
+
+        def find() -> resefa.Directions:
+            return session.find(region, **asked, progress=report)
+
+        if session.original.crop is not None:
+            return _few(visit, find())
+        place = (
+            session.generator.fingerprint,
+            session.original.digest,
+            json.dumps(region.to_json(embed=True)),
+        )
+        session.directions = self.studio.found.get((*place, *asked.values()), find)
+        return _few(visit, session.directions)
 
 
 def preset(session: Session, name: str) -> resefa.Region:
@@ -356,8 +375,8 @@ def _joined(session: Session, picks: payloads.Picks) -> resefa.Region:
 
 
 def _few(visit: Visit, directions: resefa.Directions) -> resefa.Directions:
-    """The first of many directions, unless all are asked for."""
-    return directions if visit.every else directions[:MOST_ROWS]
+    """The first of many directions, unless all are asked for: the visitor's own copy."""
+    return directions[: None if visit.every else MOST_ROWS]
 
 
 def times(ratio: float) -> str:

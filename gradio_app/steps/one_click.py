@@ -50,7 +50,8 @@ class OneClick(Finding):
         directions = visit.needed_directions
         index, strength = payloads.read_row(payload, visit.version, directions)
         if not strength:
-            strength = round(_KEPT_AT * max(directions.strength_range), 1)
+            low, high = directions.strength_range
+            strength = round(_KEPT_AT * (max(0.0, high) or low), 1)
         confine, feather = visit.confinement
         fitting = visit.needed.prepared(directions, confine, feather)
         slim = replace(fitting[[index]], base_codes=None, description="", thumbnail=None)

@@ -56,7 +56,7 @@ class Showing:
             yield {"status": working("Measuring edits that stay inside the region")}
         rows = {
             "version": version,
-            "range": list(directions.strength_range),
+            "range": [min(0.0, directions.strength_range[0]), max(0.0, directions.strength_range[1])],
             "strengths": list(strengths_within(directions.strength_range)),
             "heading": _ways(session, directions),
             "rest": _has_more(directions),

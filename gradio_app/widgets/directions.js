@@ -84,6 +84,12 @@ function play(item, button) {
   playing = setInterval(next, FRAME_MS);
 }
 
+/** What a direction does at the left and the right end of its strip, where its name says both. */
+function effectsAtEnds(name) {
+  const both = name.split(" / ");
+  return both.length === 2 ? both.reverse().map((words) => translate(words.replace(/^.*: /, ""))) : null;
+}
+
 function row(item, index) {
   const title = translate(item.name.replace(/^direction (\d+)$/, (_, number) => "change " + (Number(number) + 1)));
   const effect = translate(item.words);
@@ -99,9 +105,12 @@ function row(item, index) {
   star.addEventListener("click", () => tell("resefa-keep", { version, index, strength: Number(slider.value) }));
   const alt = translate("{title}, from {low} to {high}: {effect}", { title, low: signed(shown[0]), high: signed(shown[shown.length - 1]), effect });
   const strip = make("img", { className: "strip", src: item.strip, alt });
+  const ends = effectsAtEnds(item.name);
+  const does = (strength) => (strength === Math.min(0, ...shown) ? ends[0] : strength === Math.max(0, ...shown) ? ends[1] : "");
   const cells = shown.map((strength) => {
     const cell = make("span", { className: "cell", textContent: signed(strength) });
     cell.dataset.strength = strength;
+    if (ends && strength && does(strength)) cell.dataset.does = does(strength);
     cell.setAttribute("aria-hidden", "true");
     return cell;
   });

@@ -453,6 +453,7 @@ function showPresets(regions) {
 function update() {
   const value = props.value;
   if (!value) return;
+  const image = value.image || value.before; // a face without edits is sent once
   if (value.before) {
     find(".before").src = value.before;
     (window.resefa ??= {}).seed = value.seed;
@@ -460,9 +461,9 @@ function update() {
   }
   const current = (value.of || 0) >= version;
   if (current) version = value.of || 0;
-  if (value.image && current) {
-    find(".after").src = value.image;
-    tell("resefa-picture", value.image);
+  if (image && current) {
+    find(".after").src = image;
+    tell("resefa-picture", image);
   }
   if ("mark" in value) (window.resefa ??= {}).mark = value.mark;
   if (value.alt) find(".after").alt = translate(value.alt);
@@ -482,7 +483,7 @@ function update() {
     const asked = new URLSearchParams(value.link);
     if (!mine) markPreset(asked.get("region") || nameOf(asked.get("part")));
   }
-  if (value.image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
+  if (image && current) stage.dataset.shown = String(Number(stage.dataset.shown || 0) + 1);
 }
 watch("value", update);
 update();

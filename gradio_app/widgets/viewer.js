@@ -95,11 +95,19 @@ function compare(wanted) {
   element.querySelector(".told").textContent = translate(wanted ? "The face before the edits" : "The face with the edits");
   paint();
 }
+const BRIEF_MS = 250, SEEN_MS = 1000;
+let since = 0, leaving = 0;
 hold.addEventListener("pointerdown", (event) => {
   hold.setPointerCapture(event.pointerId);
+  clearTimeout(leaving);
+  since = performance.now();
   compare(true);
 });
-for (const kind of ["pointerup", "pointercancel", "blur"]) hold.addEventListener(kind, () => compare(false));
+hold.addEventListener("pointerup", () => { // who clicks instead of holding sees it for a moment
+  const brief = performance.now() - since < BRIEF_MS;
+  leaving = setTimeout(() => compare(false), brief ? SEEN_MS : 0);
+});
+for (const kind of ["pointercancel", "blur"]) hold.addEventListener(kind, () => compare(false));
 hold.addEventListener("contextmenu", (event) => event.preventDefault());
 hold.addEventListener("keydown", (event) => {
   if (event.key === " " || event.key === "Enter") {
@@ -136,18 +144,32 @@ function download(pictures, name) {
     whole.getContext("2d").drawImage(part, left, 0);
     left += part.width;
   }
-  whole.toBlob((blob) => {
-    const link = make("a", { href: URL.createObjectURL(marked(blob)), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  });
+  whole.toBlob((blob) => keep(marked(blob), name));
+}
+function keep(blob, name) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 const number = () => (window.resefa?.seed ?? "face");
 element.querySelector(".save-one").addEventListener("click", () => download([after], "face-" + number() + ".png"));
 element.querySelector(".save-both").addEventListener("click", () => download([before, after], "face-" + number() + "-before-after.png"));
 
+const film = element.querySelector(".save-film");
+film.addEventListener("click", () => trigger("input"));
+async function update() {
+  const value = props.value;
+  if (!value) return;
+  setTimeout(() => { props.value = null; }); // so that the same film is news when it comes again
+  keep(await (await fetch(value.film)).blob(), "face-" + number() + value.suffix);
+}
+watch("value", update);
+
 let leftOut = "";
-document.addEventListener("resefa-link", ({ detail }) => { leftOut = detail.left_out; });
+document.addEventListener("resefa-link", ({ detail }) => {
+  leftOut = detail.left_out;
+  film.disabled = !detail.moves?.length;
+});
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

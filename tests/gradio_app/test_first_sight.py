@@ -18,8 +18,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import resefa_core as resefa
-from gradio_app.first_sight import FirstSight
+from gradio_app.first_sight import FirstSight, Sight
 from gradio_app.payloads import data_url
+from gradio_app.steps import Steps
+from gradio_app.studio import Studio
+from gradio_app.visit import Visit
 
 PAGE = "<html><head><title>ä</title></head><body></body></html>"
 
@@ -39,7 +42,7 @@ def test_the_page_brings_a_face_and_nothing_else_does(
     monkeypatch.setattr(avatars, "name", "$picture </script>")
     app = Starlette(
         routes=[Route("/", page), Route("/other", other)],
-        middleware=[Middleware(GZipMiddleware, minimum_size=100), Middleware(FirstSight, session)],
+        middleware=[Middleware(GZipMiddleware, minimum_size=100), Middleware(FirstSight, Sight(session))],
     )
     with TestClient(app) as client:
         shown = client.get("/")
@@ -55,3 +58,28 @@ def test_the_page_brings_a_face_and_nothing_else_does(
         assert json.loads(words[1]) == "A face that $picture </script> drew"
         assert client.get("/other").text == "</head>"
         assert client.head("/").text == ""
+
+
+def test_strips_come_with_the_face_once_they_are_known(avatars: resefa.Generator) -> None:
+    sight = Sight(resefa.Session(avatars, seed=29))
+    app = Starlette(routes=[Route("/", page)], middleware=[Middleware(FirstSight, sight)])
+
+    def ways(client: TestClient) -> list[list[str]]:
+        found = re.search(r"\.\.\.(\[.*?\])\.map\(way\)", client.get("/").text)
+        assert found is not None
+        return list(json.loads(found[1]))
+
+    with TestClient(app) as client:
+        assert ways(client) == []
+        shown = [("opens / </script>", "data:image/webp;base64,AA"), ("up", "data:image/webp;base64,BB")]
+        sight.show(shown)
+        assert ways(client) == [list(way) for way in shown]
+        assert client.get("/").text.count("</script>") == 1
+
+
+def test_who_arrives_finds_what_was_seen_first(avatars: resefa.Generator) -> None:
+    steps = Steps(Studio({"avatars": avatars}))
+    ways = steps.first_ways()
+    assert all(strip.startswith("data:image/webp;base64,") for _, strip in ways)
+    told = [update["directions"] for update in steps.arrive(Visit(), {}) if "directions" in update]
+    assert [item["name"] for item in told[-1]["items"]] == [name for name, _ in ways]

@@ -901,6 +901,39 @@ def test_the_picture_is_enlarged_sharply_and_downloaded(demo: Demo, tmp_path: Pa
             assert np.abs(picture[:, 1024 * at : 1024 * (at + 1)] - sharp).mean() < 1.0
 
 
+def test_a_video_shows_the_way_to_the_edit(demo: Demo, tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    button = demo.page.get_by_role("button", name="Video", exact=True)
+    assert button.is_disabled()
+    demo.after(lambda: demo.slide(0, 4))
+    small = [demo.pixels(name).astype(np.uint8) for name in (".before", ".after")]
+    demo.wait("() => !document.querySelector('#viewer .save-film').disabled")
+    for _ in range(2):  # the same film comes a second time
+        with demo.page.expect_download() as download:
+            button.click()
+        assert download.value.suggested_filename == f"face-{FIRST_SEED}.mp4"
+    download.value.save_as(tmp_path / "film.mp4")
+    with av.open(str(tmp_path / "film.mp4")) as video:
+        frames = [frame.to_ndarray(format="rgb24").astype(float) for frame in video.decode(video=0)]
+    side = frames[0].shape[0]
+    before, after = (
+        np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.LANCZOS), dtype=float)
+        for each in small
+    )
+    apart = np.abs(after - before).mean()
+    assert max(np.abs(frames[at] - before).mean() for at in (0, -1)) < apart / 2
+    assert min(np.abs(frame - after).mean() for frame in frames) < apart / 2
+    demo.after(lambda: demo.page.get_by_role("button", name="Reset sliders").click())
+    demo.wait("() => document.querySelector('#viewer .save-film').disabled")
+
+
+def test_who_clicks_compare_sees_the_face_before_for_a_moment(demo: Demo) -> None:
+    demo.after(lambda: demo.slide(0, 5))
+    demo.page.get_by_role("button", name="Hold to compare").click()
+    demo.page.locator(".resefa-before").wait_for()
+    demo.page.locator(".resefa-before").wait_for(state="hidden")
+
+
 def test_a_strip_plays_on_the_face(demo: Demo) -> None:
     film = demo.page.locator(".resefa-film")
     play = demo.page.get_by_role("button", name="Play ").first
@@ -951,6 +984,9 @@ def test_a_strips_picture_is_a_setting_of_its_slider(demo: Demo) -> None:
     row = demo.page.locator(".rows .row").nth(1)
     cells = row.locator(".cell")
     assert cells.all_inner_texts() == ["−4", "−2", "0", "+2", "+4"]
+    does = [cell.get_attribute("data-does") for cell in cells.all()]
+    title = row.locator(".title").inner_text().lower()
+    assert does[::-1] == [title.split(" / ")[0], None, None, None, title.split(" / ")[1]]
     assert row.locator(".near").all_inner_texts() == ["0"]
     by_slider = demo.after(lambda: demo.slide(1, -4))
     demo.after(lambda: cells.nth(2).click())

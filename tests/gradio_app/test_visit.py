@@ -33,9 +33,10 @@ from gradio_app.thumbnails import Thumbnails
 from gradio_app.updates import told
 from gradio_app.visit import Visit
 from resefa_core.defaults import NUM_DIRECTIONS
-from resefa_core.latents.edits import MAX_MOVES
+from resefa_core.latents.edits import MAX_MOVES, Edit
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session import Session
+from resefa_core.session.saved import unpack
 from resefa_core.sheets import FILM_SUFFIXES
 
 BUNDLED = Path(resefa.__file__).parent / "bundled" / "avatars.safetensors"
@@ -893,6 +894,46 @@ def test_saving_and_opening(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     assert last(used, "status")["text"] == "These are the 2 directions of the file."
     assert last(used, "card") is None
     assert last(used, "usable") is False
+
+
+@pytest.mark.parametrize(
+    ("bounds", "slider", "strip", "kept"),
+    [
+        ((-1.0, 5.0), [-1.0, 5.0], [-1.0, -0.5, 0.0, 2.0, 4.0], 3.0),
+        ((0.0, 5.0), [0.0, 5.0], [0.0, 1.0, 2.0, 3.0, 4.0], 3.0),
+        ((-3.0, -1.0), [-3.0, 0.0], [-3.0, -2.25, -1.5, -0.75, 0.0], -1.8),
+    ],
+)
+def test_sliders_and_strips_go_as_far_to_each_side_as_their_directions(
+    steps: Steps,
+    visit: Visit,
+    bounds: tuple[float, float],
+    slider: list[float],
+    strip: list[float],
+    kept: float,
+) -> None:
+    uneven = replace(visit.needed_directions, strength_range=bounds)
+    rows = last(list(steps.show(visit, uneven)), "directions")
+    assert rows["range"] == slider
+    assert rows["strengths"] == strip
+    star = {"version": visit.version, "index": 0, "strength": 0}
+    way = last(list(steps.keep_for_one_click(visit, star)), "one_click")["keep"]
+    move = Edit.from_json(unpack(way["data"]))[0]
+    assert dict(move.strengths) == {0: kept}
+
+
+def test_the_edit_comes_as_a_video(steps: Steps, visit: Visit) -> None:
+    refused = list(steps.film(visit))
+    assert last(refused, "status")["kind"] == "problem"
+    assert "nothing is edited" in last(refused, "status")["text"]
+    list(steps.slide(visit, {"version": visit.version, "strengths": [3.0]}))
+    told = list(steps.film(visit))
+    sent = last(told, "viewer")
+    assert sent["suffix"] == FILM_SUFFIXES[-1]
+    kind, _, content = sent["film"].partition(";base64,")
+    assert kind in ("data:video/mp4", "data:image/gif")
+    assert base64.b64decode(content)[4:8] == b"ftyp" or kind == "data:image/gif"
+    assert visit.needed.moves
 
 
 def test_a_file_of_another_project_is_asked_for_its_space(steps: Steps, visit: Visit, tmp_path: Path) -> None:
