@@ -347,7 +347,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                         info="This one and the next. More of them take longer, and carry over better",
                     )
                     generalize = gr.Button(
-                        "Find ways that hold on all of them", elem_id="generalize", min_width=310, scale=0
+                        "Find ways that hold on all of them", elem_id="generalize", min_width=360, scale=0
                     )
             with gr.Tab("Compare methods"):
                 gr.Markdown(
