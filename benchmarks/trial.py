@@ -47,7 +47,10 @@ SETTLED = """() => {
 }"""
 """That all strips are there, and the page says so."""
 _DECODED = """async (image) => {
-  await image.decode();
+  for (let tries = 0; tries < 20; tries++) { // another picture may come meanwhile
+    const decoded = await image.decode().then(() => true, () => false);
+    if (decoded) break;
+  }
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
   canvas.getContext("2d").drawImage(image, 0, 0);
