@@ -419,8 +419,27 @@ def test_generalizing_says_whether_it_helped(session: Session) -> None:
     assert result.directions is session.directions
     assert result.before == session.measure(alone)
     assert result.after == session.measure(result.directions)
+    assert result.directions.recipe is not None
+    assert result.directions.recipe.parameters["regularization"] == 1e-4
     with pytest.raises(resefa.ParameterError, match="find some first"):
         Session(session.generator, seed=1, cache=session.cache).generalize()
+
+
+def test_joint_directions_have_their_own_regularization_and_recipes_keep_theirs(session: Session) -> None:
+    joint = session.find("box:mouth", quick=True, count=2, samples=2)
+    asked = session.find("box:mouth", quick=True, count=2, samples=2, parameters={"regularization": 1e-3})
+    assert (joint.regularization, asked.regularization) == (1e-4, 1e-3)
+    again = session.generalize(session.find("box:mouth", quick=True, count=2), samples=2).directions
+    torch.testing.assert_close(again.vectors, joint.vectors)
+    for found in joint, asked:
+        assert found.recipe is not None
+        told = resefa.Recipe.from_json(json.loads(json.dumps(found.recipe.to_json())))
+        assert torch.equal(session.find_again(told).vectors, found.vectors)
+    told = joint.recipe.to_json() | {"parameters": {}}  # type: ignore[union-attr]
+    del told["version"]
+    earlier = session.generalize(replace(joint, recipe=resefa.Recipe.from_json(told)), samples=3).directions
+    assert earlier.recipe is not None
+    assert (earlier.objective, earlier.recipe.complete) == (PAPER, True)
 
 
 def test_a_session_survives_json_to_the_bit(session: Session, avatars: resefa.Generator) -> None:

@@ -23,6 +23,7 @@ from resefa_core.directions.bundled import BUNDLED  # noqa: E402
 
 GENERATOR = "avatars"
 SEED, SAMPLES, FOUND = 100, 12, 8
+REGULARIZATION = 1e-3
 CACHE_BYTES = 4 << 30
 
 
@@ -60,7 +61,12 @@ def main() -> None:
     BUNDLED.mkdir(exist_ok=True)
     session = resefa.Session(resefa.load_generator(GENERATOR), SEED, cache=JacobianCache(CACHE_BYTES))
     for part, kept in SETS.items():
-        found = session.find(f"part:{part}", samples=SAMPLES, count=FOUND)
+        found = session.find(
+            f"part:{part}",
+            samples=SAMPLES,
+            count=FOUND,
+            parameters={"regularization": REGULARIZATION},
+        )
         path = BUNDLED / f"{GENERATOR}-{part}.safetensors"
         made(found, kept, part).save(path, overwrite=True)
         print(f"{path.name}: {path.stat().st_size:,} bytes")

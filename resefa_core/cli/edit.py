@@ -32,6 +32,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHICH=STRENGTH",
         help="direction by index or name, and how many steps; repeat to add up",
     )
+    parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="adapt directions that were found on other images to this one: they change the region as they "
+        "do, and less of the rest; analyses the image first",
+    )
     add_output(parser, "PNG of the edited image")
     parser.add_argument("--save-latent", type=Path, metavar="FILE", help="write the edited latent, too")
     photo = parser.add_argument_group("photos")
@@ -66,6 +72,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     refuse_existing(options, options.output, options.save_latent)
     directions, session = open_both(options)
+    if options.adapt:
+        directions = session.adapted(directions)
     strengths: dict[int | str, float] = {}
     for key, strength in options.move:
         index = directions.index(key)
@@ -90,6 +98,7 @@ COMMAND = Command(
     "move along directions and draw the result",
     (
         "resefa edit mouth.safetensors --seed 13 --move 0=3 --move 1=-2 --confine 1 -o edited.png",
+        "resefa edit avatars-mouth --seed 13 --move smiles=3 --adapt -o smile.png",
         "resefa edit mouth.safetensors --photo photo.png --move 0=3 -o edited.png",
     ),
     _add_arguments,

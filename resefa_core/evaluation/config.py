@@ -50,6 +50,7 @@ class Row:
         layers: in words, as `Generator.choose_layers` takes them; all for None.
         samples: 0 for directions found on the very image that is edited; n for directions found jointly on n
             others, the study's sources.
+        adapt: whether directions that were found on others are adapted to the image that is edited.
         confine, feather: of the edits, as in `move`; directions for confined edits are found for that
             feather.
         parameters: the method's, by name; its defaults for the others.
@@ -62,6 +63,7 @@ class Row:
     space: str | None = None
     layers: str | None = None
     samples: int = 0
+    adapt: bool = False
     confine: float | None = None
     feather: float = 0.0
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Row:
             parts.append(f"feather {self.feather:g}")
         if self.samples:
             parts.append("from 1 other" if self.samples == 1 else f"from {self.samples} others")
+        parts.append("adapted" if self.adapt else "")
         return ", ".join(part for part in parts if part)
 
 
@@ -230,6 +233,8 @@ def _check_row(row: Row) -> None:
     if row.space is not None and row.space not in SPACES:
         raise ParameterError(f"space {row.space[:40]!r} is unknown: expected one of {', '.join(SPACES)}")
     _check_whole("samples", row.samples, 0, 64)
+    if row.adapt and (not row.samples or row.method == CONFINED):
+        raise ParameterError("adapt is for directions that others found, for edits that act everywhere")
     _check_number("confine", row.confine, *CONFINE)
     _check_number("feather", row.feather, *FEATHER)
     if row.directions is not None:
@@ -267,9 +272,9 @@ def study_of(data: object, folder: Path | None = None) -> Study:
 
     `seeds` and `sources` may be text like `5000-5049`; `class` stands for `label`. `regions` is a list of
     names, or an object of names and boxes, presets or mask images. In a row, `space`, `layers`, `samples`,
-    `confine` and each parameter may be a list: the row then stands for all combinations. `samples` and
-    `confine` beside the rows are for those that do not have their own; `confine` is 1 where neither says it
-    and the method is for confined edits.
+    `adapt`, `confine` and each parameter may be a list: the row then stands for all combinations. `samples`
+    and `confine` beside the rows are for those that do not have their own; `confine` is 1 where neither says
+    it and the method is for confined edits.
 
     Args:
         folder: where masks are looked for first.
@@ -308,10 +313,13 @@ def study_of(data: object, folder: Path | None = None) -> Study:
     return Study(**options)
 
 
+_SEVERAL = ("space", "layers", "samples", "adapt", "confine")
+
+
 def expanded(data: Mapping[str, Any]) -> Iterator[Row]:
     """The rows that one with lists in the place of values stands for, in the order of the lists."""
     parameters = data.get("parameters", {})
-    many = {name: data[name] for name in ("space", "layers", "samples", "confine") if name in data}
+    many = {name: data[name] for name in _SEVERAL if name in data}
     choices = [
         value if isinstance(value, list) else [value] for value in (*many.values(), *parameters.values())
     ]
@@ -366,6 +374,7 @@ def _row(value: object, common: Mapping[str, Any]) -> list[Row]:
         "space": lambda v: _one_or_more(v, _text_or_none),
         "layers": lambda v: _one_or_more(v, _text_or_none),
         "samples": lambda v: _one_or_more(v, _whole),
+        "adapt": lambda v: _one_or_more(v, _boolean),
         "confine": lambda v: _one_or_more(v, _number),
         "feather": _number,
         "parameters": _parameters,

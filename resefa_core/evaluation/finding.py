@@ -12,6 +12,7 @@ from ..generators.base import Generator
 from ..latents import Latent
 from ..methods import METHODS, Place, check_method, find_directions
 from ..regions import Region
+from ..solve import adapt
 from .analyses import Analyses, clock_of
 from .config import Row
 from .results import Found
@@ -116,6 +117,14 @@ class Finder:
                 both = own is not None and directions is not None and name != region
                 angles = angles_between(own, directions) if both else ()  # type: ignore[arg-type]
                 yield Entry(row, name, sources, found, directions, angles)
+
+    def adapted(self, entry: Entry, latent: Latent) -> Entry:
+        """What was found on others, for the image of a latent; as it is in rows that don't adapt it."""
+        row = self.rows[entry.row]
+        if entry.directions is None or not row.adapt:
+            return entry
+        analysis = self.analyses(latent, entry.directions.space, entry.directions.layers)
+        return replace(entry, directions=adapt(analysis, entry.directions))
 
     def _key(self, row: int, drawn: str) -> _Key:
         """What decides about directions."""

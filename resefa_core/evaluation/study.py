@@ -360,7 +360,7 @@ class _Run:
         self.evaluation.records = [each for each in self.evaluation.records if each.seed != seed]
         latent = self._sample(seed)
         try:
-            if self.own:
+            if self.own or any(row.adapt for row in self.evaluation.rows):
                 self.finder.analyses.prepare(latent)
         except LatentError as error:
             self.evaluation.skipped[seed] = str(error)
@@ -383,7 +383,10 @@ class _Run:
             drawn = self._drawn_on(name, latent)
             entries = [
                 *self.finder.entries(self.own, [latent], name, drawn, ()),
-                *(each.on(drawn[each.drawn]) for each in transferred.get(name, ())),
+                *(
+                    self.finder.adapted(each.on(drawn[each.drawn]), latent)
+                    for each in transferred.get(name, ())
+                ),
             ]
             if self.regions[name].follows:
                 mask = drawn[name].mask(*self.generator.image_size)

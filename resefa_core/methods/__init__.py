@@ -106,7 +106,7 @@ def find_directions(
         num_directions=num_directions,
         space=space or chosen.spaces_of(generator)[0],
         layers=layers_moved,
-        parameters=chosen.check_parameters(parameters),
+        parameters=chosen.check_parameters(parameters, len(images)),
         analyse=jacobians,
         place=place,
         on_analysis=on_analysis,

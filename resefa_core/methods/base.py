@@ -50,6 +50,7 @@ class Parameter:
         help: what it does, in a sentence.
         published: the default of the authors' code or paper, in words where it is no number.
         whole: whether it is a whole number.
+        joint: the default where several images are solved together; None for the same.
         earlier: what it was in recipes that don't say it, where another default came since, or where there
             was no such parameter; None for the default.
     """
@@ -61,7 +62,12 @@ class Parameter:
     help: str
     published: str
     whole: bool = False
+    joint: float | None = None
     earlier: float | None = None
+
+    def default_for(self, images: int) -> float:
+        """The default where so many images are solved together."""
+        return float(self.default if images == 1 or self.joint is None else self.joint)
 
     def check(self, value: object) -> float:
         """The value as a number.
@@ -217,13 +223,16 @@ class Method:
             )
         return self.refuses(generator)
 
-    def check_parameters(self, given: Mapping[str, object] | None) -> dict[str, float]:
+    def check_parameters(self, given: Mapping[str, object] | None, images: int = 1) -> dict[str, float]:
         """A value for each parameter: the given ones, and the defaults of the others.
+
+        Args:
+            images: how many are solved together.
 
         Raises:
             ParameterError: a name that it doesn't have, or a value out of range.
         """
-        values = {parameter.name: float(parameter.default) for parameter in self.parameters}
+        values = {parameter.name: parameter.default_for(images) for parameter in self.parameters}
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in (given or {}).items():
             if name not in known:
@@ -231,6 +240,17 @@ class Method:
                 raise ParameterError(f"{self.key} has no parameter {str(name)[:40]!r}: expected {expected}")
             values[name] = known[name].check(value)
         return values
+
+    def widened(self, parameters: Mapping[str, float], before: int, images: int) -> dict[str, float]:
+        """Parameters for another number of images that are solved together: those that had their default for
+        the number before have theirs."""
+        known = self.check_parameters(parameters, before)
+        return {
+            each.name: each.default_for(images)
+            if known[each.name] == each.default_for(before)
+            else known[each.name]
+            for each in self.parameters
+        }
 
     def earlier_parameters(self, given: Mapping[str, float]) -> dict[str, float]:
         """What parameters stood for when recipes kept only those that were given."""

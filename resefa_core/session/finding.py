@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..analysis import Jacobian, JacobianCache, analysis_size, budget_of_each
 from ..bounds import CONFINE, number
 from ..directions import CONFINED, Directions
-from ..directions.recipes import Recipe
+from ..directions.recipes import Point, Recipe
 from ..errors import JacobianError, LatentError, ParameterError, RegionError
 from ..generators.base import Generator
 from ..latents import Latent
@@ -175,6 +175,24 @@ def _further(generator: Generator, given: Sequence[Latent], count: int) -> Itera
     return (like(generator, given[0], seed) for seed in further_seeds(given, count))
 
 
+def completed(recipe: Recipe) -> Recipe:
+    """A recipe with every parameter of its method, those of an earlier version with what they meant then."""
+    if recipe.complete:
+        return recipe
+    parameters = check_method(recipe.method).earlier_parameters(recipe.parameters)
+    return replace(recipe, parameters=parameters, complete=True)
+
+
+def widened(recipe: Recipe, points: tuple[Point, ...], samples: int, own_parts: str | None) -> Recipe:
+    """A recipe for so many images, the given ones first: what it left to its method is as the method has it
+    for so many."""
+    recipe = completed(recipe)
+    parameters = check_method(recipe.method).widened(recipe.parameters, recipe.samples, samples)
+    return replace(
+        recipe, points=points, samples=samples, parameters=parameters, chosen=None, own_parts=own_parts
+    )
+
+
 def find_again(
     generator: Generator,
     recipe: Recipe,
@@ -194,9 +212,7 @@ def find_again(
             f"one of fingerprint {recipe.generator[:12]}"
         )
     given = [point.latent(generator) for point in recipe.points]
-    if not recipe.complete:
-        parameters = check_method(recipe.method).earlier_parameters(recipe.parameters)
-        recipe = replace(recipe, parameters=parameters, complete=True)
+    recipe = completed(recipe)
     found = follow(generator, replace(recipe, chosen=None), given, cache, parts=parts, progress=progress)
     if recipe.chosen is None:
         return found

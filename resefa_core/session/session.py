@@ -37,9 +37,10 @@ from ..parts import PartFinder, Parts
 from ..progress import Progress, counted, stage
 from ..regions import Region
 from ..sheets import save_film, save_png, to_pil
+from ..solve import adapt
 from ..spaces import SPACES, quick_space
 from .choosing import worth_offering
-from .finding import OURS, find_again, follow, method_for
+from .finding import OURS, find_again, follow, method_for, widened
 from .image import Resolve
 from .photos import PhotoSession
 from .saved import State, pack, read_state, unpack, write_state
@@ -245,7 +246,7 @@ class Session(PhotoSession):
             layers=moved,
             count=count,
             samples=total,
-            parameters=known.check_parameters(asked),
+            parameters=known.check_parameters(asked, total),
             kind=analysis if jacobian is None else jacobian.kind,
             own_parts=self._own_parts(chosen, joint=total > 1),
         )
@@ -279,6 +280,21 @@ class Session(PhotoSession):
         """
         region = self._region_on(self.original[:1], directions)
         return directions if region is directions.region else replace(directions, region=region)
+
+    def adapted(self, directions: Directions, progress: Progress | None = None) -> Directions:
+        """Directions that were found on other images, adapted to this one: what they change of their region
+        stays, what they leak is cancelled as well as their space can. It takes an analysis of the image,
+        before its edits.
+
+        Raises:
+            LatentError: they don't fit the generator.
+            ParameterError: they are for confined edits.
+            RegionError: they have no region, or the image has nothing of it, or nothing else.
+        """
+        directions.check(self.generator)
+        image, here = self.original[:1], self.here(directions)
+        analysis = self.cache.analyse(self.generator, image, here.space, here.layers, progress=progress)
+        return adapt(analysis, here)
 
     def found_alone(self, directions: Directions, region: Region | None = None) -> bool:
         """Whether directions were found by our own method for one image alone, and of this region, if one is
@@ -380,11 +396,10 @@ class Session(PhotoSession):
         else:
             given = [self.original[index] for index in range(len(self.original))]
             points = tuple(Point.of(latent, generator) for latent in given)
-            wider = replace(
+            wider = widened(
                 recipe,
-                points=points,
+                points,
                 samples=max(check_samples(samples), len(given)),
-                chosen=None,
                 own_parts=self._own_parts(recipe.region, joint=True),
             )
             found = follow(

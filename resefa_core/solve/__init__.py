@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .adapting import adapt
 from .factorization import REGULARIZATION, Solver, check_options, factorize
 from .solution import STEP_CHANGE, pixels_of, signs, steps_of
 
@@ -9,6 +10,7 @@ __all__ = [
     "REGULARIZATION",
     "STEP_CHANGE",
     "Solver",
+    "adapt",
     "check_options",
     "factorize",
     "pixels_of",

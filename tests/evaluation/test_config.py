@@ -73,6 +73,13 @@ def test_rows_are_confined_as_their_method_is_unless_they_say() -> None:
     assert [row.confine for row in study_of(given).rows] == [0.0, 0.5]
 
 
+def test_rows_may_adapt_what_others_found() -> None:
+    given = {"method": "resefa", "space": "w", "samples": 8, "adapt": [False, True]}
+    rows = study_of(SMALL | {"rows": [given]}).rows
+    assert [row.adapt for row in rows] == [False, True]
+    assert [row.title for row in rows] == ["ReSeFa, W, from 8 others", "ReSeFa, W, from 8 others, adapted"]
+
+
 def test_what_is_not_said_has_defaults() -> None:
     study = study_of(SMALL)
     assert study == Study(rows=(Row(),), regions={"mouth": "mouth"})
@@ -114,6 +121,9 @@ def test_a_file_may_name_a_mask_that_lies_beside_it(tmp_path: Path) -> None:
         ({"rows": [{"method": "resefa", "samples": True}]}, "samples: expected a whole number"),
         ({"rows": [{"method": "resefa", "confine": 1.5}]}, "confine 1.5"),
         ({"rows": [{"method": "resefa", "layers": [4, 5]}]}, "layers"),
+        ({"rows": [{"method": "resefa", "adapt": True}]}, r"rows\[0\].*adapt is for"),
+        ({"rows": [{"method": "resefa-confined", "samples": 8, "adapt": True}]}, r"rows\[0\].*adapt is for"),
+        ({"rows": [{"method": "resefa", "samples": 8, "adapt": 1}]}, "adapt"),
         ({"rows": [{"method": "resefa", "confine": [0.1] * 20, "samples": [1] * 20}]}, "257 rows"),
         ({"rows": {"method": "resefa"}}, "rows: expected a list"),
         ({"regions": {}}, "0 regions"),

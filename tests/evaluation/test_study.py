@@ -15,6 +15,7 @@ from resefa_core.evaluation.equal_change import edits_of, equal_change
 from resefa_core.evaluation.results import Evaluation, Record
 from resefa_core.evaluation.study import RESULTS, evaluate
 from resefa_core.methods import find_directions
+from resefa_core.solve import adapt
 
 LEFT = resefa.Region.from_box(0.0, 0.25, 0.5, 0.5)
 TOP = resefa.Region.from_box(0.25, 0.0, 0.5, 0.375)
@@ -84,6 +85,29 @@ def test_records_are_what_each_row_does_by_itself() -> None:
     assert passes == {sum(tiny_stylegan2().layer_sizes)}
     assert {r.found.passes for r in evaluation.select(4)} == {2 * 8}
     assert {r.found.passes for r in evaluation.select(3)} == {0}
+
+
+def test_rows_adapt_what_others_found_to_each_image() -> None:
+    rows = (Row("resefa", "w", samples=2), Row("resefa", "w", samples=2, adapt=True))
+    study = replace(STUDY, rows=rows, seeds=(5000, 5001), directions=1, sheet_seeds=0)
+    evaluation = evaluate(study, tiny_stylegan2())
+    generator = tiny_stylegan2()
+    for region in ("left", "top"):
+        plain, adapted = (list(evaluation.select(row, region)) for row in (0, 1))
+        for before, after in zip(plain, adapted, strict=True):
+            area = STUDY.regions[region]
+            latent = generator.sample(after.seed, STUDY.truncation)
+            joint = find_directions(
+                generator,
+                generator.sample(after.sources, STUDY.truncation),
+                area,
+                num_directions=1,
+                space="w",
+            )
+            edits = edits_of(latent, adapt(resefa.compute_jacobian(generator, latent, "w"), joint))
+            expected = equal_change(generator, edits, area, STUDY.target).outside.tolist()
+            assert after.measures["outside"] == pytest.approx(expected, rel=0.02)
+            assert after.measures["outside"] != pytest.approx(before.measures["outside"], rel=0.02)
 
 
 class StoppedError(Exception):

@@ -280,6 +280,39 @@ def test_every_parameter_takes_its_default_and_its_bounds(method: str) -> None:
     }
 
 
+def test_several_images_have_a_default_of_their_own() -> None:
+    assert METHODS["resefa"].check_parameters({}, 2)["regularization"] == 1e-4
+    assert METHODS["resefa"].check_parameters({"regularization": 1e-3}, 2)["regularization"] == 1e-3
+    for method in METHODS.values():
+        if method.key != "resefa":
+            assert method.check_parameters({}, 8) == method.check_parameters({})
+    generator = tiny_stylegan2()
+    latents = [generator.sample(3), generator.sample(4)]
+    for some, regularization in (latents, 1e-4), (latents[:1], 1e-3):
+        found = find_directions(generator, some, REGION, space="w")
+        expected = resefa.factorize(
+            [resefa.compute_jacobian(generator, latent, "w") for latent in some],
+            REGION,
+            regularization=regularization,
+            objective=SHAPE,
+        )
+        assert found.regularization == regularization
+        torch.testing.assert_close(found.vectors, expected.vectors)
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "images", "expected"),
+    [({}, 1, 8, 1e-4), ({}, 8, 1, 1e-3), ({"regularization": 0.02}, 1, 8, 0.02), ({}, 6, 8, 1e-4)],
+)
+def test_what_is_left_to_a_method_is_as_it_has_it_for_so_many_images(
+    given: dict[str, float], before: int, images: int, expected: float
+) -> None:
+    method = METHODS["resefa"]
+    parameters = method.check_parameters({"colour": 1.0} | given, before)
+    widened = method.widened(parameters, before, images)
+    assert widened == {"regularization": expected, "colour": 1.0, "edge": 0.0}
+
+
 @pytest.mark.parametrize(
     ("given", "error", "reason"),
     [
