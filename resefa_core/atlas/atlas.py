@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -218,7 +218,8 @@ def atlas_of(
         for index, name in enumerate(plan.names)
         if (found := _Solved.of(sums, index, growing.own, objective, count, regularization)) is not None
     }
-    places = {name: _spread(each.places, measured) for name, each in solved.items()}
+    turns = _turns(plan)
+    places = {name: sorted(each.places, key=turns.__getitem__)[:measured] for name, each in solved.items()}
     tasks = [
         (place, names)
         for place in sorted({place for chosen in places.values() for place in chosen})
@@ -226,17 +227,18 @@ def atlas_of(
     ]
     shared = ToMeasure(generator, plan, {name: each.vectors.float() for name, each in solved.items()})
     results: dict[str, dict[int, Measured]] = {name: {} for name in solved}
-    for index, ((place, _), here) in enumerate(zip(tasks, workers.run(measure, shared, tasks), strict=True)):
+    for done, ((place, _), here) in enumerate(workers.run(measure, shared, tasks)):
         for name, result in here.items():
             results[name][place] = result
         if progress is not None:
-            progress(index + 1, len(tasks))
+            progress(done + 1, len(tasks))
     entries = []
     for index, name in enumerate(plan.names):
         images = int(sums.images[index])
         entry = Entry(name, images, float(sums.areas[index]) / max(images, 1))
         if results.get(name):
-            entry = _entry(entry, generator, plan, sums, solved[name], results[name])
+            in_order = dict(sorted(results[name].items(), key=lambda item: turns[item[0]]))
+            entry = _entry(entry, generator, plan, sums, solved[name], in_order)
         entries.append(entry)
     return Atlas(
         generator=plan.generator,
@@ -341,7 +343,7 @@ def _entry(
     return replace(
         entry,
         measured=seen,
-        examples=tuple(plan.seeds[place] for place in _spread(tuple(results), EXAMPLES)),
+        examples=tuple(plan.seeds[place] for place in list(results)[:EXAMPLES]),
         joint=joint,
         missed=missed,
         missed_share=solved.groups.missed,
@@ -355,7 +357,8 @@ def _quantiles(ratios: Tensor) -> Tensor:
     return torch.nan_to_num(rows.nanquantile(levels, dim=1).T, nan=0.0)
 
 
-def _spread(items: Sequence[int], count: int) -> tuple[int, ...]:
-    """So many of the items, evenly among all."""
-    kept = min(count, len(items))
-    return tuple(items[index * len(items) // kept] for index in range(kept))
+def _turns(plan: Plan) -> dict[int, int]:
+    """When each place whose own directions are kept is looked at: any first few lie evenly among all, and are
+    the same ones for all regions that most images have."""
+    bits = len(plan.alone).bit_length()
+    return {place: int(f"{index:0{bits}b}"[::-1], 2) for index, place in enumerate(plan.alone)}

@@ -43,10 +43,10 @@ class Block(NamedTuple):
 
 def block_sums(shared: Shared, places: tuple[int, int]) -> Block:
     """What the images from the first place up to the second, less one, add."""
-    tree, own = Tree(start=places[0]), {}
+    tree, own = Tree(), {}
     for place in range(*places):
         sums = image_sums(shared.generator, shared.plan, place)
-        tree.add([Node(0, sums)])
+        tree.add([Node(0, place, sums)])
         if place in shared.alone:
             own[place] = _directions(sums, shared.plan)
     return Block(tuple(tree.nodes), own)

@@ -35,7 +35,7 @@ _MAX_BYTES = 16 << 30
 
 @dataclass
 class Growing:
-    """Sums over the images of a plan up to some place.
+    """Sums over some images of a plan.
 
     Attributes:
         tree: the sums.
@@ -47,7 +47,7 @@ class Growing:
 
     @property
     def total(self) -> Sums:
-        """The sums over all images so far.
+        """The sums over all images that are there.
 
         Raises:
             AtlasError: there are none.
@@ -58,7 +58,7 @@ class Growing:
         return total
 
     def add(self, block: Block) -> None:
-        """Append the images that come next."""
+        """Take the images of a block."""
         self.tree.add(block.nodes)
         self.own |= block.own
 
@@ -70,10 +70,10 @@ class Growing:
         """
         tensors: dict[str, Tensor] = {}
         for node in self.tree.nodes:
-            tensors |= node.sums.named(f"{node.level}.")
+            tensors |= node.sums.named(f"{node.level}.{node.index}.")
         if self.own:
             tensors |= {_OWN: torch.stack(list(self.own.values())), _PLACES: torch.tensor(list(self.own))}
-        state = {"plan": plan.digest, "levels": [node.level for node in self.tree.nodes]}
+        state = {"plan": plan.digest, "nodes": [[node.level, node.index] for node in self.tree.nodes]}
         metadata = {SUMS_KEY: _VERSION, _STATE: json.dumps(state)}
         write_tensors(file, tensors, metadata, AtlasError, overwrite=True)
 
@@ -91,12 +91,18 @@ class Growing:
             state = json.loads(metadata[_STATE])
             if state["plan"] != plan.digest:
                 raise ValueError("sums of other images, regions or another generator: choose another file")
-            levels = [whole(level, "level", 0, 40) for level in state["levels"]]
-            if levels != sorted(set(levels), reverse=True):
-                raise ValueError(f"levels {levels}")
-            growing = Growing(Tree(Node(level, Sums.from_named(tensors, f"{level}.")) for level in levels))
-            for node in growing.tree.nodes:
+            nodes = [
+                Node(
+                    whole(level, "level", 0, 40),
+                    whole(index, "index", 0, len(plan.seeds)),
+                    Sums.from_named(tensors, f"{level}.{index}."),
+                )
+                for level, index in state["nodes"]
+            ]
+            for node in nodes:
                 _check(node, plan)
+            growing = Growing(Tree(nodes))
+            list(growing.tree.missing(len(plan.seeds)))
             if _OWN in tensors:
                 growing.own = dict(zip(tensors[_PLACES].tolist(), tensors[_OWN], strict=True))
         except (*DAMAGE, ParameterError) as problem:
@@ -148,10 +154,11 @@ def sum_up(
         growing = Growing.load(checkpoint, plan)
     done = before = len(growing.tree)
     shared = Shared(generator, plan, frozenset(plan.alone))
-    results = (workers or Inline()).run(block_sums, shared, _blocks(done, len(plan.seeds), block))
+    missing = [*growing.tree.missing(len(plan.seeds))]
+    tasks = (places for gap in missing for places in _blocks(*gap, block))
     kept = time.monotonic()
     try:
-        for result in results:
+        for _, result in (workers or Inline()).run(block_sums, shared, tasks):
             growing.add(result)
             done = len(growing.tree)
             if on_block is not None:

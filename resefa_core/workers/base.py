@@ -16,8 +16,8 @@ Work = Callable[[Any, Any], Any]
 """A function of a module: of what all tasks share, and of one task. Tasks may be done twice, where a worker
 was lost."""
 
-AHEAD = 4
-"""Tasks for each worker that may be under way, or done, beyond the oldest that is not."""
+AHEAD = 2
+"""Tasks for each worker that are handed out, the one it does among them."""
 
 
 class Workers(ABC):
@@ -32,11 +32,12 @@ class Workers(ABC):
     @abstractmethod
     def run(
         self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Result]:
-        """The results, in the order of the tasks. Each is made with one thread.
+    ) -> Iterator[tuple[Task, Result]]:
+        """Each task with its result, as they are done: in no order that is promised. Each is made with one
+        thread.
 
-        Not more than `AHEAD` times as many tasks as there are workers are under way or wait for their turn,
-        so that memory does not grow with the tasks.
+        Not more than `AHEAD` times as many tasks as there are workers are handed out at once, so that memory
+        does not grow with the tasks.
 
         Args:
             function: of a module, so that other processes find it.
@@ -56,8 +57,8 @@ class Inline(Workers):
 
     def run(
         self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Result]:
+    ) -> Iterator[tuple[Task, Result]]:
         for task in tasks:
             with one_thread():
                 result = function(shared, task)
-            yield result
+            yield task, result

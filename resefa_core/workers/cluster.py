@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from types import ModuleType
@@ -59,24 +58,26 @@ class Cluster(Workers):
 
     def run(
         self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Result]:
+    ) -> Iterator[tuple[Task, Result]]:
         ray = self._ray
         handle = ray.put(packed_for_workers(shared))
         do = ray.remote(**self._options)(_do)
-        left, waiting = iter(tasks), deque[Any]()
+        left = iter(tasks)
+        waiting: dict[Any, Task] = {}
         while True:
             for task in islice(left, AHEAD * self.count - len(waiting)):
                 named = do.options(name=f"{function.__name__} {task}"[:80])
-                waiting.append(named.remote(function, [handle], task))
+                waiting[named.remote(function, [handle], task)] = task
             if not waiting:
                 return
+            (done, *_), _ = ray.wait(list(waiting), num_returns=1)
             try:
-                result: Result = ray.get(waiting.popleft())
+                result: Result = ray.get(done)
             except ray.exceptions.RayTaskError as problem:
                 raise problem.cause from problem
             except ray.exceptions.RayError as problem:
                 raise WorkerError(f"Ray gave up a task: {problem}") from problem
-            yield result
+            yield waiting.pop(done), result
 
 
 def the_ray() -> ModuleType:

@@ -7,9 +7,8 @@ import os
 import pickle
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from itertools import islice
@@ -39,40 +38,39 @@ class Pool(Workers):
 
     def run(
         self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
-    ) -> Iterator[Result]:
+    ) -> Iterator[tuple[Task, Result]]:
         packed = packed_for_workers(shared)
-        waiting: deque[tuple[Task, Future[bytes]]] = deque()
+        waiting: dict[Future[bytes], Task] = {}
         left = iter(tasks)
         losses = 0
         pool = self._started(packed)
         try:
             while True:
                 for task in islice(left, AHEAD * self.count - len(waiting)):
-                    waiting.append((task, _submitted(pool, function, task)))
+                    waiting[_submitted(pool, function, task)] = task
                 if not waiting:
                     return
-                try:
-                    result = waiting[0][1].result()
-                except BrokenProcessPool as lost:
-                    losses += 1
-                    if losses > _LOSSES:
-                        raise WorkerError(
-                            f"workers were lost {losses} times in a row: they may lack memory; use fewer, or "
-                            "smaller tasks"
-                        ) from lost
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    pool = self._started(packed)
-                    waiting = deque(
-                        (task, done if _is_done(done) else _submitted(pool, function, task))
-                        for task, done in waiting
-                    )
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                whole_ones = [future for future in done if not _was_lost(future)]
+                for future in whole_ones:
+                    losses = 0
+                    yield waiting.pop(future), pickle.loads(future.result())
+                if len(whole_ones) == len(done):
                     continue
-                losses = 0
-                waiting.popleft()
-                yield pickle.loads(result)
+                losses += 1
+                if losses > _LOSSES:
+                    raise WorkerError(
+                        f"workers were lost {losses} times in a row: they may lack memory; use fewer, or "
+                        "smaller tasks"
+                    )
+                wait(waiting)  # a pool that has lost one process ends them all
+                pool.shutdown(wait=False)
+                pool = self._started(packed)
+                waiting = {
+                    _submitted(pool, function, task) if _was_lost(future) else future: task
+                    for future, task in waiting.items()
+                }
         finally:
-            for _, future in waiting:
-                future.cancel()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _started(self, packed: bytes) -> ProcessPoolExecutor:
@@ -106,8 +104,8 @@ def _submitted(
         return failed
 
 
-def _is_done(future: Future[Any]) -> bool:
-    return future.done() and not future.cancelled() and not isinstance(future.exception(), BrokenProcessPool)
+def _was_lost(future: Future[bytes]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
 
 
 def _begin(packed: bytes) -> None:

@@ -39,12 +39,27 @@ class Killed(Workers):
     def __init__(self, workers: Workers, folder: Path, deaths: int) -> None:
         self.workers, self.folder, self.deaths, self.count = workers, folder, deaths, workers.count
 
-    def run(self, function: Any, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+    def run(self, function: Any, shared: Any, tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         return self.workers.run(die_first, Doomed(function, shared, self.folder, self.deaths), tasks)
 
     @property
     def died(self) -> int:
         return len(list(self.folder.glob("death-*")))
+
+
+def start(ray: Any) -> None:
+    """Two workers of Ray."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+
+class Backwards(Workers):
+    """Workers whose last task ends first."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers, self.count = workers, workers.count
+
+    def run(self, function: Any, shared: Any, tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        return self.workers.run(function, shared, list(tasks)[::-1])
 
 
 def product(shared: float, task: int) -> tuple[float, int, torch.Tensor]:

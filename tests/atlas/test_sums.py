@@ -19,8 +19,8 @@ from resefa_core.atlas.summing import Growing, sum_up
 from resefa_core.atlas.tree import Node, Tree
 from resefa_core.errors import AtlasError, LatentError, ParameterError, RegionError
 from resefa_core.solve.sums import Sums
-from resefa_core.workers import Pool, Workers
-from tests.atlas.tasks import Killed
+from resefa_core.workers import Inline, Pool, Workers
+from tests.atlas.tasks import Backwards, Killed, start
 from tests.models import tiny_stylegan2
 
 BOXES = ("0.2,0.2,0.5,0.4", "0.5,0.5,0.5,0.5")
@@ -95,7 +95,7 @@ def cluster() -> Iterator[Workers]:
     ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "resefa[cluster]"')
     from resefa_core.workers.cluster import Cluster
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    start(ray)
     yield Cluster()
     ray.shutdown()
 
@@ -189,18 +189,53 @@ def test_stopped_anywhere_sums_go_on(
     assert_same_bits(Growing.load(file, plan), wanted)
 
 
+def one_image(place: int) -> Node:
+    one = Sums.none(1, 2)
+    one.images[0] = 1
+    one.inside[0] = torch.rand(2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(place)) / 3
+    return Node(0, place, one)
+
+
 def test_memory_does_not_grow_with_the_images() -> None:
-    tree = Tree()
+    tree, held = Tree(), 300
     for image in range(1000):
-        one = Sums.none(1, 2)
-        one.images[0] = 1
-        tree.add([Node(0, one)])
-        assert len(tree.nodes) <= image.bit_length() + 1
+        if image != held:
+            tree.add([one_image(image)])
+        assert len(tree.nodes) <= 2 * (image.bit_length() + 1)
+    assert list(tree.missing(1001)) == [(held, held + 1), (1000, 1001)]
+    tree.add([one_image(held)])
+    assert len(tree.nodes) == (1000).bit_count()
     total = tree.total()
     assert total is not None
-    assert int(total.images) == 1000
-    with pytest.raises(ValueError, match="can't begin"):
-        tree.add([Node(4, Sums.none(1, 2))])
+    assert int(total.images) == len(tree) == 1000
+    with pytest.raises(ValueError, match="too many"):
+        list(tree.missing(900))
+    with pytest.raises(ValueError, match="twice"):
+        list(Tree([one_image(3), Node(1, 1, Sums.none(1, 2))]).missing(4))
+
+
+def test_sums_are_the_same_in_whatever_order_images_come() -> None:
+    wanted = Tree(map(one_image, range(100))).total()
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(0)).tolist()
+    found = Tree(map(one_image, order)).total()
+    assert wanted is not None
+    assert found is not None
+    assert torch.equal(found.inside, wanted.inside)
+    plain = torch.stack([one_image(place).sums.inside for place in order]).sum(dim=0)
+    assert not torch.equal(found.inside, plain)
+
+
+def test_holes_are_filled(generator: resefa.Generator, plan: Plan, wanted: Growing, tmp_path: Path) -> None:
+    file = tmp_path / "sums.safetensors"
+
+    def report(done: int, total: int) -> None:
+        if done >= 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sum_up(generator, plan, Backwards(Inline()), file, block=2, progress=report)
+    assert list(Growing.load(file, plan).tree.missing(len(SEEDS))) == [(0, 12)]
+    assert_same_bits(sum_up(generator, plan, Backwards(Inline()), file, block=4), wanted)
 
 
 def test_a_checkpoint_of_something_else_is_refused(generator: resefa.Generator, tmp_path: Path) -> None:

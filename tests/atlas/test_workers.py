@@ -12,7 +12,7 @@ import torch
 from resefa_core.errors import ParameterError, RegionError, WorkerError
 from resefa_core.workers import Inline, Pool, Workers, pool
 from resefa_core.workers.base import AHEAD
-from tests.atlas.tasks import Killed, product, refuse
+from tests.atlas.tasks import Killed, product, refuse, start
 
 
 @pytest.fixture(scope="module", params=["inline", "pool", "ray"])
@@ -25,22 +25,22 @@ def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
         ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "resefa[cluster]"')
         from resefa_core.workers.cluster import Cluster
 
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        start(ray)
         yield Cluster()
         ray.shutdown()
 
 
-def test_results_come_in_order_made_with_one_thread(workers: Workers) -> None:
+def test_results_come_with_their_tasks_made_with_one_thread(workers: Workers) -> None:
     before = torch.get_num_threads()
-    results = list(workers.run(product, 1.5, range(20)))
-    assert [each[0] for each in results] == [1.5 * task for task in range(20)]
-    assert {each[1] for each in results} == {1}
+    results = dict(workers.run(product, 1.5, range(20)))
+    assert {task: each[0] for task, each in results.items()} == {task: 1.5 * task for task in range(20)}
+    assert {each[1] for each in results.values()} == {1}
     assert torch.equal(results[7][2], torch.full((3,), 10.5))
     assert torch.get_num_threads() == before
 
 
 def test_errors_come_back_as_they_are(workers: Workers) -> None:
-    found: list[int] = []
+    found: list[tuple[int, int]] = []
     with pytest.raises(RegionError, match="no such place 2"):
         found.extend(workers.run(refuse, "no such place", range(9)))
 
