@@ -40,8 +40,9 @@ from resefa_core.atlas.images import Shared, analysed, block_sums, sample
 from resefa_core.atlas.tree import Tree
 from resefa_core.errors import AtlasError, LatentError
 from resefa_core.files import make_folder, read_tensors, write_tensors
+from resefa_core.methods import METHODS
 from resefa_core.parsing import parse_images
-from resefa_core.solve import REGULARIZATION, pixels_of
+from resefa_core.solve import pixels_of
 from resefa_core.solve.sums import Sums
 from resefa_core.workers import Inline, Pool, Workers
 from resefa_core.workers.base import AHEAD
@@ -50,6 +51,7 @@ SUMS = "sums.safetensors"
 LINES = "blocks.jsonl"
 UNSEEN = 800_000
 COUNT = 4
+JOINT = METHODS["resefa"].check_parameters(None, 2)["regularization"]
 PATIENCE = 0.25
 """Seconds that a task of the played runs sleeps, typically."""
 
@@ -115,7 +117,7 @@ def sizes(options: argparse.Namespace) -> None:
 
 def _solved(sums: Sums, region: int) -> torch.Tensor | None:
     try:
-        return sums.pencil(region).solve(COUNT, REGULARIZATION).vectors
+        return sums.pencil(region).solve(COUNT, JOINT).vectors
     except resefa.RegionError:
         return None
 

@@ -11,17 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bounds import number, whole
+from ..bounds import whole
 from ..defaults import NUM_DIRECTIONS
 from ..directions import Directions
+from ..directions.format import MAX_DIRECTIONS
 from ..directions.looks import names_from
 from ..directions.objective import Objective
 from ..errors import AtlasError, RegionError
 from ..generators.base import Generator
 from ..latents.reach import within_reach
+from ..methods import METHODS
 from ..parsing import shown_seeds
 from ..progress import Progress, stage
-from ..solve import REGULARIZATION, check_options
+from ..session.finding import OURS
 from ..solve.sums import Sums
 from ..workers import Inline, Workers
 from .groups import Groups, groups_of
@@ -156,7 +158,7 @@ def build_atlas(
     *,
     sums: Path | None = None,
     count: int = NUM_DIRECTIONS,
-    regularization: float = REGULARIZATION,
+    regularization: float | None = None,
     colour: bool = False,
     measured: int = MEASURED,
     block: int = BLOCK,
@@ -169,7 +171,7 @@ def build_atlas(
         workers: where images are analysed and edited; here for None.
         sums: a file that keeps the sums as they grow, and from which they go on; nowhere for None.
         count: joint directions of each region, from 1 to 512.
-        regularization: λ.
+        regularization: λ; the usual one of directions that are solved over several images for None.
         colour: whether a change of a region's mean colour counts as a change inside.
         measured: images on which each region's directions are measured, up to 256.
         block: as for `sum_up`.
@@ -180,7 +182,8 @@ def build_atlas(
         WorkerError: workers are lost again and again.
         ParameterError: a number is out of range.
     """
-    check_options(count, regularization, "auto")
+    whole(count, "count", 1, MAX_DIRECTIONS)
+    _parameters(plan, regularization, colour)
     whole(measured, "measured", 1, MOST_MEASURED)
     workers = workers or Inline()
     growing = sum_up(generator, plan, workers, sums, block=block, progress=stage(progress, 0, 2))
@@ -204,20 +207,20 @@ def atlas_of(
     workers: Workers,
     *,
     count: int,
-    regularization: float,
+    regularization: float | None,
     colour: bool,
     measured: int,
     progress: Progress | None = None,
 ) -> Atlas:
     """The atlas of sums that were made, over all images of the plan or the first of them; see
     `build_atlas`."""
-    number(regularization, "regularization", 0.0, 1e3)
-    sums, objective = growing.total, Objective(colour=colour)
-    solved = {
-        name: found
-        for index, name in enumerate(plan.names)
-        if (found := _Solved.of(sums, index, growing.own, objective, count, regularization)) is not None
-    }
+    parameters = _parameters(plan, regularization, colour)
+    sums, objective = growing.total, Objective(colour=bool(parameters["colour"]))
+    solved: dict[str, _Solved] = {}
+    for index, name in enumerate(plan.names):
+        found = _Solved.of(sums, index, growing.own, objective, count, parameters["regularization"])
+        if found is not None:
+            solved[name] = found
     turns = _turns(plan)
     places = {name: sorted(each.places, key=turns.__getitem__)[:measured] for name, each in solved.items()}
     tasks = [
@@ -251,6 +254,12 @@ def atlas_of(
         layers=plan.layers,
         entries=tuple(entries),
     )
+
+
+def _parameters(plan: Plan, regularization: float | None, colour: bool) -> dict[str, float]:
+    """Those of the method, which says what is usual for several images, and what is out of range."""
+    given = {"colour": int(colour)} | ({} if regularization is None else {"regularization": regularization})
+    return METHODS[OURS].check_parameters(given, len(plan.seeds))
 
 
 @dataclass(frozen=True)

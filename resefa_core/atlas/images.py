@@ -12,9 +12,10 @@ from ..errors import LatentError, RegionError
 from ..evaluation.analyses import Analyses
 from ..generators.base import Generator
 from ..latents import Latent
+from ..methods import METHODS
 from ..precision import analysis_mode
 from ..regions import Region, Selection
-from ..solve import REGULARIZATION
+from ..session.finding import OURS
 from ..solve.sums import Sums
 from .plan import OWN, Plan
 from .tree import Node, Tree
@@ -90,11 +91,12 @@ def analysed(generator: Generator, plan: Plan, latent: Latent) -> tuple[DenseJac
 def _directions(sums: Sums, plan: Plan) -> Tensor:
     """The directions of one image, as those of all are found."""
     found = torch.zeros(len(plan.regions), OWN, plan.dimension)
+    regularization = METHODS[OURS].check_parameters(None)["regularization"]
     for index in range(len(plan.regions)):
         if not int(sums.images[index]):
             continue
         try:
-            vectors = sums.pencil(index).solve(OWN, REGULARIZATION).vectors.float()
+            vectors = sums.pencil(index).solve(OWN, regularization).vectors.float()
         except RegionError:
             continue
         found[index, : len(vectors)] = vectors

@@ -13,7 +13,6 @@ from ..errors import AtlasError, ParameterError, ReSeFaError
 from ..files import make_folder, write_bytes
 from ..parsing import parse_images
 from ..sheets import save_png
-from ..solve import REGULARIZATION
 from ..spaces import SPACES
 from ..workers import Inline, Pool, Workers
 from .command import Command
@@ -92,9 +91,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         default=NUM_DIRECTIONS,
         help=f"joint directions of each region (default: {NUM_DIRECTIONS})",
     )
-    parser.add_argument(
-        "--regularization", type=float, default=REGULARIZATION, help=f"default: {REGULARIZATION:g}"
-    )
+    parser.add_argument("--regularization", type=float, help="default: that of directions of several images")
     parser.add_argument(
         "--colour", action="store_true", help="changes of a region's mean colour count as changes inside"
     )

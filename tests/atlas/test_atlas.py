@@ -64,7 +64,7 @@ def test_an_atlas_says_what_can_be_done_where_and_on_how_many_images(
         assert 0 < entry.measured <= MEASURED
         assert set(entry.examples) <= set(SEEDS)
         assert entry.joint is not None
-        directions, solved = entry.joint.directions, total.pencil(index).solve(COUNT, 1e-3)
+        directions, solved = entry.joint.directions, total.pencil(index).solve(COUNT, 1e-4)
         torch.testing.assert_close(directions.vectors, solved.vectors.float(), rtol=0, atol=0)
         assert len(set(directions.names)) == COUNT
         assert directions.num_samples == entry.images
