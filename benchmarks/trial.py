@@ -56,7 +56,7 @@ _DECODED = """async (image) => {
   canvas.getContext("2d").drawImage(image, 0, 0);
   return canvas.toDataURL("image/png");
 }"""
-HAIR, MOUTH, CHEEK = np.s_[2:11, 18:46], np.s_[37:54, 18:46], np.s_[30:35, 18:26]
+HAIR, MOUTH, CHEEK = np.s_[2:11, 18:46], np.s_[36:52, 23:42], np.s_[30:35, 18:26]
 """Rows and columns of the first face's picture, which has 64 of each."""
 
 

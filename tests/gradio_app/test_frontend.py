@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("gradio", reason="gradio is not installed")
 
 import brotli
-from demo_browser import DESKTOP, find_chromium, keep_offline, launch, serve
+from demo_browser import DESKTOP, find_axe, find_chromium, keep_offline, launch, serve
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -126,19 +126,32 @@ def test_files_can_be_packed_better() -> None:
 
 @pytest.mark.skipif(find_chromium() is None, reason="no browser")
 def test_a_browser_asks_for_nothing_that_the_page_does_not_name() -> None:
-    """Gradio's scripts are named as long as this version of Gradio is understood."""
+    """Gradio's scripts are named as long as this version of Gradio is understood; and before they are there,
+    the page shows a face, keeps nobody out, and has what it shows replaced by what can be used."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with serve() as address, sync_api.sync_playwright() as playwright:
         browser = launch(playwright)
         context = browser.new_context(**DESKTOP)
         keep_offline(context, [])
         page = context.new_page()
+        page.set_default_timeout(90_000)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
         page.goto(address)
-        page.wait_for_selector(".rows .strip", timeout=90_000)
+        page.wait_for_selector(".rows .strip")
+        assert page.locator("#first-sight, .first-ways").count() == 0
         html = str(page.evaluate("fetch(location.href).then((answer) => answer.text())"))
+
+        early = context.new_page()
+        early.route("**/assets/*.js", lambda route: route.abort())
+        early.goto(address)
+        early.locator("#first-sight img").first.wait_for()
+        axe, found = find_axe(), []
+        if axe is not None:
+            early.add_script_tag(path=axe)
+            found = early.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
         browser.close()
+    assert [broken["id"] for broken in found] == []
     scripts = [url.removeprefix("assets/") for url in asked if url.startswith("assets/")]
     assert {name for name in scripts if name.endswith(".js")} == set(linked(html, "modulepreload"))
     assert [name.partition("-")[0] for name in scripts if name.endswith(".css")] == ["together"]
