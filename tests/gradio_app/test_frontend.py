@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_a_browser_asks_for_nothing_that_the_page_does_not_name() -> None:
         early.route("**/assets/*.js", lambda route: route.abort())
         early.goto(address)
         early.locator("#first-sight img").first.wait_for()
-        axe, found = find_axe(), []
+        axe, found = find_axe(), list[Any]()
         if axe is not None:
             early.add_script_tag(path=axe)
             found = early.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
