@@ -158,14 +158,10 @@ def _transfer(vectors: torch.Tensor, unseen: Sequence[tuple[Any, list[Any]]], re
     return float(torch.cat(ratios).median()) if ratios else float("nan")
 
 
-class Timed(NamedTuple):
-    shared: Shared
-
-
-def timed_block(timed: Timed, places: tuple[int, int]) -> tuple[float, float, Any]:
+def timed_block(shared: Shared, places: tuple[int, int]) -> tuple[float, float, Any]:
     """A block with the processor's seconds and the seconds that it took."""
     started, clock = time.perf_counter(), time.process_time()
-    block = block_sums(timed.shared, places)
+    block = block_sums(shared, places)
     return time.process_time() - clock, time.perf_counter() - started, block
 
 
@@ -177,7 +173,7 @@ def nothing(packed: bytes, task: int) -> bytes:
 def compare_workers(options: argparse.Namespace) -> None:
     generator = resefa.load_generator(options.generator)
     plan = open_plan(generator, f"0-{options.images - 1}", options.parts)
-    shared = Timed(Shared(generator, plan, frozenset(plan.alone)))
+    shared = Shared(generator, plan, frozenset(plan.alone))
     blocks = [(start, start + options.block) for start in range(0, options.images, options.block)]
     kinds: dict[str, Any] = {
         "one process": Inline,
@@ -280,9 +276,9 @@ def makespan(played: Played, workers: int, start: float, fold: float) -> float:
     return driver
 
 
-def sleep(shared: tuple[Played, Path], task: int) -> int:
-    """A task of a played run on real workers."""
-    played, folder = shared
+def sleep(shared: tuple[list[float], frozenset[int], Path], task: int) -> int:
+    """A task of a played run on real workers, which know no class of this script."""
+    played, folder = Played(*shared[:2]), shared[2]
     if task in played.lost:
         try:
             (folder / f"lost-{task}").touch(exist_ok=False)
@@ -305,12 +301,12 @@ def simulate(options: argparse.Namespace) -> None:
         for workers in (2, 4):
             on_ray = _ray(workers)
             blank = Played([0.0] * 4 * workers, frozenset())
-            list(on_ray.run(sleep, (blank, Path()), range(len(blank.seconds))))
+            list(on_ray.run(sleep, (*blank, Path()), range(len(blank.seconds))))
             for slow, lost in ((0.0, 0.0), (0.05, 0.0), (0.05, 0.05)):
                 played = Played.drawn(40 * workers, PATIENCE, slow, lost, seed=workers)
                 with tempfile.TemporaryDirectory() as folder:
                     started = time.perf_counter()
-                    list(on_ray.run(sleep, (played, Path(folder)), range(len(played.seconds))))
+                    list(on_ray.run(sleep, (*played, Path(folder)), range(len(played.seconds))))
                     real = time.perf_counter() - started
                 model = makespan(played, workers, options.start, 0.0)
                 told = f"{len(played.seconds)} | {slow:.0%} | {len(played.lost)}"
