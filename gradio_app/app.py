@@ -156,7 +156,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="let visitors bring pictures of their own (by default everywhere but on a Space)",
     )
     options = parser.parse_args(arguments)
-    options.generator = options.generator or generators or ["avatars"]
+    options.generator = options.generator or generators or resefa.bundled_names()
     return options
 
 

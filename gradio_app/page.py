@@ -30,7 +30,7 @@ from gradio_app.updates import problem, said
 from gradio_app.visit import Visit
 from gradio_app.widgets import widget
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, TRUNCATION
-from resefa_core.directions.about import method_title
+from resefa_core.directions.about import credit_of, method_title
 from resefa_core.kinds import DIRECTION_SUFFIXES
 from resefa_core.latents.samples import SEEDS
 from resefa_core.session.finding import OURS
@@ -421,6 +421,7 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
         studio.names,
         value=studio.names[0],
         label="Generator",
+        info=credit_of(studio.generator(studio.names[0])),
         visible=len(studio.names) > 1 or settings.checkpoints,
         allow_custom_value=settings.checkpoints,
     )
@@ -564,8 +565,8 @@ def _fit(name: str, value: Any) -> Any:
         return gr.update(value=value, visible=True)
     if name == "photo_files":
         return gr.update(value=value, visible=_seen(value is not None))
-    if name == "method" or (name == "generator" and isinstance(value, dict)):
-        return gr.update(choices=value["choices"], value=value["value"])
+    if name in ("method", "generator") and isinstance(value, dict):
+        return gr.update(**value)
     if name == "found":
         return gr.update(choices=value, value=value[0][1] if value else None)
     return value

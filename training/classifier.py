@@ -1,9 +1,9 @@
-"""Train the classifier of the drawn faces' attributes, whose features the evaluation measures in.
+"""Train the classifier of the drawings' attributes, whose features the evaluation measures in.
 
     python training/classifier.py DATA_DIR HELD_OUT_DIR OUTPUT.safetensors [--epochs 5]
 
-Both folders hold `faces.npy` and `labels.json` of `draw_faces.mjs`. The share of held-out faces of which each
-attribute is told, by the weights as they are stored, is printed and kept in the file.
+Both folders hold `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`. The share of held-out
+drawings of which each attribute is told, by the weights as they are stored, is printed and kept in the file.
 """
 
 from __future__ import annotations
@@ -61,14 +61,15 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     classifier = train(options.data, options.epochs).half().float()
+    about = json.loads((options.data / "labels.json").read_text(encoding="utf-8"))["about"]
     faces = np.load(options.held_out / "faces.npy", mmap_mode="r")
     told = accuracy(classifier, faces, read_labels(options.held_out / "labels.json")[2])
     for name, share in told.items():
         print(f"{name:<18} {share:.3f}")
     classifier.about = {
-        "title": "Attributes of drawn faces",
+        "title": f"Attributes of {about['description']}",
         "license": "Apache-2.0",
-        "training": f"{options.epochs} epochs of draw_faces.mjs, seed {options.seed}",
+        "training": f"{options.epochs} epochs, seed {options.seed}",
         "held_out_faces": str(len(faces)),
         "held_out_accuracy": json.dumps({name: round(share, 4) for name, share in told.items()}),
     }

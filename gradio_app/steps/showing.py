@@ -133,7 +133,7 @@ class Showing:
         return {
             "seed": session.seed,
             "truncation": session.original.truncation,
-            "generator": visit.name,
+            "generator": {"value": visit.name, "info": about.credit_of(generator)},
             "class": {"visible": bool(generator.num_classes), "hint": hint},
             "method": {"choices": [(about.method_title(key), key) for key in keys], "value": visit.method},
             "confine": {"visible": generator.can_confine} | ({"value": True} if visit.confine else {}),

@@ -188,6 +188,11 @@ def generator_rows(generator: Generator) -> list[tuple[str, str]]:
     return [(label, str(value)) for label, value in found]
 
 
+def credit_of(generator: Generator) -> str:
+    """Whom to credit for a generator's images, and their license; empty where its file doesn't say."""
+    return ", ".join(text for text in (generator.author, generator.license) if text)
+
+
 def reading_note(directions: Directions) -> str:
     """How a file of another project was read where it may mean something else; empty for others. Those that
     are saved have a date."""

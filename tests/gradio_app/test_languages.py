@@ -247,9 +247,11 @@ def said_by_steps() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def vocabulary(avatars: resefa.Generator) -> set[str]:
+def vocabulary() -> set[str]:
     """Words of regions, and of what directions do."""
-    regions = {name for names in PRESETS.values() for name in names} | set(resefa.Session(avatars).part_names)
+    regions = {name for names in PRESETS.values() for name in names}
+    for name in resefa.bundled_names():
+        regions |= set(resefa.Session(resefa.load_generator(name)).part_names)
     moves = {
         form
         for pair in ast.walk(ast.parse(Path(words.__file__).read_text("utf-8")))

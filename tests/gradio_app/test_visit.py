@@ -78,7 +78,7 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     visit = Visit()
     shown = list(steps.arrive(visit, {}))
     assert shown[0]["seed"] == FIRST_SEED
-    assert shown[0]["generator"] == "avatars"
+    assert shown[0]["generator"] == {"value": "avatars", "info": ""}
     assert shown[0]["class"] == {"visible": False, "hint": ""}
     assert picture(shown[0]["picker"]["image"]).size == (64, 64)
     assert shown[0]["picker"]["alt"] == f"Face number {FIRST_SEED}, drawn by avatars"
@@ -96,6 +96,21 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     assert last(shown, "status")["text"] == f"{ways}; better ones follow."
     assert shown[0]["confine"] == {"visible": True}
     json.dumps(shown, allow_nan=False)
+
+
+def test_whom_to_credit_is_shown_beside_the_choice_of_generator(avatars: resefa.Generator) -> None:
+    steps, visit = Steps(Studio({"avatars": avatars, "cats": resefa.load_generator("cats")})), Visit()
+    shown = list(steps.arrive(visit, {}))
+    shown = list(steps.draw(visit, "cats", FIRST_SEED, 0.7))
+    chosen = last(shown, "generator")
+    assert chosen["value"] == "cats"
+    assert "David Revoy" in chosen["info"]
+    face = next(update["picker"] for update in shown if "presets" in update.get("picker", {}))
+    assert picture(face["image"]).size == (128, 128)
+    assert set(face["presets"]) == set(resefa.PRESETS["cats"])
+    assert last(shown, "one_click")["sets"]
+    chosen = last(list(steps.draw(visit, "avatars", FIRST_SEED, 0.7)), "generator")
+    assert chosen == {"value": "avatars", "info": ""}
 
 
 def test_faces_that_others_were_shown_are_not_drawn_again(
