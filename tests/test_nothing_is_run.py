@@ -31,6 +31,8 @@ RUNS = {
     "shelve.open",
 }
 MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+TALK = {"pool.py", "cluster.py"}
+"""In `resefa_core/workers`: what processes that this program started send each other, which is no file."""
 
 
 def dotted(node: ast.expr) -> str:
@@ -61,7 +63,9 @@ def runs_of(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", PRODUCT, ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_product_calls_nothing_that_runs_what_a_file_holds(file: Path) -> None:
-    assert list(runs_of(file.read_text("utf-8"))) == []
+    found = set(runs_of(file.read_text("utf-8")))
+    talks = file.parent == ROOT / "resefa_core" / "workers" and file.name in TALK
+    assert found == ({"pickle", "pickle.loads"} if talks else set())
 
 
 def test_such_calls_would_be_found() -> None:

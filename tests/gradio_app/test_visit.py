@@ -35,6 +35,7 @@ from gradio_app.visit import Visit
 from resefa_core.defaults import NUM_DIRECTIONS
 from resefa_core.latents.edits import MAX_MOVES, Edit
 from resefa_core.latents.samples import SEEDS
+from resefa_core.memo import Memo
 from resefa_core.session import Session
 from resefa_core.session.saved import unpack
 from resefa_core.sheets import FILM_SUFFIXES
@@ -1116,6 +1117,7 @@ def test_unexpected_errors_tell_nothing(
         raise RuntimeError(f"can't read {SECRET}")
 
     monkeypatch.setattr(Session, "find", fail)
+    monkeypatch.setattr(steps.studio, "found", Memo(1))  # others have asked for the eyes before
     with caplog.at_level(logging.ERROR, "resefa.demo"):
         shown = list(steps.pick(visit, {"region": {"preset": "eyes"}}))
     assert SECRET not in json.dumps(shown)
@@ -1268,7 +1270,8 @@ def test_the_same_edit_on_a_face_that_is_clicked(steps: Steps, visit: Visit) -> 
     other = shown["others"]["images"][2]
     came = list(steps.carry_to(visit, {"seed": other["seed"]}))
     assert visit.needed.seed == other["seed"] == 903
-    assert np.array_equal(pixels(came[0]["picker"]["before"]), pixels(other["before"]))
+    apart = np.abs(pixels(came[0]["picker"]["before"]) - pixels(other["before"]))
+    assert apart.mean() < 5.0  # faces to choose from are sent with loss
     assert np.array_equal(pixels(last(came, "picker")["image"]), pixels(other["image"]))
     assert visit.strengths == {0: 4.0}
     list(steps.travel(visit, {"go": "undo"}))
