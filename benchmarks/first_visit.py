@@ -26,14 +26,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gradio_app")]
 
-from demo_browser import PHONE, launch, serve  # noqa: E402
+from demo_browser import SCREENS, launch, serve  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-SCREENS: dict[str, dict[str, Any]] = {
-    "1440": {"viewport": {"width": 1440, "height": 900}},
-    "1280": {"viewport": {"width": 1280, "height": 720}},
-    "phone": PHONE,
-}
 _SLOW = {"latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
 LINES = {"fast": None, "400 kbit/s, 400 ms": _SLOW}
 SEEN = {

@@ -31,14 +31,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gradio_app")]
 
-from demo_browser import PHONE, launch, serve  # noqa: E402
+from demo_browser import PHONE, SCREENS, launch, serve  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-SCREENS: dict[str, dict[str, Any]] = {
-    "1440": {"viewport": {"width": 1440, "height": 900}},
-    "1280": {"viewport": {"width": 1280, "height": 720}},
-    "phone": PHONE,
-}
 PATIENCE = 120_000
 MOVE_SECONDS, MOVE_STEPS = 0.33, 12
 SETTLED = """() => {

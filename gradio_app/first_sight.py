@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from gradio_app.languages import LANGUAGES, Language, asked, in_script
 from gradio_app.payloads import data_url
+from gradio_app.rewriting import rewritten
 from resefa_core.session import Session
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.datastructures import MutableHeaders
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _SCRIPT = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _TRANSLATE = Path(__file__).with_name("translate.js").read_text(encoding="utf-8")
@@ -65,24 +67,11 @@ class FirstSight:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
             await self.app(scope, receive, send)
             return
-        start: Message = {}
-        body = bytearray()
         accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-language")
         language = asked(accepted.decode("latin-1"), scope["query_string"].decode("latin-1"))
 
-        async def held(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            script = self._sight.script(language)
-            whole = language.page(bytes(body)).replace(_BEFORE, script + _BEFORE, 1)
-            others = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
-            own = [(b"content-length", str(len(whole)).encode("ascii")), (b"vary", b"Accept-Language")]
-            await send({**start, "headers": [*others, *own]})
-            await send({**message, "body": whole})
+        def begun(page: bytes, headers: MutableHeaders) -> bytes:
+            headers.add_vary_header("Accept-Language")
+            return language.page(page).replace(_BEFORE, self._sight.script(language) + _BEFORE, 1)
 
-        await self.app(scope, receive, held)
+        await rewritten(self.app, scope, receive, send, begun)

@@ -19,8 +19,10 @@ import gradio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
+from gradio_app.rewriting import rewritten
+
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 FOLDER = Path(gradio.__file__).parent / "templates" / "frontend"
 _ASSETS = "/assets/"
@@ -156,31 +158,19 @@ class Frontend:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The page, with links to what it needs."""
-        start: Message = {}
-        body = bytearray()
 
-        async def held(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            headers = MutableHeaders(raw=list(start["headers"]))
-            whole = bytes(body)
-            if headers.get("content-type", "").startswith("text/html"):
-                whole = self._linked(whole)
-                if _takes_brotli(scope):
-                    whole = _packed(whole, _QUICK)
-                    headers["content-encoding"] = "br"
-                headers.add_vary_header("Accept-Encoding")
-                headers["content-length"] = str(len(whole))
-            await send({**start, "headers": headers.raw})
-            await send({**message, "body": whole})
+        def linked(page: bytes, headers: MutableHeaders) -> bytes:
+            if not headers.get("content-type", "").startswith("text/html"):
+                return page
+            page = self._linked(page)
+            headers.add_vary_header("Accept-Encoding")
+            if not _takes_brotli(scope):
+                return page
+            headers["content-encoding"] = "br"
+            return _packed(page, _QUICK)
 
         accepted = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
-        await self.app({**scope, "headers": accepted}, receive, held)
+        await rewritten(self.app, {**scope, "headers": accepted}, receive, send, linked)
 
     def _linked(self, page: bytes) -> bytes:
         links, theme = self._assets.links, _THEME.search(page)

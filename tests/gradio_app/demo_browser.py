@@ -20,6 +20,11 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
     "is_mobile": True,
 }
+SCREENS: dict[str, dict[str, Any]] = {
+    "1440": {"viewport": {"width": 1440, "height": 900}},
+    "1280": {"viewport": {"width": 1280, "height": 720}},
+    "phone": PHONE,
+}
 READY = ".rows[data-more=false] .row"
 
 _ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1[:/]|data:|blob:)")
