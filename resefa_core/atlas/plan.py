@@ -19,6 +19,7 @@ from ..parts import PartFinder, Parts, parts_of_generator
 from ..regions import Region, Selection
 from ..spaces import latent_space, quick_space
 
+MOST_IMAGES = 1 << 40
 MOST_REGIONS = 64
 ALONE = 256
 """Images whose own directions are kept, evenly among all."""
@@ -27,7 +28,6 @@ OWN = 4
 BLOCK = 8
 """Images of a task; a power of two."""
 
-_MOST_IMAGES = 1 << 40
 _MOST_BYTES = 4 << 30
 _VERSION = 1
 
@@ -86,7 +86,7 @@ class Plan:
             ParameterError: seeds that are none or come twice, a number out of range, or a space too large for
                 sums.
         """
-        whole(len(seeds), "number of images", 1, _MOST_IMAGES)
+        whole(len(seeds), "number of images", 1, MOST_IMAGES)
         if not isinstance(seeds, range):
             seeds = tuple(whole(seed, "seed", 0, SEEDS - 1) for seed in seeds)
             if len(set(seeds)) < len(seeds):

@@ -22,14 +22,13 @@ from ..kinds import ATLAS_KEY
 from ..latents.samples import SEEDS
 from ..spaces import SPACES
 from .atlas import EXAMPLES, QUANTILES, Atlas, Entry, Found
-from .plan import MOST_REGIONS
+from .plan import MOST_IMAGES, MOST_REGIONS
 
 MAX_FILE_BYTES = 64 << 20
 
 _VERSION = "1"
 _KEY = "resefa.atlas"
 _SETS = ("joint", "missed")
-_MOST_IMAGES = 1 << 40
 _MOST_RATIO = 1e30
 _MAX_NAME, _MAX_TEXT = 200, 100_000
 _MAX_LAYERS = 1000
@@ -91,7 +90,7 @@ def load_atlas(path: str | PathLike[str]) -> Atlas:
 def _read(tensors: dict[str, Tensor], told: Mapping[str, Any]) -> Atlas:
     if told["quantiles"] != list(QUANTILES):
         raise ValueError(f"its quantiles are {str(told['quantiles'])[:80]}, expected {QUANTILES}")
-    images = whole(told["images"], "images", 0, _MOST_IMAGES)
+    images = whole(told["images"], "images", 0, MOST_IMAGES)
     space, layers = told["space"], _list(told["layers"], _MAX_LAYERS)
     if space not in list(SPACES):
         raise ValueError(f"its space is {str(space)[:40]!r}")

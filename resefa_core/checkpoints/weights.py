@@ -31,7 +31,7 @@ _MEAN_NUMBERS = 1 << 20
 TUNED_FROM = "resefa.tuned_from"
 """What names, in a file's metadata, the fingerprint of the generator that it was tuned from."""
 AUTHOR, LICENSE = "modelspec.author", "modelspec.license"
-"""What they are called there."""
+"""What names, there, whom to credit for a generator's images, and their license."""
 _MAX_CREDIT = 200
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _MAX_MEAN_NOISE = 4096
