@@ -52,6 +52,7 @@ from torch import Tensor  # noqa: E402
 
 from resefa_core import (  # noqa: E402
     Generator,
+    GeneratorDescription,
     Jacobian,
     Region,
     StyleGAN2,
@@ -422,7 +423,7 @@ def _gram_seconds(bench: Bench, dimension: int, image_size: tuple[int, int]) -> 
     part = (height // 8, width // 8)
     jacobian = DenseJacobian(
         torch.rand(dimension, 3, *part, device=bench.device),
-        AnalysisSubject("w", (), (dimension,), bench.latent, {}, part),
+        AnalysisSubject("w", (), (dimension,), bench.latent, GeneratorDescription(), part),
     )
     return 64.0 * bench.seconds(jacobian.gram)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 CORE = Path(__file__).parents[1] / "resefa_core"
 LAYERS = (
-    "_version bounds defaults errors memo memory optional parsing precision progress threads",
+    "_version bounds defaults errors memo memory optional parsing plain precision progress threads",
     "files kinds workers",
     "regions",
     "latents",

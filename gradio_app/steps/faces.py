@@ -104,9 +104,8 @@ class Faces(Finding):
         if saved is None:
             saved = {"session": asked["edit"], **asked}
             saved["method"] = asked.get("method", OURS)
-        described = saved["session"].get("generator")
-        fingerprint = described.get("fingerprint") if isinstance(described, Mapping) else ""
-        name = self.studio.name_of(str(fingerprint))
+        described = resefa.GeneratorDescription.of(saved["session"].get("generator"))
+        name = self.studio.name_of(described.fingerprint or "")
         if name is None:
             raise resefa.ParameterError("its generator isn't here")
         generator = self.studio.generator(name)

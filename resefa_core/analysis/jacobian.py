@@ -8,12 +8,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ..errors import LatentError
 from ..generators.base import Generator
+from ..generators.description import GeneratorDescription
 from ..latents import Latent
 from ..progress import Progress
 from ..regions import Region
@@ -44,10 +45,13 @@ class Subject:
     layers: tuple[int, ...]
     shape: tuple[int, ...]
     latent: Latent
-    described: dict[str, Any]
+    described: GeneratorDescription
     image_size: tuple[int, int]
     layer_sizes: tuple[int, ...] = ()
     confined_to: Region | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "described", GeneratorDescription.of(self.described))
 
     @classmethod
     def of(
@@ -94,7 +98,7 @@ class Jacobian(LinearOperator):
         self.passes = 0
 
     def __repr__(self) -> str:
-        described = self.described.get("name") or self.described.get("architecture")
+        described = self.described.name or self.described.architecture
         return (
             f"Jacobian({self.kind}, of {described} in {self.space}, {self.dimension} columns, image "
             f"{self.height} x {self.width}, layers {list(self.layers)})"
@@ -135,7 +139,7 @@ class Jacobian(LinearOperator):
         return self.subject.latent
 
     @property
-    def described(self) -> dict[str, Any]:
+    def described(self) -> GeneratorDescription:
         """The generator's description, as `Generator.describe` gives it."""
         return self.subject.described
 

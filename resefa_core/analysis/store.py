@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import JacobianError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
 from ..generators.base import Generator
+from ..generators.description import GeneratorDescription
 from ..kinds import ANALYSIS_KEY
 from ..latents import Latent
 from ..spaces import SPACES
@@ -48,7 +49,7 @@ def save_jacobian(jacobian: Jacobian, path: str | PathLike[str], overwrite: bool
         "shape": jacobian.shape,
         "image": jacobian.image_size,
         "layer_sizes": jacobian.layer_sizes,
-        "generator": jacobian.described,
+        "generator": jacobian.described.to_json(),
         "passes": jacobian.passes,
     }
     metadata |= {ANALYSIS_KEY: _FILE_VERSION, "resefa.jacobian": json.dumps(header)}
@@ -81,8 +82,8 @@ def load_jacobian(path: str | PathLike[str], generator: Generator | None = None)
 def _from_file(
     tensors: dict[str, Tensor], header: dict[str, Any], latent: Latent, generator: Generator | None
 ) -> Jacobian:
-    described = header["generator"]
-    if not isinstance(described, dict) or not isinstance(described["fingerprint"], str):
+    described = GeneratorDescription.of(header["generator"])
+    if described.fingerprint is None:
         raise JacobianError("what it says of its generator is damaged")
     height, width = _whole_numbers(header["image"], ANALYSIS_SIDE)
     subject = Subject(
@@ -97,9 +98,9 @@ def _from_file(
     (passes,) = _whole_numbers([header["passes"]], 2**53)
     _check_subject(subject)
     dimension, image = math.prod(subject.shape), (3, height, width)
-    if generator is not None and generator.fingerprint != described["fingerprint"]:
+    if generator is not None and generator.fingerprint != described.fingerprint:
         raise JacobianError(
-            f"it was computed with {described.get('name')!r}, not with the given generator {generator.name!r}"
+            f"it was computed with {described.name!r}, not with the given generator {generator.name!r}"
         )
     if header["kind"] == "dense":
         _check_shapes(tensors, {"matrix": (dimension, *image)})

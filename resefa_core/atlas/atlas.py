@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from ..directions.looks import names_from
 from ..directions.objective import Objective
 from ..errors import AtlasError, RegionError
 from ..generators.base import Generator
+from ..generators.description import GeneratorDescription
 from ..latents.reach import within_reach
 from ..methods import METHODS
 from ..parsing import shown_seeds
@@ -104,7 +104,7 @@ class Atlas:
         entries: the regions, in the order of the plan.
     """
 
-    generator: Mapping[str, Any]
+    generator: GeneratorDescription
     seeds: str
     images: int
     collapsed: int
@@ -324,7 +324,7 @@ def _entry(
         damping=solved.damping,
         objective=solved.objective,
         num_samples=entry.images,
-        title=f"{plan.generator['name']}: {entry.name}",
+        title=f"{plan.generator.name}: {entry.name}",
         description=f"Solved over {entry.images} images that have it, of {int(sums.seen)}.",
     )
     seen = len(every)

@@ -86,9 +86,9 @@ def rows_of(
 
 def check_generator(atlas: Atlas, generator: Generator) -> None:
     """Raise AtlasError unless an atlas is of a generator, or of the one that it was tuned from."""
-    if atlas.generator.get("fingerprint") not in generator.fits:
+    if atlas.generator.fingerprint not in generator.fits:
         raise AtlasError(
-            f"the atlas is of {atlas.generator.get('name')!r}, other weights than those of {generator.name!r}"
+            f"the atlas is of {atlas.generator.name!r}, other weights than those of {generator.name!r}"
         )
 
 
@@ -116,7 +116,7 @@ def atlas_sheet(
             progress(done + 1, len(entries))
     if not rows:
         raise AtlasError("there are no directions to show")
-    title = f"{atlas.generator.get('name', '')}: {atlas.images} images, {atlas.space}"
+    title = f"{atlas.generator.name or ''}: {atlas.images} images, {atlas.space}"
     return contact_sheet(rows, labels, cell=_CELL, title=title)
 
 
@@ -140,7 +140,7 @@ def atlas_page(
         sections.append(_section(atlas, entry, rows))
         if progress is not None:
             progress(done + 1, len(entries))
-    name = str(atlas.generator.get("name", ""))
+    name = atlas.generator.name or ""
     about = (
         f"{atlas.images} images (seeds {atlas.seeds[:80]}, truncation {atlas.truncation:g}), {atlas.space}"
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..analysis import analysis_size, chosen_kind
 from ..bounds import TRUNCATION, number, whole
 from ..defaults import TRUNCATION as USUAL
 from ..errors import ParameterError, RegionError
 from ..generators.base import Generator
+from ..generators.description import GeneratorDescription
 from ..latents.samples import SEEDS
 from ..parsing import shown_seeds
 from ..parts import PartFinder, Parts, parts_of_generator
@@ -47,7 +47,7 @@ class Plan:
         image_size: height and width of analysed images.
     """
 
-    generator: Mapping[str, Any]
+    generator: GeneratorDescription
     seeds: Sequence[int]
     truncation: float
     label: int | None
@@ -155,7 +155,7 @@ class Plan:
         """Short text that plans which lead to other sums don't share."""
         told = {
             "version": _VERSION,
-            "fingerprint": self.generator["fingerprint"],
+            "fingerprint": self.generator.fingerprint,
             "seeds": shown_seeds(self.seeds),
             "truncation": self.truncation,
             "class": self.label,

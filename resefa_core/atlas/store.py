@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..bounds import TRUNCATION, number, whole
 from ..directions import Directions
-from ..directions.texts import described, is_plain
 from ..errors import AtlasError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
+from ..generators.description import GeneratorDescription
 from ..kinds import ATLAS_KEY
 from ..latents.samples import SEEDS
+from ..plain import is_plain
 from ..spaces import SPACES
 from .atlas import EXAMPLES, QUANTILES, Atlas, Entry, Found
 from .plan import MOST_IMAGES, MOST_REGIONS
@@ -61,7 +62,7 @@ def save_atlas(atlas: Atlas, path: str | PathLike[str], overwrite: bool) -> None
     if not tensors:
         raise AtlasError("none of the images responds in any region: there is nothing to write")
     index_of_all = {
-        "generator": dict(atlas.generator),
+        "generator": atlas.generator.to_json(),
         "seeds": atlas.seeds,
         "images": atlas.images,
         "collapsed": atlas.collapsed,
@@ -101,7 +102,7 @@ def _read(tensors: dict[str, Tensor], told: Mapping[str, Any]) -> Atlas:
     if tensors:
         raise ValueError(f"tensors that belong to no region: {str(sorted(tensors))[:200]}")
     atlas = Atlas(
-        generator=described(told["generator"]),
+        generator=GeneratorDescription.of(told["generator"]),
         seeds=_text(told["seeds"], _MAX_TEXT),
         images=images,
         collapsed=whole(told["collapsed"], "collapsed", 0, images),
@@ -153,8 +154,8 @@ def _found(packed: Tensor, told: Mapping[str, Any]) -> Found:
 
 
 def _check_alike(directions: Directions, atlas: Atlas) -> None:
-    mine = (directions.space, directions.layers, dict(directions.generator))
-    if mine != (atlas.space, atlas.layers, dict(atlas.generator)):
+    mine = (directions.space, directions.layers, directions.generator)
+    if mine != (atlas.space, atlas.layers, atlas.generator):
         raise ValueError("directions of another generator, space or layers than the atlas says")
 
 

@@ -221,7 +221,7 @@ def _chosen(atlas: Atlas, names: list[str] | None) -> list[Entry]:
 def _table(atlas: Atlas, entries: list[Entry] | tuple[Entry, ...]) -> str:
     """Each direction: how local it is on four fifths of the edits, and on how many images it works."""
     lines = [
-        f"{atlas.images} images of {atlas.generator.get('name')}, seeds {atlas.seeds[:60]}, in {atlas.space}",
+        f"{atlas.images} images of {atlas.generator.name}, seeds {atlas.seeds[:60]}, in {atlas.space}",
         f"{'region: direction':<48} {'inside : outside':>20} {'works on':>9}",
     ]
     for entry in entries:

@@ -59,7 +59,7 @@ def _describe(name: str) -> dict[str, Any]:
         atlas = Atlas.load(file)
         return {
             "kind": "atlas",
-            "generator": str(atlas.generator.get("name", "")),
+            "generator": atlas.generator.name or "",
             "images": atlas.images,
             "seeds": atlas.seeds,
             "space": atlas.space,

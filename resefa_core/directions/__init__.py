@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .sets import CONFINED, MAX_FILE_BYTES, METHOD_NAME, Directions
-from .texts import image_sides
 from .thumbnails import encode_thumbnail
 
-__all__ = ["CONFINED", "MAX_FILE_BYTES", "METHOD_NAME", "Directions", "encode_thumbnail", "image_sides"]
+__all__ = ["CONFINED", "MAX_FILE_BYTES", "METHOD_NAME", "Directions", "encode_thumbnail"]

@@ -58,7 +58,7 @@ def label_of(directions: Directions) -> str:
 def made_for(directions: Directions) -> str:
     """The generator that a set was made for: its architecture and name."""
     known = directions.generator
-    return f"{known.get('architecture', 'unknown')} {known.get('name', '')}".strip()
+    return f"{known.architecture or 'unknown'} {known.name or ''}".strip()
 
 
 def rows(directions: Directions, source: str = "", fitting: Fit | None = None) -> list[tuple[str, str]]:

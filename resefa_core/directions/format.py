@@ -13,10 +13,12 @@ from torch import Tensor
 
 from .._version import __version__
 from ..errors import DirectionFileError
+from ..generators.description import GeneratorDescription
 from ..kinds import COMPONENT_ORDER, DIRECTIONS_KEY
+from ..plain import plain
 from ..regions import Region
 from .objective import PAPER, Objective
-from .texts import MAX_TEXT, image_sides, plain, split_tags
+from .texts import MAX_TEXT, split_tags
 from .thumbnails import THUMBNAIL_SIDE, decoded, reencoded
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def _components(count: int) -> list[str]:
 def to_metadata(directions: Directions) -> dict[str, str]:
     """What a set's file says beside its tensors."""
     d = directions
-    architecture = str(d.generator.get("architecture", "unknown"))
+    architecture = "unknown" if d.generator.architecture is None else d.generator.architecture
     metadata = {
         "method": "resefa",
         "num_components": str(len(d)),
@@ -69,7 +71,7 @@ def to_metadata(directions: Directions) -> dict[str, str]:
         "resefa.version": __version__,
         "resefa.method": d.method,
         DIRECTIONS_KEY: FORMAT_VERSION,
-        "resefa.generator": json.dumps(dict(d.generator)),
+        "resefa.generator": json.dumps(d.generator.to_json()),
         "resefa.space": d.space,
         "resefa.layers": json.dumps(d.layers),
         "resefa.layer_sizes": json.dumps(d.layer_sizes),
@@ -86,7 +88,7 @@ def to_metadata(directions: Directions) -> dict[str, str]:
         metadata[_FOLLOWING] = json.dumps(d.region.to_json(embed=True))
     if d.objective != PAPER:
         metadata["resefa.objective"] = json.dumps(d.objective.name)
-    sides = image_sides(d.generator)
+    sides = d.generator.image_sides
     if sides is not None:
         metadata["modelspec.resolution"] = f"{sides[0]}x{sides[1]}"
     if d.thumbnail is not None:
@@ -138,7 +140,7 @@ def fields_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str,
         layer_sizes=_whole_numbers(json.loads(metadata.get("resefa.layer_sizes", "[]"))),
         names=tuple(_json(metadata, "resefa.names", list)),
         region=None if region is None else Region.from_json(region, mask),
-        generator=_json(metadata, "resefa.generator", dict),
+        generator=GeneratorDescription.of(_json(metadata, "resefa.generator", dict)),
         regularization=_finite(metadata, "resefa.regularization"),
         damping=_finite(metadata, "resefa.damping"),
         objective=Objective.from_name(json.loads(metadata.get("resefa.objective", json.dumps(PAPER.name)))),

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..files.contents import Contents, numbers_of
 from ..generators import PUBLISHED
+from ..generators.description import GeneratorDescription
 from ..kinds import COMPONENT_ORDER, MAX_BYTES, Kind, kind_of_contents, names_of_directions
 from ..spaces import SPACES, space_named
 
@@ -60,7 +61,7 @@ class Vectors:
     scales: Tensor | None = None
     title: str = ""
     method: str = "imported"
-    generator: Mapping[str, Any] = field(default_factory=dict)
+    generator: GeneratorDescription = field(default_factory=GeneratorDescription)
 
 
 def read_vectors(contents: Contents) -> Vectors:
@@ -141,7 +142,7 @@ def _ganspace(root: Mapping[Any, object]) -> Vectors:
         scales=scales,
         title=title if isinstance(title, str) else "",
         method="ganspace",
-        generator={"name": made_for} if made_for else {},
+        generator=GeneratorDescription.of({"name": made_for} if made_for else {}),
     )
 
 
@@ -192,7 +193,7 @@ def _known(found: Vectors, contents: Contents) -> Vectors:
     if name not in PUBLISHED:
         return found
     known = PUBLISHED[name]
-    about = {"architecture": known.architecture, "resolution": known.resolution, "name": name}
+    about = GeneratorDescription(known.architecture, known.resolution, name=name)
     return replace(found, space="w", layers=known.layers, title=name, method="published", generator=about)
 
 

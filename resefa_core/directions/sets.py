@@ -21,6 +21,7 @@ from ..files import DAMAGE, pack_tensors, parse_tensors, write_bytes, write_tens
 from ..files.contents import Contents
 from ..files.reading import reason
 from ..generators import Generator
+from ..generators.description import GeneratorDescription
 from ..kinds import (
     DIRECTIONS_KEY,
     MAX_BYTES,
@@ -30,13 +31,14 @@ from ..kinds import (
     lengths,
     open_small,
 )
+from ..plain import MAX_NAME, is_plain, plain
 from ..regions import Region
 from ..spaces import channel_sizes, space_named, vector_shape
 from .format import FORMAT_VERSION, MAX_DIRECTIONS, fields_of, to_metadata, to_tensors
 from .imported import read_vectors, settle
 from .objective import PAPER, Objective
 from .recipes import Recipe
-from .texts import MAX_NAME, MAX_TEXT, described, is_plain, plain, split_tags
+from .texts import MAX_TEXT, split_tags
 
 MAX_FILE_BYTES = MAX_BYTES
 CONFINED = "resefa-confined"
@@ -51,15 +53,6 @@ _OWN_RANGE = (-3.0, 3.0)
 
 _MAX_LAYERS = 1000
 _MAX_CHANNELS = 1 << 22
-_GENERATOR_TYPES = {
-    "architecture": str,
-    "resolution": int,
-    "fingerprint": str,
-    "name": str,
-    "has_mapping": bool,
-    "height": int,
-    "width": int,
-}
 METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -102,7 +95,7 @@ class Directions:
     names: tuple[str, ...] = ()
     layer_sizes: tuple[int, ...] = ()
     region: Region | None = None
-    generator: Mapping[str, Any] = field(default_factory=dict)
+    generator: GeneratorDescription = field(default_factory=GeneratorDescription)
     regularization: float = 0.0
     damping: float = 0.0
     objective: Objective = PAPER
@@ -124,7 +117,7 @@ class Directions:
     def __post_init__(self) -> None:
         if not self.names:
             object.__setattr__(self, "names", tuple(f"direction {i}" for i in range(len(self))))
-        object.__setattr__(self, "generator", described(self.generator))
+        object.__setattr__(self, "generator", GeneratorDescription.of(self.generator))
         _check_consistent(self)
 
     def __len__(self) -> int:
@@ -212,8 +205,9 @@ class Directions:
 
     def check(self, generator: Generator) -> None:
         """Raise LatentError unless the directions fit a generator's layers and sizes."""
-        made_for = self.generator.get("architecture", "an unknown generator")
-        mine = f"{made_for} {self.generator.get('name', '')}".strip()
+        known = self.generator
+        made_for = "an unknown generator" if known.architecture is None else known.architecture
+        mine = f"{made_for} {known.name or ''}".strip()
         theirs = f"{generator.architecture} {generator.name}".strip()
         if self.space not in generator.spaces:
             raise LatentError(
@@ -239,15 +233,15 @@ class Directions:
 
     def matches(self, generator: Generator) -> bool:
         """Whether they were made with exactly this generator's weights."""
-        return self.generator.get("fingerprint") == generator.fingerprint
+        return self.generator.fingerprint == generator.fingerprint
 
     def origin_note(self, generator: Generator) -> str:
         """What people should know where they were made with other weights, than those that the generator was
         tuned from as well; else nothing."""
-        if "fingerprint" not in self.generator or self.generator["fingerprint"] in generator.fits:
+        if self.generator.fingerprint in (None, *generator.fits):
             return ""
         return (
-            f"note: these directions were made with {self.generator.get('name')}, other weights than those "
+            f"note: these directions were made with {self.generator.name}, other weights than those "
             f"of {generator.name}: they may do something else here"
         )
 
@@ -386,7 +380,7 @@ class Directions:
             layer_sizes=channel_sizes(generator, space) if isinstance(generator, Generator) else (),
             names=(title,) if count == 1 else tuple(f"{title} {i}" for i in range(count)),
             region=region,
-            generator=generator.describe() if isinstance(generator, Generator) else dict(generator),
+            generator=_described(generator),
             strength_range=_UNIT_RANGE if bool((steps == 1.0).all()) else _OWN_RANGE,
             title=title,
             method="imported",
@@ -520,6 +514,10 @@ def _check_consistent(directions: Directions) -> None:
     _check_texts(d)
 
 
+def _described(generator: Generator | Mapping[str, Any]) -> GeneratorDescription:
+    return generator.describe() if isinstance(generator, Generator) else GeneratorDescription.of(generator)
+
+
 def _check_whole(values: Sequence[object], what: str, stop: int) -> None:
     for value in values:
         whole(value, what, 0, stop - 1)
@@ -536,6 +534,3 @@ def _check_texts(directions: Directions) -> None:
             f"tags {str(d.tags)[:200]} are empty, or have commas, spaces around them or control characters, "
             f"or over {MAX_TEXT} characters together"
         )
-    for key, kind in _GENERATOR_TYPES.items():
-        if key in d.generator and type(d.generator[key]) is not kind:
-            raise ParameterError(f"the generator's {key} is {d.generator[key]!r}, expected {kind.__name__}")

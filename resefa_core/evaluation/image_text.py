@@ -10,9 +10,9 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..directions.texts import MAX_NAME, is_plain
 from ..errors import EvaluationError, ParameterError
 from ..files import read_tensors
+from ..plain import MAX_NAME, is_plain
 from .distances import features_of
 from .identity import Embedding, FaceRecogniser
 

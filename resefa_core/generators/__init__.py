@@ -7,6 +7,7 @@ from .biggan import BigGAN
 from .biggan_bottleneck import BottleneckBigGAN
 from .biggan_deep import BigGANDeep
 from .dcgan import DCGAN
+from .description import GeneratorDescription
 from .fastgan import FastGAN
 from .lightweight_gan import LightweightGAN
 from .pggan import PGGAN
@@ -28,6 +29,7 @@ __all__ = [
     "BottleneckBigGAN",
     "FastGAN",
     "Generator",
+    "GeneratorDescription",
     "LightweightGAN",
     "LucidrainsStyleGAN2",
     "StyleGAN1",

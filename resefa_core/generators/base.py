@@ -34,6 +34,7 @@ from ..latents import Latent, draw_noise
 from ..memory import joined
 from ..precision import full_precision
 from .classes import find_name
+from .description import GeneratorDescription
 from .linearization import Linearization
 from .pretrained import Pretrained
 from .styles import Gate, State, Style
@@ -234,16 +235,17 @@ class Generator(Pretrained, nn.Module, ABC):
         """What tells models apart beyond their tensors."""
         return ""
 
-    def describe(self) -> dict[str, str | int | bool]:
-        """What a direction file records of the generator that it was made with."""
-        return {
+    def describe(self) -> GeneratorDescription:
+        """What files record of the generator that something was made with."""
+        told = {
             "architecture": self.architecture,
             "resolution": self.resolution,
             "fingerprint": self.fingerprint,
             "name": self.name,
             "has_mapping": self.has_mapping,
-            **({} if self.is_square else {"height": self.image_size[0], "width": self.image_size[1]}),
         }
+        sides = {} if self.is_square else {"height": self.image_size[0], "width": self.image_size[1]}
+        return GeneratorDescription.of(told | sides)
 
     def sample(
         self,

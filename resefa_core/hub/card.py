@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
@@ -12,7 +11,8 @@ from huggingface_hub import ModelCardData
 from torch import Tensor
 
 from ..checkpoints import bundled_names
-from ..directions import Directions, image_sides
+from ..directions import Directions
+from ..generators.description import GeneratorDescription
 
 TAG = "resefa-directions"
 DIRECTIONS_FILE = "directions.safetensors"
@@ -42,7 +42,7 @@ def model_card(
         tags=card_tags(directions),
         thumbnail=preview,
     )
-    name = str(described.get("name", ""))
+    name = described.name or ""
     count = len(directions)
     body = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=code(directions.title or ", ".join(directions.names[:3])),
@@ -51,7 +51,7 @@ def model_card(
         generator=_generator(directions),
         file=DIRECTIONS_FILE,
         description=_verbatim(directions.description),
-        fingerprint=code(described.get("fingerprint", "")),
+        fingerprint=code(described.fingerprint or ""),
         space=code(directions.space),
         layers=code(ranges(directions.layers)),
         region=code(_region(directions)),
@@ -73,14 +73,14 @@ def card_tags(directions: Directions) -> list[str]:
     return list(dict.fromkeys([*tags, *own[:_MAX_TAGS]]))
 
 
-def described_tags(tag: str, generator: Mapping[str, object]) -> list[str]:
+def described_tags(tag: str, generator: GeneratorDescription) -> list[str]:
     """What something is found by: its own tag, and those of the generator that it is for, of what is known of
     that."""
     tags = [tag, "resefa", "gan", "image-editing"]
-    for key, kind in (("architecture", "generator"), ("fingerprint", "fingerprint")):
-        value = str(generator.get(key, "")).lower()
-        if _TAG.fullmatch(value[:40]):
-            tags.append(f"{kind}:{value[:40]}")
+    for kind, known in (("generator", generator.architecture), ("fingerprint", generator.fingerprint)):
+        value = (known or "").lower()[:40]
+        if _TAG.fullmatch(value):
+            tags.append(f"{kind}:{value}")
     return tags
 
 
@@ -119,10 +119,9 @@ def _verbatim(text: str) -> str:
 
 def _generator(directions: Directions) -> str:
     known = directions.generator
-    sides = image_sides(known)
-    name = one_line(known.get("name", ""), 100)
-    architecture = known.get("architecture")
-    parts = [code(architecture) if architecture else "an unknown generator"]
+    sides = known.image_sides
+    name = one_line(known.name or "", 100)
+    parts = [code(known.architecture) if known.architecture else "an unknown generator"]
     parts += [f"{sides[0]} × {sides[1]}"] if sides is not None else []
     parts += [f"({code(name)})"] if name else []
     return " ".join(parts)

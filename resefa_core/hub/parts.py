@@ -86,12 +86,12 @@ def _card(parts: Parts, repo_id: str, license: str, preview: bool) -> str:
         license=license, library_name="resefa", tags=described_tags(SETS_OF_PARTS.tag, parts.generator)
     )
     body = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=code(f"Parts of {parts.generator.get('name', '')}"),
+        title=code(f"Parts of {parts.generator.name or ''}"),
         preview=f"![What each part is]({PREVIEW_FILE})\n\n" if preview else "",
         names=code(", ".join(parts.part_names)),
-        generator=code(parts.generator.get("name", "")),
-        architecture=code(parts.generator.get("architecture", "")),
-        fingerprint=code(parts.generator.get("fingerprint", "")),
+        generator=code(parts.generator.name or ""),
+        architecture=code(parts.generator.architecture or ""),
+        fingerprint=code(parts.generator.fingerprint or ""),
         space=code(parts.space),
         clusters=len(parts.names),
         origin=code(parts.origin),

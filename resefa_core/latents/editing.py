@@ -320,7 +320,8 @@ def _offsets(latent: Latent, directions: Directions, vector: Tensor) -> Offsets:
         raise LatentError(
             f"the directions move layer {max(directions.layers)}; the latent has {num_layers} layers"
         )
-    has_mapping = directions.generator.get("has_mapping", latent.z is not None)
+    known = directions.generator.has_mapping
+    has_mapping = latent.z is not None if known is None else known
     vector = vector.to(latent.codes)
     space = space_named(directions.space)
     return space.offsets(vector, latent, directions.layers, directions.layer_sizes, has_mapping)

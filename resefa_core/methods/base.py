@@ -162,9 +162,9 @@ class Request:
             yield jacobian
 
     def _check(self, jacobian: Jacobian) -> None:
-        if jacobian.described.get("fingerprint") != self.generator.fingerprint:
+        if jacobian.described.fingerprint != self.generator.fingerprint:
             raise JacobianError(
-                f"an analysis of {jacobian.described.get('name')!r} was given, not of {self.generator.name!r}"
+                f"an analysis of {jacobian.described.name!r} was given, not of {self.generator.name!r}"
             )
         if (jacobian.space, jacobian.layers) != (self.space, self.layers):
             raise JacobianError(

@@ -37,7 +37,7 @@ _SAME = 0.8
 def _bundled() -> dict[str, Parts]:
     """The parts that come with the package, by their generator's fingerprint."""
     found = [Parts.load(file) for file in sorted(BUNDLED.glob("*.safetensors"))]
-    return {parts.generator["fingerprint"]: parts for parts in found}
+    return {parts.generator.fingerprint or "": parts for parts in found}
 
 
 def parts_of_generator(generator: Generator) -> Parts | None:
@@ -53,9 +53,9 @@ def _fitted(parts: Parts, generator: Generator) -> Parts:
     Raises:
         JacobianError: they are of another generator.
     """
-    if parts.generator["fingerprint"] not in generator.fits:
+    if parts.generator.fingerprint not in generator.fits:
         raise JacobianError(
-            f"the parts are of {shown(parts.generator['name'])}, not of {shown(generator.name)}: "
+            f"the parts are of {shown(parts.generator.name)}, not of {shown(generator.name)}: "
             "choose those that were found for this generator"
         )
     return replace(parts, generator=generator.describe())

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +16,7 @@ from ..bounds import shown, whole
 from ..defaults import TRUNCATION
 from ..errors import JacobianError, ParameterError, RegionError
 from ..generators.base import Generator
+from ..generators.description import GeneratorDescription
 from ..parsing import shown_seeds
 from ..progress import Progress, stage
 from ..regions import Region, Selection
@@ -55,7 +55,7 @@ class Parts:
     axes: Tensor
     centres: Tensor
     names: tuple[str, ...]
-    generator: dict[str, Any]
+    generator: GeneratorDescription
     space: str
     layers: tuple[int, ...]
     origin: str = ""
@@ -193,17 +193,17 @@ class Parts:
         return load_parts(path)
 
     def _responses(self, analysis: Jacobian) -> Responses:
-        mine = (self.generator.get("fingerprint"), self.space, self.layers, len(self.axes))
+        mine = (self.generator.fingerprint, self.space, self.layers, len(self.axes))
         theirs = (
-            analysis.described.get("fingerprint"),
+            analysis.described.fingerprint,
             analysis.space,
             analysis.layers,
             analysis.dimension,
         )
         if mine != theirs:
             raise JacobianError(
-                f"the parts are of {self.generator.get('name')!r} in {self.space}, the analysis is of "
-                f"{analysis.described.get('name')!r} in {analysis.space}"
+                f"the parts are of {self.generator.name!r} in {self.space}, the analysis is of "
+                f"{analysis.described.name!r} in {analysis.space}"
             )
         return responses_of(analysis, self.axes)
 

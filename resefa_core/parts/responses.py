@@ -104,12 +104,12 @@ def responses_of(jacobian: Jacobian, axes: Tensor) -> Responses:
 def check_same(first: Jacobian, other: Jacobian) -> None:
     """Raise JacobianError unless two analyses are of one generator, in one space, on the same layers."""
     mine, theirs = (
-        (each.described.get("fingerprint"), each.space, each.layers, each.shape) for each in (first, other)
+        (each.described.fingerprint, each.space, each.layers, each.shape) for each in (first, other)
     )
     if mine != theirs:
         raise JacobianError(
             f"analyses that do not belong together were given: in {first.space} of "
-            f"{first.described.get('name')!r}, and in {other.space} of {other.described.get('name')!r}"
+            f"{first.described.name!r}, and in {other.space} of {other.described.name!r}"
         )
 
 

@@ -14,6 +14,7 @@ import torch
 from ..bounds import Bounds, check_values, shown, whole
 from ..errors import ParameterError, PartsFileError, ReSeFaError
 from ..files import DAMAGE, read_tensors, write_tensors
+from ..generators.description import GeneratorDescription
 from ..kinds import PARTS_KEY
 from ..regions import Selection
 from ..spaces import SPACES
@@ -28,15 +29,14 @@ _MAX_DIMENSION = 1 << 16
 _MAX_RANK = 256
 _MAX_LAYERS = 1000
 _MAX_TEXT = 1000
-_TOLD = {"architecture": str, "resolution": int, "fingerprint": str, "name": str, "has_mapping": bool}
-_TOLD_OF_SOME = {"height": int, "width": int}
+_TOLD = ("architecture", "resolution", "fingerprint", "name", "has_mapping")
 
 
 def save_parts(parts: Parts, path: str | PathLike[str], overwrite: bool) -> None:
     """What `Parts.save` does."""
     header = {
         "names": parts.names,
-        "generator": parts.generator,
+        "generator": parts.generator.to_json(),
         "space": parts.space,
         "layers": parts.layers,
         "origin": parts.origin,
@@ -62,7 +62,7 @@ def load_parts(path: str | PathLike[str]) -> Parts:
             axes=tensors["axes"],
             centres=tensors["centres"],
             names=tuple(header["names"]),
-            generator=header["generator"],
+            generator=GeneratorDescription.of(header["generator"]),
             space=header["space"],
             layers=tuple(whole(layer, "layer", 0, _MAX_LAYERS) for layer in layers),
             origin=header["origin"],
@@ -95,10 +95,6 @@ def _check(parts: Parts) -> None:
     origin: Any = parts.origin
     if not isinstance(origin, str) or len(origin) > _MAX_TEXT or not origin.isprintable():
         raise ParameterError(f"its origin is {shown(origin)}")
-    told: Any = parts.generator
-    if not isinstance(told, dict) or not set(_TOLD) <= set(told) <= set(_TOLD) | set(_TOLD_OF_SOME):
-        raise ParameterError("what it says of its generator is damaged")
-    for key, value in told.items():
-        kind = (_TOLD | _TOLD_OF_SOME)[key]
-        if type(value) is not kind:
-            raise ParameterError(f"its generator's {key} is {shown(value)}, expected {kind.__name__}")
+    missing = [key for key in _TOLD if key not in parts.generator]
+    if missing:
+        raise ParameterError(f"it does not say the {', '.join(missing)} of its generator")

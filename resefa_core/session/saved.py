@@ -16,6 +16,7 @@ from ..directions import Directions
 from ..directions.recipes import Point, Recipe, listed
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
+from ..generators.description import GeneratorDescription
 from ..latents import Latent, stack
 from ..latents.edits import (
     Edit,
@@ -74,7 +75,11 @@ def write_state(generator: Generator, state: State, embed: bool, history: bool) 
     directions = state.directions
     return {
         "version": _VERSION,
-        "generator": {name: known[name] for name in ("architecture", "name", "fingerprint")},
+        "generator": {
+            "architecture": known.architecture,
+            "name": known.name,
+            "fingerprint": known.fingerprint,
+        },
         "originals": [
             [Point.of(latent[index], generator).to_json() for index in range(len(latent))]
             for latent in originals.values()
@@ -91,8 +96,7 @@ def read_state(generator: Generator, data: object, find: Find) -> State:
     """Undo `write_state`; see `Session.from_json`. Each set of directions is found once."""
     if not isinstance(data, Mapping) or data.get("version") != _VERSION:
         raise ParameterError(f"not a session of version {_VERSION}")
-    described = data.get("generator")
-    fingerprint = described.get("fingerprint") if isinstance(described, Mapping) else None
+    fingerprint = GeneratorDescription.of(data.get("generator")).fingerprint
     if fingerprint != generator.fingerprint:
         raise LatentError(
             f"this is a session of another generator than {generator.name}: "

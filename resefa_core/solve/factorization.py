@@ -195,10 +195,10 @@ def _check(jacobians: list[Jacobian], regions: list[Region]) -> None:
             raise JacobianError("Jacobians of edits that are confined differently were given")
         if other.device != first.device:
             raise JacobianError(f"Jacobians on {first.device} and on {other.device} were given")
-        if other.described.get("fingerprint") != first.described.get("fingerprint"):
+        if other.described.fingerprint != first.described.fingerprint:
             raise JacobianError(
-                f"Jacobians of different generators were given: {first.described.get('name')!r} and "
-                f"{other.described.get('name')!r}"
+                f"Jacobians of different generators were given: {first.described.name!r} and "
+                f"{other.described.name!r}"
             )
     for each in jacobians:
         each.check_response()
