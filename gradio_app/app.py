@@ -2,7 +2,7 @@
 
 Options are also read from the environment, as a Space has no command line:
 RESEFA_GENERATORS (names or files, separated by the system's path separator), RESEFA_CACHE_MB, RESEFA_DISK_MB,
-RESEFA_LEAST_FREE_MB (of the disk, for others), RESEFA_UPLOADS, RESEFA_PHOTOS.
+RESEFA_LEAST_FREE_MB (of the disk, for others), RESEFA_UPLOADS, RESEFA_PHOTOS, RESEFA_WARM.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         sys.exit(f"resefa demo: the page can't be served: {error}")
     gc.freeze()  # what is here stays; collecting the loops that Gradio left open would fill a Space's log
-    threading.Thread(target=_warm, args=(studio, assets, sight), daemon=True).start()
+    if options.warm:
+        threading.Thread(target=_warm, args=(studio, assets, sight), daemon=True).start()
     page.block_thread()
 
 
@@ -154,6 +155,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         default=allowed == "1" if allowed else None,
         help="let visitors bring pictures of their own (by default everywhere but on a Space)",
+    )
+    parser.add_argument(
+        "--warm",
+        action=argparse.BooleanOptionalAction,
+        default=environment.get("RESEFA_WARM", "1") == "1",
+        help="look at the first face before anybody comes, and pack the page's scripts well (default)",
     )
     options = parser.parse_args(arguments)
     options.generator = options.generator or generators or resefa.bundled_names()

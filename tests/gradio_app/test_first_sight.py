@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import resefa_core as resefa
+from gradio_app.app import _options
 from gradio_app.first_sight import FirstSight, Sight
 from gradio_app.payloads import data_url
 from gradio_app.steps import Steps
@@ -83,3 +84,14 @@ def test_who_arrives_finds_what_was_seen_first(avatars: resefa.Generator) -> Non
     assert all(strip.startswith("data:image/webp;base64,") for _, strip in ways)
     told = [update["directions"] for update in steps.arrive(Visit(), {}) if "directions" in update]
     assert [item["name"] for item in told[-1]["items"]] == [name for name, _ in ways]
+
+
+def test_the_operator_decides_whether_the_first_face_is_looked_at_before_anybody_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RESEFA_WARM", raising=False)
+    assert _options([]).warm is True
+    assert _options(["--no-warm"]).warm is False
+    monkeypatch.setenv("RESEFA_WARM", "0")
+    assert _options([]).warm is False
+    assert _options(["--warm"]).warm is True
