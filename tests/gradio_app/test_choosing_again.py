@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from demo_browser import DESKTOP, READY, find_chromium, launch, serve
+from demo_browser import DESKTOP, READY, find_chromium, launch
 
 pytest.importorskip("gradio", reason="gradio is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -22,9 +22,9 @@ PRESETS = ("mouth", "eyes", "nose", "hair")
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page(address: str) -> Iterator[Any]:
     """The page, with each request held back for a while, as by a slow server."""
-    with serve() as address, sync_api.sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_context(**DESKTOP).new_page()
         page.set_default_timeout(PATIENCE)

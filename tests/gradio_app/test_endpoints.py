@@ -49,7 +49,7 @@ ENDPOINTS = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server() as running:
+    with Server("--no-warm") as running:
         yield running
 
 

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("gradio", reason="gradio is not installed")
 
 import brotli
-from demo_browser import DESKTOP, find_axe, find_chromium, keep_offline, launch, serve
+from demo_browser import DESKTOP, find_axe, find_chromium, keep_offline, launch
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -126,11 +126,11 @@ def test_files_can_be_packed_better() -> None:
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="no browser")
-def test_a_browser_asks_for_nothing_that_the_page_does_not_name() -> None:
+def test_a_browser_asks_for_nothing_that_the_page_does_not_name(address: str) -> None:
     """Gradio's scripts are named as long as this version of Gradio is understood; and before they are there,
     the page shows a face, keeps nobody out, and has what it shows replaced by what can be used."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with serve() as address, sync_api.sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         browser = launch(playwright)
         context = browser.new_context(**DESKTOP)
         keep_offline(context, [])

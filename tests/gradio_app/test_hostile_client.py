@@ -81,7 +81,7 @@ PATHS = (
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server() as running:
+    with Server("--no-warm") as running:
         yield running
 
 

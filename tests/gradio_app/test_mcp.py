@@ -6,7 +6,7 @@ import ast
 import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import ProxyHandler, build_opener
@@ -14,7 +14,6 @@ from urllib.request import ProxyHandler, build_opener
 import numpy as np
 import pytest
 from PIL import Image
-from serving import serving
 
 import resefa_core as resefa
 
@@ -26,10 +25,9 @@ Result = TypeVar("Result")
 TOOLS = {"draw_face", "find_directions", "show_directions", "apply_directions", "describe_directions"}
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving() as url:
-        yield f"{url}/gradio_api/mcp/"
+@pytest.fixture
+def url(address: str) -> str:
+    return f"{address}gradio_api/mcp/"
 
 
 def talk(address: str, work: Callable[[Any], Awaitable[Result]]) -> Result:
@@ -59,8 +57,8 @@ def words(answer: Any) -> str:
     return str(answer.content[0].text)
 
 
-def test_the_tools_are_told_in_whole_sentences(address: str) -> None:
-    tools = talk(address, lambda session: session.list_tools()).tools
+def test_the_tools_are_told_in_whole_sentences(url: str) -> None:
+    tools = talk(url, lambda session: session.list_tools()).tools
     assert {tool.name for tool in tools} == TOOLS
     for tool in tools:
         assert "Returns: " in tool.description
@@ -69,14 +67,14 @@ def test_the_tools_are_told_in_whole_sentences(address: str) -> None:
             assert parameter["description"].endswith("."), f"{tool.name}: {name} is cut off"
 
 
-def test_a_face_is_drawn(address: str, avatars: resefa.Generator) -> None:
-    drawn = picture(call(address, "draw_face", seed=13, truncation=0.7))
+def test_a_face_is_drawn(url: str, avatars: resefa.Generator) -> None:
+    drawn = picture(call(url, "draw_face", seed=13, truncation=0.7))
     expected = resefa.to_pil(avatars.synthesize(avatars.sample(13, 0.7))[0])
     assert np.abs(drawn - np.asarray(expected, dtype=np.float64)).max() <= 2
 
 
-def test_directions_are_found_told_and_applied(address: str, tmp_path: Path) -> None:
-    found = call(address, "find_directions", seed=13, region="mouth", layered=False, count=2)
+def test_directions_are_found_told_and_applied(url: str, tmp_path: Path) -> None:
+    found = call(url, "find_directions", seed=13, region="mouth", layered=False, count=2)
     assert not found.isError
     file, report = ast.literal_eval(words(found))
     assert (report["space"], len(report["directions"])) == ("w", 2)
@@ -84,19 +82,19 @@ def test_directions_are_found_told_and_applied(address: str, tmp_path: Path) -> 
     saved.write_bytes(build_opener(ProxyHandler({})).open(file["url"], timeout=30).read())
     directions = resefa.Directions.load(saved)
     assert (directions.space, directions.seeds, len(directions)) == ("w", (13,), 2)
-    assert "'Fits': 'yes'" in words(call(address, "describe_directions", file=file["url"]))
-    shown = call(address, "show_directions", file=file["url"], seed=13)
+    assert "'Fits': 'yes'" in words(call(url, "describe_directions", file=file["url"]))
+    shown = call(url, "show_directions", file=file["url"], seed=13)
     assert picture(shown).shape[0] > picture(shown).shape[1] / 5
     assert "Image URL: http" in shown.content[1].text
-    plain = picture(call(address, "draw_face", seed=13))
-    moved = picture(call(address, "apply_directions", file=file["url"], strengths="[4, 0]", seed=13))
+    plain = picture(call(url, "draw_face", seed=13))
+    moved = picture(call(url, "apply_directions", file=file["url"], strengths="[4, 0]", seed=13))
     assert directions.region is not None
     inside = directions.region.mask(*plain.shape[:2]).numpy() > 0
     change = np.square(moved - plain).mean(axis=2)
     assert change[inside].mean() > 5 * change[~inside].mean()
 
 
-def test_what_is_wrong_is_told_in_words(address: str) -> None:
-    answer = call(address, "find_directions", seed=13, region="ear")
+def test_what_is_wrong_is_told_in_words(url: str) -> None:
+    answer = call(url, "find_directions", seed=13, region="ear")
     assert answer.isError
     assert "there is no preset 'ear'" in words(answer)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import torch
-from demo_browser import DESKTOP, PHONE, READY, find_axe, find_chromium, keep_offline, launch, serve
+from demo_browser import DESKTOP, PHONE, READY, find_axe, find_chromium, keep_offline, launch
 from models import tiny_stylegan2
 from PIL import Image
 
@@ -199,12 +199,6 @@ class Demo:
         self.page.locator("#card dt").first.wait_for(timeout=PATIENCE)
         terms = self.page.locator("#card dt").all_inner_texts()
         return dict(zip(terms, self.page.locator("#card dd").all_inner_texts(), strict=True))
-
-
-@pytest.fixture(scope="session")
-def address() -> Iterator[str]:
-    with serve() as served:
-        yield served
 
 
 @pytest.fixture(scope="module")

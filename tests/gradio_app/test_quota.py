@@ -131,7 +131,12 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
         f'{sys.executable} "$@"\n'
     )
     python.chmod(0o700)
-    own = {"GRADIO_TEMP_DIR": str(disk), "HF_HUB_OFFLINE": "1", "RESEFA_LEAST_FREE_MB": "0"}
+    own = {
+        "GRADIO_TEMP_DIR": str(disk),
+        "HF_HUB_OFFLINE": "1",
+        "RESEFA_LEAST_FREE_MB": "0",
+        "RESEFA_WARM": "0",
+    }
     with Server(environment={**inherited(), **own}, python=python) as server:
         answers = [
             httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("x.safetensors", bytes(4 << 20))})

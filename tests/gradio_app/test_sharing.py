@@ -382,7 +382,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Hub
     with HubServer() as server:
         server.tokens = {TOKEN: "ada"}
         home = str(tmp_path_factory.mktemp("home"))
-        with serving(HF_ENDPOINT=server.url, HF_TOKEN=TOKEN, HF_HOME=home) as url:
+        with serving(HF_ENDPOINT=server.url, HF_TOKEN=TOKEN, HF_HOME=home, RESEFA_WARM="0") as url:
             yield url, server
 
 

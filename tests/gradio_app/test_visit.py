@@ -54,6 +54,17 @@ def steps(shared: Studio) -> Steps:
     return Steps(shared)
 
 
+@pytest.fixture(scope="module")
+def analyses() -> resefa.JacobianCache:
+    return resefa.JacobianCache(1 << 30)
+
+
+@pytest.fixture
+def opened(avatars: resefa.Generator, analyses: resefa.JacobianCache) -> Steps:
+    """Steps of a studio that has analysed nothing yet; what it asks for was made for other tests before."""
+    return Steps(Studio({"avatars": avatars}, compute=analyses.analyse))
+
+
 @pytest.fixture
 def visit(steps: Steps) -> Visit:
     """A visitor who sees a face and its directions in W."""
@@ -571,8 +582,8 @@ def test_edits_are_kept_within_a_bound_and_gone_with_the_face(steps: Steps, visi
     assert np.array_equal(np.asarray(steps.picture(visit)), np.asarray(resefa.to_pil(visit.session.before)))
 
 
-def test_names_that_were_typed_are_not_replaced(steps: Steps) -> None:
-    visit = arrived(steps, 917)
+def test_names_that_were_typed_are_not_replaced(opened: Steps) -> None:
+    steps, visit = opened, arrived(opened, 900)
     list(steps.slide(visit, {"version": visit.version, "strengths": [0, 0], "touched": True}))
     directions = visit.directions
     shown = list(steps.analyse(visit))
@@ -584,7 +595,8 @@ def test_names_that_were_typed_are_not_replaced(steps: Steps) -> None:
     assert visit.finer is None
 
 
-def test_regions_too_small_to_change_alone_are_told(steps: Steps, visit: Visit) -> None:
+def test_regions_too_small_to_change_alone_are_told(opened: Steps) -> None:
+    steps, visit = opened, arrived(opened, 900)
     visit.needed.analyse()
     shown = list(steps.pick(visit, {"region": {"box": [0.49, 0.49, 0.02, 0.02]}}))
     assert "draw a larger part, or confine" in last(shown, "status")["text"]
@@ -608,8 +620,8 @@ def test_feathers_out_of_range_are_told(steps: Steps, visit: Visit) -> None:
     assert list(steps.confine(Visit(), True, 0.1)) == []
 
 
-def test_every_layer_replaces_the_quick_directions(steps: Steps) -> None:
-    visit = arrived(steps, 910)
+def test_every_layer_replaces_the_quick_directions(opened: Steps) -> None:
+    steps, visit = opened, arrived(opened, 900)
     assert visit.directions is not None
     assert visit.directions.space == "w"
     version = visit.version
@@ -621,8 +633,8 @@ def test_every_layer_replaces_the_quick_directions(steps: Steps) -> None:
     assert list(steps.analyse(visit)) == [{"background": {"text": "", "kind": "done"}}]
 
 
-def test_every_layer_is_offered_where_sliders_moved(steps: Steps) -> None:
-    visit = arrived(steps, 911)
+def test_every_layer_is_offered_where_sliders_moved(opened: Steps) -> None:
+    steps, visit = opened, arrived(opened, 900)
     list(steps.slide(visit, slid(visit, 2.0)))
     version, directions = visit.version, visit.directions
     shown = list(steps.analyse(visit))
@@ -637,8 +649,8 @@ def test_every_layer_is_offered_where_sliders_moved(steps: Steps) -> None:
     assert visit.finer is None
 
 
-def test_an_offer_is_gone_with_the_face(steps: Steps) -> None:
-    visit = arrived(steps, 911, "hair")
+def test_an_offer_is_gone_with_the_face(opened: Steps) -> None:
+    steps, visit = opened, arrived(opened, 900, "hair")
     list(steps.slide(visit, slid(visit, 2.0)))
     list(steps.analyse(visit))
     list(steps.draw(visit, "avatars", 903, 0.7))
@@ -812,10 +824,9 @@ def test_solving_without_the_whole_jacobian_shows_its_progress(
 
 
 def test_solving_for_a_region_stops_when_another_is_drawn(
-    shared: Studio, monkeypatch: pytest.MonkeyPatch
+    opened: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = Steps(shared)
-    visit = arrived(steps, 916)
+    steps, visit = opened, arrived(opened, 900)
     visit.needed.analyse()
     find = Session.find
     drawn = threading.Event()
@@ -836,8 +847,7 @@ def test_solving_for_a_region_stops_when_another_is_drawn(
     assert visit.directions.recipe.region is visit.needed.selected
 
 
-def test_generalizing(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
-    visit = arrived(steps, 915)
+def test_generalizing(steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = list(steps.generalize(visit, 2))
     assert visit.directions is not None
     assert visit.directions.num_samples == 2

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from demo_browser import serve
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """A running demo, for all who come to it as visitors do."""
+    with serve() as served:
+        yield served
