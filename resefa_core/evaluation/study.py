@@ -85,7 +85,8 @@ def evaluate(
 
     Example:
         >>> from resefa_core.evaluation.config import Row
-        >>> study = Study(rows=(Row("resefa", "w"), Row("sefa")), regions={"mouth": "mouth"}, seeds=(5000,))
+        >>> rows = (Row("resefa", "w"), Row("sefa"))
+        >>> study = Study(rows=rows, regions={"mouth": "mouth"}, seeds=(5000,), references=0)
         >>> evaluation = evaluate(study)
         >>> len(evaluation.records)
         2

@@ -250,7 +250,11 @@ def test_equal_change(confine: float) -> None:
 
 def test_a_study(tmp_path: Path) -> None:
     study = Study(
-        rows=(Row("resefa", "w"), Row("sefa")), regions={"middle": REGION}, seeds=(5000,), directions=1
+        rows=(Row("resefa", "w"), Row("sefa")),
+        regions={"middle": REGION},
+        seeds=(5000,),
+        directions=1,
+        references=16,
     )
     evaluation = evaluate(study, there("stylegan2"), tmp_path)
     assert len(evaluation.records) == 2

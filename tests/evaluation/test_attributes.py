@@ -107,7 +107,7 @@ def test_a_mouth_edit_of_the_bundled_generator_changes_mouths(
 ) -> None:
     latent = avatars.sample(range(4), truncation=0.7)
     mouth = resefa.Region.preset("mouth")
-    jacobians = [resefa.compute_jacobian(avatars, latent[index]) for index in range(2)]
+    jacobians = [resefa.compute_jacobian(avatars, latent[index], "w") for index in range(2)]
     edits = edits_of(latent, resefa.factorize(jacobians, mouth, 2))
     found = equal_change(avatars, edits, mouth)
     rows = found.reached.nonzero()[:, 0]

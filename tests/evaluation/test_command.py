@@ -14,7 +14,7 @@ def run(*arguments: str | Path) -> int:
     return main(["evaluate", *(str(argument) for argument in arguments)])
 
 
-QUICK = ("--spaces", "w", "--seeds", "5000", "--sheet-seeds", "1", "-k", "1")
+QUICK = ("--spaces", "w", "--seeds", "5000", "--references", "16", "--sheet-seeds", "1", "-k", "1")
 
 
 def test_flags_say_what_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +48,7 @@ def test_a_file_says_it_too_and_goes_with_other_seeds(tmp_path: Path) -> None:
         "rows": [{"method": "resefa", "space": "w"}],
         "seeds": [1],
         "directions": 1,
+        "references": 16,
     }
     file = tmp_path / "study.json"
     file.write_text(json.dumps(study))

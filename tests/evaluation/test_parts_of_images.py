@@ -22,6 +22,7 @@ STUDY = Study(
     seeds=(5000, 5001),
     directions=1,
     target=0.01,
+    references=16,
     transfer=Transfer(sources=(7000, 7001), sets=1),
     sheet_seeds=1,
 )
