@@ -20,7 +20,16 @@ from ..methods import METHODS
 from ..parsing import shown_seeds
 from ..sheets import save_png
 from .command import Command
-from .options import CONFINE, SEEDS, add_device, add_parts, open_generator, open_parts
+from .options import (
+    CONFINE,
+    SEEDS,
+    add_device,
+    add_parts,
+    add_workers,
+    open_generator,
+    open_parts,
+    open_workers,
+)
 from .terminal import progress, shown
 
 
@@ -29,7 +38,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "study",
         nargs="?",
         type=Path,
-        help="a JSON file that says what to measure; goes with -g, --parts, --seeds and --device only",
+        help="a JSON file that says what to measure; goes with -g, --parts, --seeds, --device and "
+        "where to compute only",
     )
     parser.add_argument(
         "-g", "--generator", help=f"a generator's file, or a bundled one: {', '.join(bundled_names())}"
@@ -99,13 +109,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="for results.json, tables.md, sheets and a plot; a study that was stopped goes on from it",
     )
+    add_workers(parser)
 
 
 def _run(options: argparse.Namespace) -> None:
     study = _study(options)
     generator = open_generator(study.generator, options.device)
     with progress("measuring") as report:
-        evaluation = evaluate(study, generator, options.output, parts=open_parts(options), progress=report)
+        evaluation = evaluate(
+            study,
+            generator,
+            options.output,
+            parts=open_parts(options),
+            workers=open_workers(options),
+            progress=report,
+        )
     text = tables.report(evaluation)
     write_bytes(options.output / "tables.md", text.encode(), ReSeFaError, overwrite=True)
     print(shown(text))
@@ -123,7 +141,7 @@ def _run(options: argparse.Namespace) -> None:
 def _study(options: argparse.Namespace) -> Study:
     """The study that a file or the flags describe."""
     given = {key: value for key, value in vars(options).items() if value is not None}
-    for key in ("run", "device", "output", "parts"):
+    for key in ("run", "device", "output", "parts", "workers", "ray", "cards"):
         given.pop(key, None)
     if given.get("confine") == []:
         given["confine"] = [1.0]

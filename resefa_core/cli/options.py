@@ -30,6 +30,7 @@ from ..parsing import parse_confine, parse_face, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
 from ..spaces import SPACES
+from ..workers import Inline, Pool, Workers
 from .terminal import progress, shown
 
 SEED = 13
@@ -182,8 +183,10 @@ def add_imported(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_directions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a direction file, of this program or another")
+def add_directions(
+    parser: argparse.ArgumentParser, what: str = "a direction file, of this program or another"
+) -> None:
+    parser.add_argument("file", type=Path, help=what)
     add_generator(parser)
     add_latent(parser)
     add_imported(parser)
@@ -202,6 +205,39 @@ def add_directions(parser: argparse.ArgumentParser) -> None:
         help="soften a confined edit's edge, a fraction of the image's height "
         f"(default: {CONFINED_FEATHER:g}; 0 for directions of {CONFINED}, whose region is soft already)",
     )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=int, default=1, help="processes of this machine, of one thread each (default: 1)"
+    )
+    where.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help='on Ray: a cluster, or this machine without an address (pip install "resefa[cluster]")',
+    )
+    parser.add_argument(
+        "--cards", type=float, default=0.0, help="GPUs for each task of Ray, e.g. 0.5 (default: 0)"
+    )
+
+
+def open_workers(options: argparse.Namespace) -> Workers:
+    """The workers that the options of `add_workers` say.
+
+    Raises:
+        ParameterError: cards without Ray, or too many workers.
+        WorkerError: Ray does not answer.
+    """
+    if options.ray is not None:
+        from ..workers.cluster import Cluster
+
+        return Cluster(options.ray or None, cards=options.cards)
+    if options.cards:
+        raise ParameterError("--cards is for --ray")
+    return Inline() if options.workers == 1 else Pool(options.workers)
 
 
 def add_output(parser: argparse.ArgumentParser, what: str) -> None:

@@ -23,10 +23,12 @@ from .options import (
     add_generator,
     add_latent,
     add_parts,
+    add_workers,
     find_class,
     open_generator,
     open_parts,
     open_session,
+    open_workers,
     refuse_existing,
     typed,
 )
@@ -71,6 +73,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="publish them in a repository of that name, in the account of `hf auth login`",
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
+    add_workers(parser)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -88,6 +91,7 @@ def _run(options: argparse.Namespace) -> None:
                 options.count,
                 truncation=options.truncation if generator.has_mapping else 1.0,
                 label=find_class(options, generator),
+                workers=open_workers(options),
                 progress=report,
             )
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -124,7 +125,11 @@ def inception() -> Features:
         raise EvaluationError(
             "Inception's features need torch-fidelity: pip install torch-fidelity"
         ) from error
-    return lambda images: cast(Tensor, network.to(images.device)(_as_bytes(images)))
+    return partial(_seen_by, network)
+
+
+def _seen_by(network: nn.Module, images: Tensor) -> Tensor:
+    return cast(Tensor, network.to(images.device)(_as_bytes(images)))
 
 
 def perceptual_distance(

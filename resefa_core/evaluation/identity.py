@@ -129,6 +129,7 @@ class FaceRecogniser:
         if std is not None and not std > 0:
             raise ParameterError(f"std {std} is out of range: expected more than 0")
         self.file = Path(path)
+        self._providers = providers
         data = read_bytes(self.file, EvaluationError, _MAX_BYTES)
         self._session = _open(self.file, data, providers)
         inputs = self._session.get_inputs()
@@ -149,6 +150,13 @@ class FaceRecogniser:
         self.mean = mean if mean is not None else 0.0 if ready else 127.5
         self.std = std if std is not None else 1.0 if ready else 127.5
         self.crop = crop
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes, which may not have the file."""
+        return self.__dict__ | {"_session": read_bytes(self.file, EvaluationError, _MAX_BYTES)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state | {"_session": _open(state["file"], state["_session"], state["_providers"])}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embeddings `(B, d)`, float32, of images `(B, 3, H, W)` in [-1, 1].

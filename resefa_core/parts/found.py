@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from ..parsing import shown_seeds
 from ..progress import Progress, stage
 from ..regions import Region, Selection
 from ..spaces import quick_space
+from ..threads import one_thread
+from ..workers import Inline, Workers
 from .clicks import as_region, refined
 from .clusters import centres_of, likeness_to
 from .naming import suggested_names
@@ -37,6 +40,7 @@ _SIZES = 8.0
 _TOGETHER = 1 << 30
 _MOST_SEEDS = 4096
 _MOST_ORIGIN = 1000
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,42 +261,80 @@ def find_parts_of(
     *,
     truncation: float = TRUNCATION,
     label: int | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Parts:
     """The parts of a generator, on samples of it, in its `quick_space`.
 
-    Analyses are made one after the other; the axes are those of as many images as fit 1 GiB together.
+    The axes are those of as many of the first images as fit 1 GiB together.
 
     Args:
         seeds, truncation, label: of the samples, as `Generator.sample` takes them.
         count: of clusters, from 2 to 256.
+        workers: where images are analysed, each with one thread; here for None. Whoever they are, the parts
+            are the same, on processors of one kind.
         progress: called with (done, total); the work stops if it raises.
 
     Raises:
         ParameterError: count is out of range, or there are no seeds.
         LatentError: a sample can't be drawn, or does not respond to its latent at all.
+        WorkerError: workers are lost again and again, or can't be sent the generator.
     """
     whole(count, "count", 2, MOST)
     whole(len(seeds), "seeds", 1, _MOST_SEEDS)
-    space = quick_space(generator)
-    first: list[Jacobian] = []
-    images: list[Responses] = []
-    axes: Tensor | None = None
-    for index, seed in enumerate(seeds):
-        latent = generator.sample(seed, truncation, label)
-        jacobian = compute_jacobian(generator, latent, space, progress=stage(progress, index, len(seeds)))
-        if axes is None:
-            first.append(jacobian)
-            if (len(first) + 1) * jacobian.nbytes <= _TOGETHER and index + 1 < len(seeds):
-                continue
-            axes = axes_of(first)
-            images = [responses_of(each, axes) for each in first]
-            del first[1:]
-        else:
-            images.append(responses_of(jacobian, axes))
-    assert axes is not None
+    workers = workers or Inline()
+    images = _Images(generator, tuple(seeds), truncation, label, progress if workers.in_process else None)
+    with one_thread():
+        first = [_analysed(images, 0)]
+    kept = max(1, min(_TOGETHER // first[0].nbytes, len(seeds)))
+    done = 1
+
+    def each(function: Callable[[_Images, int], _T], places: range) -> list[_T]:
+        """What workers make of each image, in the order of images."""
+        nonlocal done
+        found = {}
+        for place, result in workers.run(function, images, places):
+            found[place] = result
+            done += 1
+            if progress is not None:
+                progress(1000 * done, 1000 * len(seeds))
+        return [found[place] for place in places]
+
+    first += each(_analysed, range(1, kept))
+    axes = axes_of(first)
+    responses = [responses_of(each, axes) for each in first]
+    del first[1:]
+    images = replace(images, axes=axes)
+    responses += each(_responding, range(kept, len(seeds)))
     origin = f"{len(seeds)} samples, seeds {shown_seeds(seeds)}, truncation {truncation:g}"
-    return _parts_of(images, first[0], axes, count, origin[:_MOST_ORIGIN])
+    return _parts_of(responses, first[0], axes, count, origin[:_MOST_ORIGIN])
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """What all images that parts are found on share."""
+
+    generator: Generator
+    seeds: tuple[int, ...]
+    truncation: float
+    label: int | None
+    progress: Progress | None
+    axes: Tensor | None = None
+
+
+def _analysed(images: _Images, place: int) -> Jacobian:
+    """The analysis of an image, in main memory."""
+    latent = images.generator.sample(images.seeds[place], images.truncation, images.label)
+    report = stage(images.progress, place, len(images.seeds))
+    return compute_jacobian(
+        images.generator, latent, quick_space(images.generator), progress=report
+    ).detached()
+
+
+def _responding(images: _Images, place: int) -> Responses:
+    """How an image's pixels respond along the axes."""
+    assert images.axes is not None
+    return responses_of(_analysed(images, place), images.axes)
 
 
 def _parts_of(images: Sequence[Responses], like: Jacobian, axes: Tensor, count: int, origin: str) -> Parts:

@@ -25,9 +25,11 @@ class Workers(ABC):
 
     Attributes:
         count: how many tasks are done at once.
+        in_process: whether tasks are done in this process, where what they share may be called back.
     """
 
     count: int
+    in_process = False
 
     @abstractmethod
     def run(
@@ -37,7 +39,7 @@ class Workers(ABC):
         thread.
 
         Not more than `AHEAD` times as many tasks as there are workers are handed out at once, so that memory
-        does not grow with the tasks.
+        does not grow with the tasks. Where whoever takes the results stops, tasks stop, too.
 
         Args:
             function: of a module, so that other processes find it.
@@ -54,6 +56,7 @@ class Inline(Workers):
     """In this process, one after the other."""
 
     count = 1
+    in_process = True
 
     def run(
         self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]

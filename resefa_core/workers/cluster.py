@@ -64,20 +64,25 @@ class Cluster(Workers):
         do = ray.remote(**self._options)(_do)
         left = iter(tasks)
         waiting: dict[Any, Task] = {}
-        while True:
-            for task in islice(left, AHEAD * self.count - len(waiting)):
-                named = do.options(name=f"{function.__name__} {task}"[:80])
-                waiting[named.remote(function, [handle], task)] = task
-            if not waiting:
-                return
-            (done, *_), _ = ray.wait(list(waiting), num_returns=1)
-            try:
-                result: Result = ray.get(done)
-            except ray.exceptions.RayTaskError as problem:
-                raise problem.cause from problem
-            except ray.exceptions.RayError as problem:
-                raise WorkerError(f"Ray gave up a task: {problem}") from problem
-            yield waiting.pop(done), result
+        try:
+            while True:
+                for task in islice(left, AHEAD * self.count - len(waiting)):
+                    named = do.options(name=f"{function.__name__} {task}"[:80])
+                    waiting[named.remote(function, [handle], task)] = task
+                if not waiting:
+                    return
+                (done, *_), _ = ray.wait(list(waiting), num_returns=1)
+                task = waiting.pop(done)
+                try:
+                    result: Result = ray.get(done)
+                except ray.exceptions.RayTaskError as problem:
+                    raise problem.cause from problem
+                except ray.exceptions.RayError as problem:
+                    raise WorkerError(f"Ray gave up a task: {problem}") from problem
+                yield task, result
+        finally:
+            for each in waiting:
+                ray.cancel(each, force=True)
 
 
 def the_ray() -> ModuleType:
@@ -98,6 +103,8 @@ def _do(function: Callable[[Any, Task], Result], handles: Sequence[Any], task: T
     key = handles[0].hex()
     if key not in _held:
         _held.clear()
-        _held[key] = pickle.loads(the_ray().get(handles[0]))
+        packed = the_ray().get(handles[0])
+        with one_thread():
+            _held[key] = pickle.loads(packed)
     with one_thread():
         return function(_held[key], task)

@@ -10,8 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from itertools import islice
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..bounds import whole
@@ -39,11 +42,12 @@ class Pool(Workers):
     def run(
         self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
     ) -> Iterator[tuple[Task, Result]]:
-        packed = packed_for_workers(shared)
+        folder, file = _written(packed_for_workers(shared))
         waiting: dict[Future[bytes], Task] = {}
         left = iter(tasks)
         losses = 0
-        pool = self._started(packed)
+        ends, end = multiprocessing.Pipe(duplex=False)
+        pool = self._started(file, ends)
         try:
             while True:
                 for task in islice(left, AHEAD * self.count - len(waiting)):
@@ -65,17 +69,20 @@ class Pool(Workers):
                     )
                 wait(waiting)  # a pool that has lost one process ends them all
                 pool.shutdown(wait=False)
-                pool = self._started(packed)
+                pool = self._started(file, ends)
                 waiting = {
                     _submitted(pool, function, task) if _was_lost(future) else future: task
                     for future, task in waiting.items()
                 }
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            end.close()
+            ends.close()
+            folder.cleanup()
 
-    def _started(self, packed: bytes) -> ProcessPoolExecutor:
+    def _started(self, file: Path, ends: Connection) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.count, context, _begin, (packed,))
+        return ProcessPoolExecutor(self.count, context, _begin, (file, ends))
 
 
 def packed_for_workers(shared: object) -> bytes:
@@ -90,6 +97,18 @@ def packed_for_workers(shared: object) -> bytes:
         raise WorkerError(
             f"this can't be sent to other processes: {problem}; compute in one process instead"
         ) from problem
+
+
+def _written(packed: bytes) -> tuple[TemporaryDirectory[str], Path]:
+    """A file that workers read: what is sent to a process as it starts stops the sender for ever if that
+    process ends before it has read it."""
+    try:
+        folder = TemporaryDirectory(prefix="resefa-", ignore_cleanup_errors=True)
+        file = Path(folder.name) / "shared"
+        file.write_bytes(packed)
+    except OSError as problem:
+        raise WorkerError(f"what workers share can't be written: {problem}") from problem
+    return folder, file
 
 
 def _submitted(
@@ -108,20 +127,21 @@ def _was_lost(future: Future[bytes]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _begin(packed: bytes) -> None:
+def _begin(file: Path, ends: Connection) -> None:
     global _shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which a terminal interrupts too, ends it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _shared = pickle.loads(packed)
+    threading.Thread(target=_end_in_time, args=(ends,), daemon=True).start()
+    with one_thread():
+        _shared = pickle.loads(file.read_bytes())
 
 
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for tasks for ever."""
+def _end_in_time(ends: Connection) -> None:
+    """End when the parent closes its side, or is gone: whoever stops does not wait for tasks that nobody
+    wants, and no process waits for tasks for ever."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        with suppress(OSError):
-            parent.join()
-        os._exit(1)
+    assert parent is not None
+    wait_for([ends, parent.sentinel])
+    os._exit(1)
 
 
 def _do(function: Callable[[Any, Task], Result], task: Task) -> bytes:

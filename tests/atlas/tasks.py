@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,25 @@ def start(ray: Any) -> None:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 
 
+def children(parent: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            about = (folder / "stat").read_text("ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(about[1]) == parent and about[0] != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def is_there(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text("ascii", errors="replace")
+    except OSError:
+        return False
+
+
 class Backwards(Workers):
     """Workers whose last task ends first."""
 
@@ -64,6 +84,16 @@ class Backwards(Workers):
 
 def product(shared: float, task: int) -> tuple[float, int, torch.Tensor]:
     return shared * task, torch.get_num_threads(), torch.full((3,), shared * task)
+
+
+def length(shared: bytes, task: int) -> int:
+    return len(shared)
+
+
+def sleep(folder: Path, seconds: float) -> int:
+    (folder / str(os.getpid())).touch()
+    time.sleep(seconds)
+    return os.getpid()
 
 
 def refuse(shared: str, task: int) -> int:

@@ -20,7 +20,7 @@ from resefa_core.atlas.tree import Node, Tree
 from resefa_core.errors import AtlasError, LatentError, ParameterError, RegionError
 from resefa_core.solve.sums import Sums
 from resefa_core.workers import Inline, Pool, Workers
-from tests.atlas.tasks import Backwards, Killed, start
+from tests.atlas.tasks import Backwards, Killed, children, is_there, start
 from tests.models import tiny_stylegan2
 
 BOXES = ("0.2,0.2,0.5,0.4", "0.5,0.5,0.5,0.5")
@@ -125,25 +125,6 @@ if __name__ == "__main__":
     file = Path(sys.argv[1])
     sum_up(generator, plan, Pool(1), file, block=2, kept_every=0.0, on_block=lambda _: time.sleep(0.5))
 """
-
-
-def children(parent: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            about = (folder / "stat").read_text("ascii", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(about[1]) == parent and about[0] != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-def is_there(process: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text("ascii", errors="replace")
-    except OSError:
-        return False
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")

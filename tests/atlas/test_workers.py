@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ import torch
 from resefa_core.errors import ParameterError, RegionError, WorkerError
 from resefa_core.workers import Inline, Pool, Workers, pool
 from resefa_core.workers.base import AHEAD
-from tests.atlas.tasks import Killed, product, refuse, start
+from tests.atlas.tasks import Killed, children, is_there, length, product, refuse, sleep, start
 
 
 @pytest.fixture(scope="module", params=["inline", "pool", "ray"])
@@ -60,11 +64,44 @@ def test_few_tasks_are_taken_ahead(workers: Workers) -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+def test_whoever_stops_does_not_wait_for_tasks_that_nobody_wants(workers: Workers, tmp_path: Path) -> None:
+    if workers.in_process:
+        pytest.skip("one task is done after the other")
+    results = workers.run(sleep, tmp_path, [0.0, 600.0, 600.0])
+    next(results)
+    until = time.monotonic() + 120.0
+    while len(list(tmp_path.iterdir())) < min(2, workers.count) and time.monotonic() < until:
+        time.sleep(0.1)
+    results.close()  # type: ignore[attr-defined]
+    while any(is_there(int(file.name)) for file in tmp_path.iterdir()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(is_there(int(file.name)) for file in tmp_path.iterdir())
+
+
 def test_what_is_lost_again_and_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_LOSSES", 1)
     killed = Killed(Pool(1), tmp_path, deaths=1000)
     with pytest.raises(WorkerError, match="workers were lost"):
         list(killed.run(product, 2.0, range(2)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
+def test_a_worker_that_is_killed_as_it_starts_is_replaced() -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not killed:
+            for child in children(os.getpid()):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(child, signal.SIGKILL)
+                    killed.append(child)
+            time.sleep(0.001)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    results = dict(Pool(1).run(length, bytes(1 << 22), range(3)))
+    killer.join()
+    assert results == dict.fromkeys(range(3), 1 << 22)
 
 
 def test_what_can_not_be_sent_is_an_error() -> None:

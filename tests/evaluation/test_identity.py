@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,15 @@ def test_a_recogniser_is_given_images_as_its_input_says(tmp_path: Path, batch: A
     embeddings = recogniser(images)
     assert embeddings.dtype == torch.float32
     assert_alike(embeddings, expected((pixels(images) - 127.5) / 127.5))
+
+
+def test_a_recogniser_goes_to_processes_that_do_not_have_its_file(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "model.onnx")
+    recogniser = FaceRecogniser(file, channels="bgr", mean=10.0)
+    packed = pickle.dumps(recogniser)
+    file.unlink()
+    other = pickle.loads(packed)
+    assert torch.equal(other(faces()), recogniser(faces()))
 
 
 def test_a_model_that_subtracts_itself_is_given_pixels(tmp_path: Path) -> None:

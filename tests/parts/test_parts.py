@@ -24,6 +24,8 @@ from resefa_core.parts import found, part_by_clicks
 from resefa_core.parts.clicks import LARGEST_SIDE
 from resefa_core.parts.edges import connected, guided, largest_piece
 from resefa_core.parts.naming import suggested_names
+from resefa_core.workers import Inline, Pool
+from tests.atlas.tasks import Backwards
 
 EYE, OTHER_EYE, MOUTH, HAT, AROUND = (0.28, 0.4), (0.72, 0.4), (0.5, 0.78), (0.5, 0.1), (0.05, 0.6)
 
@@ -434,6 +436,19 @@ def test_what_does_not_fit_memory_together_is_projected_one_by_one(monkeypatch: 
     first, second = (resefa.compute_jacobian(generator, generator.sample(seed, 0.7), "w") for seed in (3, 4))
     torch.testing.assert_close(parts.axes, resefa.find_parts(first, count=4).axes)
     assert parts.labels(second).shape == (16, 16)
+
+
+def test_parts_are_the_same_whoever_analyses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = tiny_stylegan2()
+    one = resefa.compute_jacobian(generator, generator.sample(3, 0.7), "w").nbytes
+    monkeypatch.setattr(found, "_TOGETHER", 2 * one)
+    steps: list[tuple[int, int]] = []
+    here = resefa.find_parts_of(generator, (3, 4, 5, 6), count=4, progress=lambda *step: steps.append(step))
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[-1] == (4000, 4000)
+    for workers in (Pool(2), Backwards(Inline())):
+        there = resefa.find_parts_of(generator, (3, 4, 5, 6), count=4, workers=workers)
+        assert (there.digest, there.names) == (here.digest, here.names)
 
 
 def test_names_say_where_parts_lie() -> None:
