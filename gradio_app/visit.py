@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import resefa_core as resefa
+from resefa_core.atlas import Atlas
 from resefa_core.defaults import CONFINED_FEATHER
 from resefa_core.latents.edits import Move
 from resefa_core.session import Session
@@ -42,7 +43,8 @@ class Visit:
         every: whether directions that are not worth offering are shown, too.
         confine, feather: whether edits are to stay in the region, and how soft its edge is then.
         note: what the link asked for in vain.
-        opened: a direction set that was loaded and is not in use yet.
+        opened: a direction set, or an atlas, that was loaded and is not in use yet.
+        offered: directions of an atlas that are offered at one click, by region.
         finer: a direction set that was found meanwhile, and is offered.
     """
 
@@ -69,7 +71,8 @@ class Visit:
     confine: bool = False
     feather: float = CONFINED_FEATHER
     note: str = ""
-    opened: resefa.Directions | None = None
+    opened: resefa.Directions | Atlas | None = None
+    offered: dict[str, resefa.Directions] = field(default_factory=dict)
     finer: resefa.Directions | None = None
 
     def begin(self) -> Wanted:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import resefa_core as resefa
     from resefa_core import bounds, kinds, memory, parsing
+    from resefa_core.atlas import Atlas
     from resefa_core.checkpoints.downloads import entry_of
     from resefa_core.directions import about
     from resefa_core.directions.bundled import bundled_file, bundled_sets
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 else:
     from .. import resefa_core as resefa
     from ..resefa_core import bounds, kinds, memory, parsing
+    from ..resefa_core.atlas import Atlas
     from ..resefa_core.checkpoints.downloads import entry_of
     from ..resefa_core.directions import about
     from ..resefa_core.directions.bundled import bundled_file, bundled_sets
@@ -28,6 +30,7 @@ else:
     from ..resefa_core.progress import Progress
 
 __all__ = [
+    "Atlas",
     "Progress",
     "about",
     "bounds",

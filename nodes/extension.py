@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import folders
 from .apply_direction import ApplyDirection, DirectionSweep
+from .atlases import LoadAtlas
 from .batches import AverageLatents, JoinLatents, PickLatents, SplitLatents
 from .convert import FromStyleGANDirections, FromStyleGANLatent
 from .core import resefa
@@ -38,6 +39,7 @@ class ReSeFaExtension(ComfyExtension):
             MixLatents,
             LoadDirections,
             SaveDirections,
+            LoadAtlas,
             LoadGANLatent,
             SaveGANLatent,
             SaveGANImage,

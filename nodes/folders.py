@@ -15,10 +15,12 @@ from .core import bundled_file, bundled_sets, entry_of, kinds, resefa
 GENERATORS = "stylegan"
 DIRECTIONS = "stylegan_directions"
 PARTS = "stylegan_parts"
+ATLASES = "stylegan_atlases"
 _EXTENSIONS = {
     GENERATORS: {".safetensors", ".bin", ".pkl", ".pt", ".pth"},
     DIRECTIONS: set(kinds.DIRECTION_SUFFIXES),
     PARTS: {".safetensors"},
+    ATLASES: {".safetensors"},
 }
 _LATENTS = "gan_latents"
 _LATENT_EXTENSIONS = (".safetensors", ".png", ".npz", ".npy", ".pt", ".pth")
@@ -83,6 +85,20 @@ def parts_file(name: str) -> Path:
 def parts_names() -> list[str]:
     """The files of parts, or a line that says where they belong."""
     return _model_names(PARTS) or [f"(no file in models/{PARTS})"]
+
+
+def atlas_file(name: str) -> Path:
+    """The file of an atlas.
+
+    Raises:
+        AtlasError: there is no such file; the message says where it was looked for.
+    """
+    return _needed(ATLASES, "atlas", name, resefa.AtlasError)
+
+
+def atlas_names() -> list[str]:
+    """The files of atlases, or a line that says where they belong."""
+    return _model_names(ATLASES) or [f"(no file in models/{ATLASES})"]
 
 
 def directions_folder() -> Path:
@@ -183,7 +199,7 @@ def validated(find: Callable[[str], object], name: str | None) -> bool | str:
     """What ComfyUI's check of a file's name answers: True, or why it can't be found.
 
     Args:
-        find: `generator_file`, `directions_file`, `parts_file` or `latent_file`.
+        find: `generator_file`, `directions_file`, `parts_file`, `atlas_file` or `latent_file`.
         name: None where it comes from another node, and is not known yet.
     """
     if name is None:

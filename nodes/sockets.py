@@ -19,7 +19,7 @@ CARRIED: dict[str, tuple[type, str]] = {
     GAN.io_type: (LoadedGAN, "what Load GAN gives"),
     GANLatent.io_type: (resefa.Latent, "what Sample GAN Latent gives"),
     GANRegion.io_type: (resefa.Region, "what Select Region gives"),
-    GANDirections.io_type: (resefa.Directions, "what Factorize Region or Load Directions gives"),
+    GANDirections.io_type: (resefa.Directions, "what Factorize Region, Load Directions or Load Atlas gives"),
     StyleGANLatent.io_type: (Tensor, "a latent of a ComfyUI-StyleGan pack"),
     StyleGANDirections.io_type: (Tensor, "directions of a ComfyUI-StyleGan pack"),
     io.Image.io_type: (Tensor, "an image"),

@@ -47,7 +47,10 @@ class Kind(Enum):
     LATENT = "a latent: give it as one (--latent FILE, Load GAN Latent)"
     ANALYSIS = "an analysis of an image: give it to resefa factorize (--jacobian FILE)"
     PARTS = "named parts of a generator: give them as such (--parts FILE)"
-    ATLAS = "an atlas of directions: export its direction files first (resefa atlas export FILE)"
+    ATLAS = (
+        "an atlas of directions: open it as one (resefa atlas show FILE, Load Atlas, the demo's Open), or "
+        "export its direction files (resefa atlas export FILE)"
+    )
     SUMS = "the sums of an atlas: give them to resefa atlas build (--sums FILE)"
     WEIGHTS = "a network's weights: open them as a generator (--generator FILE, Load GAN)"
     VECTORS = (

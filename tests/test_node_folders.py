@@ -22,7 +22,8 @@ BAD_SAVES = [None, 10**400, "", "..", "a/../../b", "~/b", "<b>", "a\nb", "a\ud80
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
-    for name in ("input", "output", "models/stylegan", "models/stylegan_directions", "models/stylegan_parts"):
+    kinds = ("stylegan", "stylegan_directions", "stylegan_parts", "stylegan_atlases")
+    for name in ("input", "output", *(f"models/{kind}" for kind in kinds)):
         (tmp_path / name).mkdir(parents=True)
 
     def full_path(kind: str, name: str) -> str | None:
@@ -111,8 +112,20 @@ def test_bundled_directions_stand_after_the_files(folders: types.ModuleType, tmp
     assert resefa.Directions.load(found).names == bundled_sets()["avatars-mouth"].names
 
 
+def test_atlases_are_listed_or_the_list_says_where_they_belong(
+    folders: types.ModuleType, tmp_path: Path
+) -> None:
+    assert folders.atlas_names() == ["(no file in models/stylegan_atlases)"]
+    file = tmp_path / "models" / "stylegan_atlases" / "mine.safetensors"
+    file.touch()
+    assert folders.atlas_names() == ["mine.safetensors"]
+    assert folders.atlas_file("mine.safetensors") == file
+    with pytest.raises(resefa.AtlasError, match="put the file there"):
+        folders.atlas_file("other.safetensors")
+
+
 @pytest.mark.parametrize("name", NOT_NAMES, ids=lambda name: str(name)[:10].encode("ascii", "replace"))
-@pytest.mark.parametrize("find", ["generator_file", "directions_file", "latent_file"])
+@pytest.mark.parametrize("find", ["generator_file", "directions_file", "atlas_file", "latent_file"])
 def test_what_names_no_file_is_refused_in_words(folders: types.ModuleType, find: str, name: object) -> None:
     with pytest.raises(resefa.ReSeFaError, match=r"not text|names no file"):
         getattr(folders, find)(name)

@@ -14,11 +14,15 @@ from gradio_app import payloads
 from gradio_app.files import fresh_folder
 from gradio_app.quota import Quota
 from gradio_app.steps.finding import Finding
+from gradio_app.steps.showing import buttons
 from gradio_app.updates import Update, Updates, problem, said, told, working
 from gradio_app.visit import Visit
+from resefa_core.atlas import Atlas
+from resefa_core.atlas.pages import atlas_rows
 from resefa_core.directions import about
 from resefa_core.errors import named
 from resefa_core.inversion import mark_of
+from resefa_core.kinds import Kind, kind_of_file
 from resefa_core.sheets import FILM_SUFFIXES, film_bytes, save_film
 
 _FILM_BYTES = 3 << 20
@@ -34,7 +38,7 @@ class DirectionFiles(Finding):
 
     @told
     def open_file(self, visit: Visit, path: object, space: object = "", layers: object = "") -> Updates:
-        """Look into a direction file; it is used once the visitor says so.
+        """Look into a direction file, or an atlas; it is used once the visitor says so.
 
         Args:
             space, layers: of another project's directions, where their file does not say them; empty where it
@@ -52,23 +56,28 @@ class DirectionFiles(Finding):
             yield {"card": None, "usable": False}
             raise
 
-    def _load(self, visit: Visit, path: str | Path, space: object, layers: object) -> resefa.Directions:
+    def _load(
+        self, visit: Visit, path: str | Path, space: object, layers: object
+    ) -> resefa.Directions | Atlas:
+        if kind_of_file(Path(path)) == Kind.ATLAS:
+            return Atlas.load(path)
         generator = visit.needed.generator
         given = space if isinstance(space, str) and space in resefa.SPACES else None
         listed = layers[:200] if isinstance(layers, str) and layers.strip() else None
         moved = None if listed is None else generator.choose_layers(listed)
         return resefa.Directions.load(path, given, moved, generator.num_layers)
 
-    def look(self, visit: Visit, directions: resefa.Directions, source: str = "") -> Updates:
-        """Show what a direction set says of itself, and whether it fits."""
+    def look(self, visit: Visit, opened: resefa.Directions | Atlas, source: str = "") -> Updates:
+        """Show what a direction set, or an atlas, says of itself, and whether it fits."""
         generator = visit.needed.generator
         visit.opened = None
-        fit = about.fit(directions, generator)
+        shown = opened.directions() if isinstance(opened, Atlas) else opened
+        fit = about.fit(shown, generator)
         if not fit.fits:
             fit = about.Fit(False, f"It does not fit: {fit.note}")
-        yield {"card": describe(directions, fit, source), "usable": fit.fits}
+        yield {"card": describe(opened, fit, source), "usable": fit.fits}
         if fit.fits:
-            visit.opened = directions
+            visit.opened = opened
             yield {"status": said("The file fits this generator. Press “Use these directions”.")}
         else:
             yield {"status": problem(fit.note)}
@@ -76,10 +85,16 @@ class DirectionFiles(Finding):
     @told
     def use(self, visit: Visit) -> Updates:
         """Take the set that was opened."""
-        directions = visit.opened
-        if directions is None:
+        opened, session = visit.opened, visit.needed
+        if opened is None:
             raise resefa.ParameterError("open a direction file first")
-        session = visit.needed
+        if isinstance(opened, Atlas):
+            visit.offered = opened.offered()
+            yield {"one_click": buttons(visit, session.generator)}
+            name = "" if session.selected is None else session.selected.name
+            directions = opened.directions(name if name in opened.having() else "")
+        else:
+            directions = opened
         directions.check(session.generator)
         self.check_room(visit)
         visit.begin()
@@ -160,11 +175,13 @@ class DirectionFiles(Finding):
         )
 
 
-def describe(directions: resefa.Directions, fit: about.Fit, source: str = "") -> Update:
-    """A direction set for people to look at before they use it; plain text and pixels alone."""
+def describe(opened: resefa.Directions | Atlas, fit: about.Fit, source: str = "") -> Update:
+    """A direction set, or an atlas, for people to look at before they use it; plain text and pixels alone."""
+    if isinstance(opened, Atlas):
+        return {"rows": [list(row) for row in atlas_rows(opened, source, fit)], "thumbnail": None}
     return {
-        "rows": [list(row) for row in about.rows(directions, source, fit)],
-        "thumbnail": None if directions.thumbnail is None else payloads.png_url(directions.thumbnail),
+        "rows": [list(row) for row in about.rows(opened, source, fit)],
+        "thumbnail": None if opened.thumbnail is None else payloads.png_url(opened.thumbnail),
     }
 
 

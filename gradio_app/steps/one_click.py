@@ -9,6 +9,7 @@ from typing import Any
 import resefa_core as resefa
 from gradio_app import payloads
 from gradio_app.steps.finding import Finding
+from gradio_app.steps.showing import at_one_click
 from gradio_app.updates import Updates, said, told
 from gradio_app.visit import Visit
 from resefa_core.latents.edits import Edit, Move
@@ -28,7 +29,7 @@ class OneClick(Finding):
         """Edit the face as a button says: along a bundled direction, or one that the browser has kept."""
         session = visit.needed
         sent = payload if isinstance(payload, Mapping) else {}
-        directions, strengths = self._asked(session.generator, sent)
+        directions, strengths = self._asked(visit, sent)
         directions.check(session.generator)
         self.check_room(visit)
         wanted = visit.begin()
@@ -64,7 +65,7 @@ class OneClick(Finding):
         yield {"one_click": {"keep": kept}, "status": said(f"Kept for one click: {move.brief}.")}
 
     def _asked(
-        self, generator: resefa.Generator, sent: Mapping[str, Any]
+        self, visit: Visit, sent: Mapping[str, Any]
     ) -> tuple[resefa.Directions, dict[int | str, float]]:
         """The directions that a button stands for, and how far it goes."""
         if isinstance(sent.get("kept"), str):
@@ -73,7 +74,8 @@ class OneClick(Finding):
                 raise resefa.ParameterError("what was kept for one click is damaged: keep it again")
             return edit[0].directions, dict[int | str, float](edit[0].strengths)
         name, which = sent.get("set"), sent.get("index")
-        chosen = resefa.bundled_directions(generator).get(name) if isinstance(name, str) else None
+        known = at_one_click(visit, visit.needed.generator)
+        _, chosen = known.get(name, ("", None)) if isinstance(name, str) else ("", None)
         if chosen is None or type(which) is not int or not 0 <= which < len(chosen):
             raise resefa.ParameterError("there is no such edit at one click for this generator")
         return chosen, {which: chosen.strength_range[sent.get("up") is True]}

@@ -21,6 +21,7 @@ from resefa_core.session.finding import OURS
 
 SHOWN_DIRECTIONS = 12
 SHOWN_EVERY = 0.5
+_OF_ATLAS = "atlas: "
 
 
 class Showing:
@@ -141,7 +142,7 @@ class Showing:
             "picker": {**self._picture(visit), "link": history["link"]},
             "offer": False,
             "history": history,
-            "one_click": _buttons(generator),
+            "one_click": buttons(visit, generator),
         }
 
     def _picture(self, visit: Visit) -> Update:
@@ -211,14 +212,33 @@ def strips_of(session: Session, directions: resefa.Directions) -> Image.Image:
     return sheet
 
 
-def _buttons(generator: resefa.Generator) -> Update:
-    """The edits at one click that come with a generator: for each part, what they do, and which they are."""
+def at_one_click(visit: Visit, generator: resefa.Generator) -> dict[str, tuple[str, resefa.Directions]]:
+    """The directions at one click, each with the part that it is of: those that come with a generator, then
+    those of an atlas of it that was opened."""
+    bundled = {
+        name: ("" if each.region is None else each.region.name, each)
+        for name, each in resefa.bundled_directions(generator).items()
+    }
+    offered = {
+        f"{_OF_ATLAS}{name}": (name, each)
+        for name, each in visit.offered.items()
+        if each.generator.fingerprint in generator.fits
+    }
+    return bundled | offered
+
+
+def buttons(visit: Visit, generator: resefa.Generator) -> Update:
+    """The edits at one click: for each part, what they do, and which they are. Of two that say the same the
+    first is left."""
     sets: dict[str, list[dict[str, Any]]] = {}
-    for name, directions in resefa.bundled_directions(generator).items():
-        sets["" if directions.region is None else directions.region.name] = [
+    for name, (part, directions) in at_one_click(visit, generator).items():
+        ways = sets.setdefault(part, [])
+        known = {way["words"] for way in ways}
+        ways += [
             {"words": words, "set": name, "index": index, "up": up}
             for index, each in enumerate(directions.names)
             for up, words in zip((True, False), each.split(" / "), strict=False)
+            if words not in known
         ]
     return {"generator": generator.fingerprint, "sets": sets}
 

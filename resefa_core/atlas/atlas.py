@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -23,19 +24,23 @@ from ..latents.reach import within_reach
 from ..methods import METHODS
 from ..parsing import shown_seeds
 from ..progress import Progress, stage
+from ..regions import Region
 from ..session.finding import OURS
 from ..solve.sums import Sums
 from ..workers import Inline, Workers
 from .groups import Groups, groups_of
+from .kept import Results
 from .measuring import Measured, ToMeasure, bare, measure, voted
 from .plan import BLOCK, Plan
-from .summing import Growing, sum_up
+from .summing import KEPT_EVERY, Growing, sum_up
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Of how local directions are over images."""
 MEASURED = 32
 """Images on which a region's directions are measured, where nobody says how many."""
 MOST_MEASURED = 256
+OFFERED = 2
+"""Directions of each region that are worth a click."""
 EXAMPLES = 4
 """Images of each region that are shown."""
 
@@ -129,6 +134,43 @@ class Atlas:
         known = ", ".join(entry.name for entry in self.entries)
         raise AtlasError(f"the atlas has no region {name[:60]!r}: expected one of {known}")
 
+    def directions(self, name: str = "", missed: bool = False) -> Directions:
+        """The directions of a region.
+
+        Args:
+            name: of the region; the first one that has such directions for "".
+            missed: what some images can do besides, in place of the joint directions.
+
+        Raises:
+            AtlasError: there is no such region, or it has no such directions.
+        """
+        having = self.having(missed)
+        name = name or next(iter(having), "")
+        entry = self[name] if name else None
+        found = None if entry is None else entry.missed if missed else entry.joint
+        if found is None:
+            what = "directions that some images have besides" if missed else "joint directions"
+            raise AtlasError(
+                f"the atlas has no {what}{f' of {name}' if name else ''}: expected "
+                f"{'one of ' + ', '.join(having) if having else 'another kind'}"
+            )
+        return found.directions
+
+    def having(self, missed: bool = False) -> list[str]:
+        """The regions of which `directions` has some."""
+        return [entry.name for entry in self.entries if (entry.missed if missed else entry.joint) is not None]
+
+    def offered(self) -> dict[str, Directions]:
+        """The directions that are worth a click, by region: the first joint ones of those that work on most
+        images; regions without any are left out."""
+        found = {}
+        for entry in self.entries:
+            if entry.joint is not None:
+                works = (entry.joint.responding > 0.5).nonzero()[:OFFERED, 0].tolist()
+                if works:
+                    found[entry.name] = entry.joint.directions[works]
+        return found
+
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
         """Write a file, atomically: the same bytes for the same atlas.
 
@@ -169,7 +211,8 @@ def build_atlas(
     Args:
         plan: which images, regions and space.
         workers: where images are analysed and edited; here for None.
-        sums: a file that keeps the sums as they grow, and from which they go on; nowhere for None.
+        sums: a file that keeps the sums as they grow, and from which they go on, and beside which one keeps
+            what is measured; nowhere for None.
         count: joint directions of each region, from 1 to 512.
         regularization: λ; the usual one of directions that are solved over several images for None.
         colour: whether a change of a region's mean colour counts as a change inside.
@@ -196,6 +239,7 @@ def build_atlas(
         regularization=regularization,
         colour=colour,
         measured=measured,
+        kept=None if sums is None else sums.with_name(f"{sums.stem}.measured.json"),
         progress=stage(progress, 1, 2),
     )
 
@@ -210,10 +254,15 @@ def atlas_of(
     regularization: float | None,
     colour: bool,
     measured: int,
+    kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Atlas:
     """The atlas of sums that were made, over all images of the plan or the first of them; see
-    `build_atlas`."""
+    `build_atlas`.
+
+    Args:
+        kept: a file that keeps what is measured as it grows, and from which it goes on; nowhere for None.
+    """
     parameters = _parameters(plan, regularization, colour)
     sums, objective = growing.total, Objective(colour=bool(parameters["colour"]))
     solved: dict[str, _Solved] = {}
@@ -223,24 +272,17 @@ def atlas_of(
             solved[name] = found
     turns = _turns(plan)
     places = {name: sorted(each.places, key=turns.__getitem__)[:measured] for name, each in solved.items()}
-    tasks = [
-        (place, names)
-        for place in sorted({place for chosen in places.values() for place in chosen})
-        if (names := tuple(name for name in solved if place in places[name]))
-    ]
     shared = ToMeasure(generator, plan, {name: each.vectors.float() for name, each in solved.items()})
-    results: dict[str, dict[int, Measured]] = {name: {} for name in solved}
-    for done, ((place, _), here) in enumerate(workers.run(measure, shared, tasks)):
-        for name, result in here.items():
-            results[name][place] = result
-        if progress is not None:
-            progress(done + 1, len(tasks))
+    results = Results(plan, shared.vectors, kept)
+    tasks = results.missing(places)
+    _measure(results, workers.run(measure, shared, tasks), len(tasks), progress)
     entries = []
     for index, name in enumerate(plan.names):
         images = int(sums.images[index])
         entry = Entry(name, images, float(sums.areas[index]) / max(images, 1))
-        if results.get(name):
-            in_order = dict(sorted(results[name].items(), key=lambda item: turns[item[0]]))
+        here = {place: results.found[name].get(place) for place in places.get(name, ())}
+        in_order = {place: each for place, each in here.items() if each is not None}
+        if in_order:
             entry = _entry(entry, generator, plan, sums, solved[name], in_order)
         entries.append(entry)
     return Atlas(
@@ -254,6 +296,26 @@ def atlas_of(
         layers=plan.layers,
         entries=tuple(entries),
     )
+
+
+def _measure(
+    results: Results,
+    measured: Iterator[tuple[tuple[int, tuple[str, ...]], dict[str, Measured]]],
+    count: int,
+    progress: Progress | None,
+) -> None:
+    """Take what is measured as it comes, and keep it once a minute and when the work stops."""
+    saved = time.monotonic()
+    try:
+        for done, ((place, _), here) in enumerate(measured):
+            results.add(place, here)
+            if time.monotonic() - saved >= KEPT_EVERY:
+                results.save()
+                saved = time.monotonic()
+            if progress is not None:
+                progress(done + 1, count)
+    finally:
+        results.save()
 
 
 def _parameters(plan: Plan, regularization: float | None, colour: bool) -> dict[str, float]:
@@ -316,7 +378,7 @@ def _entry(
     ratios = torch.stack([each.ratios for each in every])
     names = names_from([voted([each.told[k] for each in every]) for k in range(len(solved.vectors))])
     directions = replace(
-        bare(generator, plan, solved.vectors, every[0].region, inside),
+        bare(generator, plan, solved.vectors, Region.from_json(every[0].region), inside),
         eigenvalues=torch.cat([solved.quotients, torch.zeros(len(solved.groups.places))]).float(),
         outside=outside.mean(dim=0).float(),
         names=names,

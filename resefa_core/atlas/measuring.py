@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class Measured(NamedTuple):
     """What k directions do to a region on one image.
 
     Attributes:
-        region: where it is.
+        region: where it is, as JSON, so that what was kept is the same as what is new.
         inside, outside: mean squared change per pixel and channel for a move of length 1, to first order,
             `(k,)`, in float64.
         ratios: of squared changes inside and outside where that inside is `TARGET`, backwards and forwards,
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
         told: all that can be said of what each changes, what says most first.
     """
 
-    region: Region
+    region: dict[str, Any]
     inside: Tensor
     outside: Tensor
     ratios: Tensor
@@ -89,7 +89,7 @@ def measure(shared: ToMeasure, task: tuple[int, tuple[str, ...]]) -> dict[str, M
                 look_of(before, backwards, forwards, region).told
                 for backwards, forwards in zip(after[::2], after[1::2], strict=True)
             )
-            found[name] = Measured(region, inside, outside, ratios, told)
+            found[name] = Measured(region.to_json(embed=True), inside, outside, ratios, told)
     return found
 
 

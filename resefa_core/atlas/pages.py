@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from string import Template
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
+from ..directions import about
+from ..directions.about import Fit
 from ..errors import AtlasError
 from ..generators.base import Generator
 from ..latents.editing import draw_all, move
@@ -90,6 +93,37 @@ def check_generator(atlas: Atlas, generator: Generator) -> None:
         raise AtlasError(
             f"the atlas is of {atlas.generator.name!r}, other weights than those of {generator.name!r}"
         )
+
+
+def atlas_table(atlas: Atlas, entries: Sequence[Entry]) -> str:
+    """Each direction in a line: how local it is on four fifths of the edits, and on how many images it
+    works. Texts of a file are as they are there, still to be made printable."""
+    lines = [
+        f"{atlas.images} images of {atlas.generator.name}, seeds {atlas.seeds[:60]}, in {atlas.space}",
+        f"{'region: direction':<48} {'inside : outside':>20} {'works on':>9}",
+    ]
+    for entry in entries:
+        share = entry.images / max(atlas.images, 1)
+        lines.append(f"{entry.name} (on {share:.0%} of images, misses {entry.missed_share:.0%})")
+        for found, mark in ((entry.joint, ""), (entry.missed, "some: ")):
+            if found is None:
+                continue
+            for index, name in enumerate(found.directions.names):
+                low, _, middle, _, high = found.quantiles[index].tolist()
+                ratios = f"{middle:.0f} ({low:.0f}-{high:.0f})" if middle else "out of reach"
+                lines.append(f"  {mark + name:<46} {ratios:>20} {float(found.responding[index]):>8.0%}")
+    return "\n".join(lines)
+
+
+def atlas_rows(atlas: Atlas, source: str = "", fitting: Fit | None = None) -> list[tuple[str, str]]:
+    """An atlas for people to look at before they use it, with the labels of `about.rows`; texts may come from
+    a stranger's file."""
+    count = sum(len(entry.joint) for entry in atlas.entries if entry.joint is not None)
+    plain = replace(atlas.directions(), title="", description="", author="", license="")
+    rows = dict(about.rows(plain, source, fitting))
+    rows["Directions"] = f"{count}: {', '.join(atlas.having())}"
+    rows["Found on"] = f"{atlas.images} images"
+    return list(rows.items())
 
 
 def atlas_sheet(

@@ -6,24 +6,27 @@ import argparse
 from pathlib import Path
 
 from ..atlas import BLOCK, MEASURED, Atlas, Entry, Plan, build_atlas
-from ..atlas.pages import atlas_page, atlas_sheet, check_generator
+from ..atlas.pages import atlas_page, atlas_sheet, atlas_table, check_generator
 from ..atlas.plan import ALONE
+from ..checkpoints.remote import SCHEME
 from ..defaults import NUM_DIRECTIONS
 from ..errors import AtlasError, ParameterError, ReSeFaError
 from ..files import make_folder, write_bytes
+from ..optional import the_hub
 from ..parsing import parse_images
 from ..sheets import save_png
 from ..spaces import SPACES
-from ..workers import Inline, Pool, Workers
 from .command import Command
 from .options import (
     SEEDS,
     add_generator,
     add_output,
     add_parts,
+    add_workers,
     find_class,
     open_generator,
     open_parts,
+    open_workers,
     refuse_existing,
     typed,
 )
@@ -37,7 +40,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     _add_build(actions.add_parser("build", help="sum over many images, solve, and measure"))
     show = actions.add_parser("show", help="what is in an atlas: a table, a contact sheet, a page")
-    show.add_argument("file", type=Path, help="an atlas")
+    _add_file(show)
     add_generator(show)
     _add_regions(show)
     show.add_argument(
@@ -49,13 +52,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--force", action="store_true", help="replace files that exist")
     show.set_defaults(act=_show)
     export = actions.add_parser("export", help="write direction files, which every interface opens")
-    export.add_argument("file", type=Path, help="an atlas")
+    _add_file(export)
     _add_regions(export)
     export.add_argument(
         "--missed", action="store_true", help="also what some images can do besides, as files of their own"
     )
     add_output(export, "the folder for them")
     export.set_defaults(act=_export)
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="an atlas, or hf://author/name for one of the Hugging Face Hub")
 
 
 def _add_regions(parser: argparse.ArgumentParser) -> None:
@@ -107,18 +114,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"keeps the sums as they grow; whoever was stopped goes on from it (default: OUTPUT{_SUMS})",
     )
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--workers", type=int, default=1, help="processes of this machine (default: 1)")
-    where.add_argument(
-        "--ray",
-        nargs="?",
-        const="",
-        metavar="ADDRESS",
-        help='on Ray: a cluster, or this machine without an address (pip install "resefa[cluster]")',
-    )
-    parser.add_argument(
-        "--cards", type=float, default=0.0, help="GPUs for each task of Ray, e.g. 0.5 (default: 0)"
-    )
+    add_workers(parser)
     parser.add_argument(
         "--block", type=int, default=BLOCK, help=f"images of a task, a power of two (default: {BLOCK})"
     )
@@ -148,7 +144,7 @@ def _build(options: argparse.Namespace) -> None:
         atlas = build_atlas(
             generator,
             plan,
-            _workers(options),
+            open_workers(options),
             sums=sums,
             count=options.count,
             regularization=options.regularization,
@@ -158,24 +154,14 @@ def _build(options: argparse.Namespace) -> None:
             progress=report,
         )
     atlas.save(options.output, options.force)
-    print(_table(atlas, atlas.entries))
+    print(shown(atlas_table(atlas, atlas.entries)))
     print(f"wrote {options.output}; its sums are in {sums}")
 
 
-def _workers(options: argparse.Namespace) -> Workers:
-    if options.ray is not None:
-        from ..workers.cluster import Cluster
-
-        return Cluster(options.ray or None, cards=options.cards)
-    if options.cards:
-        raise ParameterError("--cards is for --ray")
-    return Inline() if options.workers == 1 else Pool(options.workers)
-
-
 def _show(options: argparse.Namespace) -> None:
-    atlas = Atlas.load(options.file)
+    atlas = _open(options.file)
     entries = _chosen(atlas, options.regions)
-    print(_table(atlas, entries))
+    print(shown(atlas_table(atlas, entries)))
     if options.output is None:
         return
     suffix = options.output.suffix.lower()
@@ -195,7 +181,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    atlas = Atlas.load(options.file)
+    atlas = _open(options.file)
     folder = make_folder(options.output, ReSeFaError)
     sets = {}
     for entry in _chosen(atlas, options.regions):
@@ -214,27 +200,14 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name)[:60].strip("-") or "region"
 
 
+def _open(file: str) -> Atlas:
+    """An atlas of a file, or of the Hub."""
+    atlas: Atlas = the_hub().load_atlas(file) if file.startswith(SCHEME) else Atlas.load(file)
+    return atlas
+
+
 def _chosen(atlas: Atlas, names: list[str] | None) -> list[Entry]:
     return list(atlas.entries) if names is None else [atlas[name] for name in names]
-
-
-def _table(atlas: Atlas, entries: list[Entry] | tuple[Entry, ...]) -> str:
-    """Each direction: how local it is on four fifths of the edits, and on how many images it works."""
-    lines = [
-        f"{atlas.images} images of {atlas.generator.name}, seeds {atlas.seeds[:60]}, in {atlas.space}",
-        f"{'region: direction':<48} {'inside : outside':>20} {'works on':>9}",
-    ]
-    for entry in entries:
-        share = entry.images / max(atlas.images, 1)
-        lines.append(f"{entry.name} (on {share:.0%} of images, misses {entry.missed_share:.0%})")
-        for found, mark in ((entry.joint, ""), (entry.missed, "some: ")):
-            if found is None:
-                continue
-            for index, name in enumerate(found.directions.names):
-                low, _, middle, _, high = found.quantiles[index].tolist()
-                ratios = f"{middle:.0f} ({low:.0f}-{high:.0f})" if middle else "out of reach"
-                lines.append(f"  {mark + name:<46} {ratios:>20} {float(found.responding[index]):>8.0%}")
-    return shown("\n".join(lines))
 
 
 COMMAND = Command(

@@ -1,4 +1,4 @@
-"""Direction sets, generators and their parts on the Hugging Face Hub: find, fetch and publish them.
+"""Direction sets, generators, their parts and atlases on the Hugging Face Hub: find, fetch and publish them.
 
 Needs `huggingface_hub` (`pip install "resefa[hub]"`); the rest of the core imports it only where it's used.
 """
@@ -6,6 +6,7 @@ Needs `huggingface_hub` (`pip install "resefa[hub]"`); the rest of the core impo
 from __future__ import annotations
 
 from ..errors import HubError
+from .atlases import ATLAS_FILE, load_atlas, publish_atlas
 from .card import DIRECTIONS_FILE, TAG, model_card
 from .client import WAIT, own_token
 from .generators import publish_generator
@@ -23,6 +24,7 @@ from .repositories import (
 )
 
 __all__ = [
+    "ATLAS_FILE",
     "DIRECTIONS_FILE",
     "LICENSES",
     "PARTS_FILE",
@@ -34,10 +36,12 @@ __all__ = [
     "direction_files",
     "fetch",
     "load",
+    "load_atlas",
     "load_parts",
     "model_card",
     "own_token",
     "publish",
+    "publish_atlas",
     "publish_generator",
     "publish_parts",
     "search",

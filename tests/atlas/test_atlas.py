@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from PIL import Image
 import resefa_core as resefa
 from resefa_core.atlas import QUANTILES, Atlas, Plan, build_atlas, sum_up
 from resefa_core.atlas.groups import groups_of
-from resefa_core.atlas.measuring import voted
+from resefa_core.atlas.measuring import Measured, ToMeasure, measure, voted
 from resefa_core.atlas.pages import atlas_page, atlas_sheet
 from resefa_core.cli import main
 from resefa_core.errors import AtlasError
@@ -111,6 +115,86 @@ def test_the_same_images_make_the_same_file(
         resefa.Directions.load(one)
     with pytest.raises(AtlasError, match="exists"):
         atlas.save(one)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from resefa_core.atlas import Plan, atlas, build_atlas
+from tests.atlas.test_atlas import BOXES, COUNT, MEASURED, SEEDS, parted
+from tests.models import tiny_stylegan2
+
+def report(done, total):
+    if done >= 1600:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+atlas.KEPT_EVERY = 0.0
+generator = tiny_stylegan2(16)
+plan = Plan.of(generator, SEEDS, ["mouth", "hair & hat", BOXES[0]], parts=parted(generator))
+build_atlas(
+    generator, plan, sums=Path(sys.argv[1]), count=COUNT, measured=MEASURED, progress=report
+)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no such signal")
+def test_measuring_that_was_killed_goes_on_to_the_same_file(
+    generator: resefa.Generator, plan: Plan, atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums, script = tmp_path / "atlas.sums.safetensors", tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    root = str(Path(resefa.__file__).parents[1])
+    killed = subprocess.run([sys.executable, script, sums], env={**os.environ, "PYTHONPATH": root})
+    assert killed.returncode == -signal.SIGKILL
+    kept = tmp_path / "atlas.sums.measured.json"
+    known = {name: set(each["images"]) for name, each in json.loads(kept.read_text())["regions"].items()}
+    assert 0 < len(known[BOXES[0]]) < MEASURED
+    tasks: list[tuple[int, tuple[str, ...]]] = []
+
+    def seen(shared: ToMeasure, task: tuple[int, tuple[str, ...]]) -> dict[str, Measured]:
+        tasks.append(task)
+        return measure(shared, task)
+
+    monkeypatch.setattr("resefa_core.atlas.atlas.measure", seen)
+    again = build_atlas(generator, plan, sums=sums, count=COUNT, measured=MEASURED)
+    assert 0 < len(tasks) < MEASURED
+    assert not any(str(place) in known[name] for place, names in tasks for name in names)
+    files = [tmp_path / "whole.safetensors", tmp_path / "again.safetensors"]
+    for each, file in zip((atlas, again), files, strict=True):
+        each.save(file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    tasks.clear()
+    build_atlas(generator, plan, sums=sums, count=COUNT, measured=MEASURED)
+    assert tasks == []
+    build_atlas(generator, plan, sums=sums, count=COUNT - 1, measured=1)
+    assert len(tasks) > 0
+    for damaged in (
+        "",
+        "{}",
+        kept.read_text()[:-9],
+        kept.read_text().replace('"inside": [', '"inside": [1e999, '),
+    ):
+        kept.write_text(damaged)
+        with pytest.raises(AtlasError, match=r"measured\.json.*delete it"):
+            build_atlas(generator, plan, sums=sums, count=COUNT - 1, measured=1)
+
+
+def test_directions_are_chosen_by_region_and_kind(atlas: Atlas) -> None:
+    joint = atlas["hair & hat"].joint
+    assert joint is not None
+    assert atlas.directions("hair & hat") is joint.directions
+    first = atlas.entries[0].joint
+    assert first is not None
+    assert atlas.directions() is first.directions
+    with pytest.raises(AtlasError, match="no region 'nose': expected one of mouth"):
+        atlas.directions("nose")
+    bare = replace(atlas, entries=tuple(replace(entry, missed=None) for entry in atlas.entries))
+    with pytest.raises(AtlasError, match="some images have besides of mouth: expected another kind"):
+        bare.directions("mouth", missed=True)
+    some = replace(bare, entries=(*bare.entries[:2], replace(bare.entries[2], missed=first)))
+    assert some.directions(missed=True) is first.directions
+    with pytest.raises(AtlasError, match=f"expected one of {re.escape(BOXES[0])}"):
+        some.directions("mouth", missed=True)
 
 
 def test_a_file_gives_the_atlas_back(atlas: Atlas, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 from comfy_server import BUNDLED, ComfyUI, Prompt, graph, node
 
 import resefa_core as resefa
+from resefa_core.atlas import Plan, build_atlas
 
 FOREIGN_NAME = "gut\udce9.safetensors"
 PACK = "custom_nodes/resefa/"
@@ -120,6 +121,8 @@ def whole() -> Prompt:
         ),
         "store": node("SaveDirections", directions=["factorize", 0], filename="forged", names="a"),
         "file": node("LoadDirections", file="known.safetensors"),
+        "atlas": node("LoadAtlas", file="known.safetensors", region="mouth"),
+        "mapped": node("ApplyDirection", **{**edit, "directions": ["atlas", 0]}, strength=1.0),
         "again": node("ApplyDirection", **{**edit, "directions": ["file", 0]}, strength=1.0),
         "kept": node("LoadGANLatent", gan=["load", 0], file="known.safetensors"),
         "theirs": {"class_type": "TestStyleGANLatent", "inputs": {"seed": 5, "dimensions": 3}},
@@ -160,6 +163,7 @@ def whole() -> Prompt:
     for index, (source, slot) in enumerate(
         [
             ("sweep", 0),
+            ("mapped", 1),
             ("again", 1),
             ("kept", 1),
             ("latent", 1),
@@ -325,9 +329,18 @@ def plant(comfyui: ComfyUI) -> None:
     latent = generator.sample(3, 0.7)
     directions = resefa.Directions.from_vectors(torch.eye(generator.latent_dim)[:2], "w", generator)
     models, inputs = comfyui.base / "models", comfyui.base / "input"
-    for folder in (models / "stylegan", models / "stylegan_directions", inputs):
+    for folder in (
+        models / "stylegan",
+        models / "stylegan_directions",
+        models / "stylegan_atlases",
+        inputs,
+    ):
         folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(BUNDLED, models / "stylegan" / FOREIGN_NAME)
     directions.save(models / "stylegan_directions" / "known.safetensors")
+    plan = Plan.of(generator, range(2), ["mouth"])
+    build_atlas(generator, plan, count=1, measured=1).save(
+        models / "stylegan_atlases" / "known.safetensors", overwrite=True
+    )
     latent.save(inputs / "known.safetensors")
     shutil.copy(inputs / "known.safetensors", inputs / FOREIGN_NAME)

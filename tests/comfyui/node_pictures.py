@@ -31,6 +31,7 @@ from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
+from resefa_core.atlas import Plan, build_atlas  # noqa: E402
 
 GAN = {"gan": "LoadGAN.0"}
 FACE = GAN | {"latent": "PickLatents.0"}
@@ -55,6 +56,7 @@ NODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "ImageDifference": ({}, {"before": "PickLatents.1", "after": "ApplyDirection.1"}),
     "SaveDirections": ({"names": "wider\nhigher", "filename": "mouth"}, {"directions": "FactorizeRegion.0"}),
     "LoadDirections": ({}, {}),
+    "LoadAtlas": ({}, {}),
     "SaveGANLatent": ({}, {"latent": "PickLatents.0"}),
     "LoadGANLatent": ({}, GAN),
     "SaveGANImage": ({}, {"image": "ApplyDirection.1", "latent": "ApplyDirection.0"}),
@@ -138,12 +140,15 @@ def write_files(base: Path) -> None:
     """A file for each node that loads one."""
     session = resefa.Session(resefa.load_generator("avatars"), seed=29)
     session.find("box:mouth", count=4)
-    for name in ("models/stylegan_directions", "models/stylegan_parts", "input"):
+    for name in ("models/stylegan_directions", "models/stylegan_parts", "models/stylegan_atlases", "input"):
         (base / name).mkdir(parents=True)
     session.save(base / "models" / "stylegan_directions" / "mouth.safetensors", title="Mouths")
     parts = resefa.parts_of_generator(session.generator)
     assert parts is not None
     parts.save(base / "models" / "stylegan_parts" / "avatars.safetensors")
+    plan = Plan.of(session.generator, range(4), ["mouth", "eyes", "hair"])
+    atlas = build_atlas(session.generator, plan, count=4, measured=2)
+    atlas.save(base / "models" / "stylegan_atlases" / "avatars.safetensors")
     session.generator.sample(29, 0.7).save(base / "input" / "face.safetensors")
 
 

@@ -24,6 +24,7 @@ from test_shapes import shaped
 
 import resefa_core as resefa
 from resefa_core import cli
+from resefa_core.atlas import Plan, build_atlas
 from resefa_core.generators import PUBLISHED
 
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -459,6 +460,48 @@ def test_directions_come_from_the_hub(comfyui: ComfyUI, hub: HubServer, tmp_path
     ):
         prompt["file"] = node("LoadDirections", file="(no file)", address=address)
         assert words in refusal(comfyui, prompt), address
+
+
+def test_directions_come_from_an_atlas(comfyui: ComfyUI, hub: HubServer) -> None:
+    avatars = resefa.load_generator("avatars")
+    plan = Plan.of(avatars, range(2), ["mouth", "eyes"])
+    atlas = build_atlas(avatars, plan, count=2, measured=1)
+    folder = comfyui.base / "models" / "stylegan_atlases"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "avatars.safetensors"
+    atlas.save(file, overwrite=True)
+    hub.repos["ada/avatars"] = Repo(files={"atlas.safetensors": file.read_bytes()})
+    joint = atlas["eyes"].joint
+    assert joint is not None
+    prompt = graph(apply={"directions": ["atlas", 0], "direction": joint.directions.names[0]})
+    for given in (
+        {"file": "avatars.safetensors", "region": " eyes"},
+        {"file": "(no file)", "address": "hf://ada/avatars", "region": "eyes"},
+    ):
+        prompt["atlas"] = node("LoadAtlas", **given)
+        outputs = comfyui.run(prompt)
+        said = outputs["atlas"]["text"][0]
+        assert said.startswith("avatars: eyes")
+        assert said.endswith("regions: mouth, eyes")
+        session = resefa.Session(avatars, seed=7)
+        moved = resefa.move(session.original, session.here(joint.directions), {0: 3.0})
+        expected = np.asarray(resefa.to_pil(avatars.synthesize(moved)[0])).astype(np.float32)
+        assert np.abs(pixels(comfyui, outputs["image"]) - expected).max() <= 2
+    (folder / "damaged.safetensors").write_bytes(file.read_bytes()[:-9])
+    directions = comfyui.base / "models" / "stylegan_directions" / "an_atlas.safetensors"
+    directions.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, directions)
+    joint.directions.save(folder / "directions.safetensors", overwrite=True)
+    for name, given, words in (
+        ("LoadAtlas", {"file": "avatars.safetensors", "region": "nose"}, "expected one of mouth, eyes"),
+        ("LoadAtlas", {"file": "damaged.safetensors"}, "damaged.safetensors"),
+        ("LoadAtlas", {"file": "directions.safetensors"}, "not an atlas"),
+        ("LoadAtlas", {"file": "../../secret.safetensors"}, "there is no atlas"),
+        ("LoadAtlas", {"file": "x", "address": "hf://ada/none"}, "not found"),
+        ("LoadDirections", {"file": "an_atlas.safetensors"}, "Load Atlas"),
+    ):
+        prompt["atlas"] = node(name, **given)
+        assert words in refusal(comfyui, prompt), given
 
 
 def test_a_file_of_another_model_says_both(comfyui: ComfyUI) -> None:

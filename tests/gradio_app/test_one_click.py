@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 import torch
+from models import tiny_stylegan2
 from updates_told import last, problem_of
 
 import resefa_core as resefa
@@ -14,6 +17,7 @@ from gradio_app.steps import Steps
 from gradio_app.steps.one_click import LONGEST_KEPT
 from gradio_app.studio import Studio
 from gradio_app.visit import Visit
+from resefa_core.atlas import Atlas, Plan, build_atlas
 from resefa_core.latents.edits import Edit
 from resefa_core.session.saved import pack, unpack
 
@@ -189,3 +193,61 @@ def test_nothing_is_kept_of_rows_that_are_not_shown(steps: Steps, payload: dict[
     if payload and "version" not in payload and payload.get("index") != 0:
         payload = {"version": visit.version, **payload}
     assert problem_of(list(steps.keep_for_one_click(visit, payload)))
+
+
+@pytest.fixture(scope="module")
+def atlas(avatars: resefa.Generator) -> Atlas:
+    """Mouths that move as bundled ones do, and one that moves otherwise; hair that nothing moves."""
+    plan = Plan.of(avatars, range(2), ["mouth", "hair"])
+    built = build_atlas(avatars, plan, count=3, measured=1)
+    mouth, hair = built.entries
+    assert mouth.joint is not None
+    assert hair.joint is not None
+    named = replace(mouth.joint.directions, names=("opens / closes", "tilts left / tilts right", "other"))
+    works = torch.tensor([1.0, 0.9, 1.0], dtype=torch.float64)
+    still = replace(hair.joint, responding=torch.zeros(3, dtype=torch.float64))
+    joint = replace(mouth.joint, directions=named, responding=works)
+    return replace(built, entries=(replace(mouth, joint=joint), replace(hair, joint=still)))
+
+
+def test_an_atlas_that_is_opened_is_edited_with_at_one_click(
+    steps: Steps, atlas: Atlas, tmp_path: Path
+) -> None:
+    file = tmp_path / "atlas.safetensors"
+    atlas.save(file)
+    visit, before = arrived(steps, region="part:mouth")
+    shown = list(steps.open_file(visit, str(file)))
+    rows = dict(last(shown, "card")["rows"])
+    assert rows["Directions"] == "6: mouth, hair"
+    assert (rows["Found on"], rows["Fits"]) == ("2 images", "yes")
+    assert last(shown, "usable")
+    shown = list(steps.use(visit))
+    assert visit.needed_directions.names == ("opens / closes", "tilts left / tilts right", "other")
+    after = last(shown, "one_click")
+    assert {part: ways for part, ways in after["sets"].items() if part != "mouth"} == {
+        part: ways for part, ways in before["sets"].items() if part != "mouth"
+    }
+    added = [way["words"] for way in after["sets"]["mouth"][len(before["sets"]["mouth"]) :]]
+    assert added == ["tilts left", "tilts right"]
+    list(steps.edit_at_once(visit, button(after, "mouth", "tilts right")))
+    (move,) = visit.needed.moves
+    assert torch.equal(move.directions.vectors, atlas["mouth"].joint.directions.vectors[:2])  # type: ignore[union-attr]
+    assert move.strengths == {1: atlas["mouth"].joint.directions.strength_range[0]}  # type: ignore[union-attr]
+    other, _ = arrived(steps, seed=5)
+    assert "no such edit" in problem_of(list(steps.edit_at_once(other, button(after, "mouth", "tilts left"))))
+
+
+def test_atlases_of_others_and_damaged_ones_are_refused(steps: Steps, atlas: Atlas, tmp_path: Path) -> None:
+    visit, _ = arrived(steps)
+    file = tmp_path / "atlas.safetensors"
+    atlas.save(file)
+    file.write_bytes(file.read_bytes()[:-9])
+    shown = list(steps.open_file(visit, str(file)))
+    assert "atlas.safetensors" in problem_of(shown)
+    tiny = tiny_stylegan2()
+    build_atlas(tiny, Plan.of(tiny, range(2), ["0.2,0.2,0.5,0.4"]), count=1, measured=1).save(
+        file, overwrite=True
+    )
+    assert not last(list(steps.open_file(visit, str(file))), "usable")
+    assert "open a direction file" in problem_of(list(steps.use(visit)))
+    assert visit.offered == {}

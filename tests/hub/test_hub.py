@@ -23,6 +23,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 import resefa_core  # noqa: E402
 from resefa_core import DirectionFileError, Directions, Parts, Region, hub  # noqa: E402
+from resefa_core.atlas import Plan, build_atlas  # noqa: E402
 from resefa_core.cli import main  # noqa: E402
 from resefa_core.directions import MAX_FILE_BYTES  # noqa: E402
 from resefa_core.hub import (  # noqa: E402
@@ -31,6 +32,7 @@ from resefa_core.hub import (  # noqa: E402
     Published,
     client,
     load_parts,
+    publish_atlas,
     publish_parts,
     repositories,
 )
@@ -738,6 +740,45 @@ def test_parts_go_to_the_hub_and_come_back(
         publish_parts(made, "mouths", TOKEN)
     with pytest.raises(HubError, match="not found"):
         load_parts("ada/mouths")
+
+
+def test_atlases_go_to_the_hub_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, server: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    generator = tiny_stylegan2()
+    generator.save(tmp_path / "tiny.safetensors")
+    plan = Plan.of(generator, range(3), ["0.2,0.2,0.5,0.4"])
+    made = build_atlas(generator, plan, count=2, measured=1)
+    named = replace(made, entries=(replace(made.entries[0], name="wheel|<script>"),))
+    file, own = tmp_path / "atlas.safetensors", ["-g", str(tmp_path / "tiny.safetensors")]
+    named.save(file)
+    assert main(["publish", str(file), "my-atlas", *own, "--license", "mit"]) == 0
+    assert f"published {server.url}/ada/my-atlas" in capsys.readouterr().out
+    repo = server.repos["ada/my-atlas"]
+    assert set(repo.files) >= {"README.md", "atlas.safetensors", "preview.png"}
+    assert repo.card["license"] == "mit"
+    assert "resefa-atlas" in repo.card["tags"]
+    assert "| `wheel¦<script>` | 100% | 2 | `" in repo.files["README.md"].decode()
+    assert repo.files["atlas.safetensors"] == file.read_bytes()
+    assert main(["atlas", "show", "hf://ada/my-atlas", *own, "-o", str(tmp_path / "page.html")]) == 0
+    assert "wheel|<script>" in capsys.readouterr().out
+    assert main(["atlas", "export", "hf://ada/my-atlas", "-o", str(tmp_path / "directions")]) == 0
+    (exported,) = (tmp_path / "directions").iterdir()
+    joint = made.entries[0].joint
+    assert joint is not None
+    assert torch.equal(Directions.load(exported).vectors, joint.directions.vectors)
+    capsys.readouterr()
+    assert main(["publish", str(file), "my-atlas", "--no-picture"]) == 0
+    assert "updated" in capsys.readouterr().out
+    assert main(["publish", str(file), "my-atlas", "--title", "Wheels"]) == 1
+    assert "--title is for direction files" in capsys.readouterr().err
+    repo.files["atlas.safetensors"] = file.read_bytes()[:-9]
+    assert main(["atlas", "show", "hf://ada/my-atlas"]) == 1
+    assert "ada/my-atlas/atlas.safetensors" in capsys.readouterr().err
+    publish()
+    with pytest.raises(HubError, match="holds no atlas"):
+        publish_atlas(made, "mouths", TOKEN)
 
 
 def test_the_command_line_says_what_it_lacks(
