@@ -56,7 +56,7 @@ NODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "ImageDifference": ({}, {"before": "PickLatents.1", "after": "ApplyDirection.1"}),
     "SaveDirections": ({"names": "wider\nhigher", "filename": "mouth"}, {"directions": "FactorizeRegion.0"}),
     "LoadDirections": ({}, {}),
-    "LoadAtlas": ({}, {}),
+    "LoadAtlas": ({"region": "eyes"}, {}),
     "SaveGANLatent": ({}, {"latent": "PickLatents.0"}),
     "LoadGANLatent": ({}, GAN),
     "SaveGANImage": ({}, {"image": "ApplyDirection.1", "latent": "ApplyDirection.0"}),
