@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import folders
+from .adapt_directions import AdaptDirections
 from .apply_direction import ApplyDirection, DirectionSweep
 from .atlases import LoadAtlas
 from .batches import AverageLatents, JoinLatents, PickLatents, SplitLatents
@@ -33,6 +34,7 @@ class ReSeFaExtension(ComfyExtension):
             SampleGANLatent,
             SelectRegion,
             FactorizeRegion,
+            AdaptDirections,
             ApplyDirection,
             DirectionSliders,
             DirectionSweep,

@@ -18,7 +18,7 @@ from .sockets import GAN, GANDirections, GANLatent, GANRegion
 
 _AUTO = "auto"
 _ROW_SIDE = 256
-_FOUND = 0.9
+FOUND = 0.9
 
 
 class FactorizeRegion(Node):
@@ -166,7 +166,7 @@ class FactorizeRegion(Node):
             feather=0.0,
             parameters=given,
             only_good=only_good,
-            progress=progress.part(0.0, _FOUND, lit),
+            progress=progress.part(0.0, FOUND, lit),
         )
         gan.keep_within_bound()
         directions = replace(session.finished(found), names=found.names)  # graphs choose directions by name
@@ -185,7 +185,7 @@ def regularized() -> list[str]:
 def strips(session: resefa.Session, directions: resefa.Directions, progress: ProgressBar) -> Image.Image:
     """A sheet with a labelled row of images for each direction."""
     rows = []
-    for strip in session.strips(directions, progress=progress.part(_FOUND, 1.0)):
+    for strip in session.strips(directions, progress=progress.part(FOUND, 1.0)):
         height, width = strip.images.shape[2:]
         size = resefa.analysis.shrunk(height, width, _ROW_SIDE)
         rows.append(list(F.interpolate(strip.images, size=size, mode="area").cpu()))

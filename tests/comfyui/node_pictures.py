@@ -42,6 +42,7 @@ NODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "PickLatents": ({}, GAN | {"latent": "SampleGANLatent.0"}),
     "SelectRegion": ({}, {"image": "PickLatents.1"}),
     "FactorizeRegion": ({"num_directions": 4}, FACE | {"region": "SelectRegion.0"}),
+    "AdaptDirections": ({}, {**GAN, "latent": "SampleGANLatent.0", "directions": "FactorizeRegion.0"}),
     "ApplyDirection": ({}, EDIT),
     "DirectionSliders": ({"strengths": "0=3\n1=-2"}, EDIT),
     "DirectionSweep": ({"frames": 9}, EDIT),

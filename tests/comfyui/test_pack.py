@@ -504,6 +504,30 @@ def test_directions_come_from_an_atlas(comfyui: ComfyUI, hub: HubServer) -> None
         assert words in refusal(comfyui, prompt), given
 
 
+def test_directions_of_other_images_are_adapted_to_one(comfyui: ComfyUI) -> None:
+    file = comfyui.base / "models" / "stylegan_directions" / "others.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = resefa.Session(resefa.load_generator("avatars"), seed=13)
+    found.find("box:mouth", space="w", count=2, samples=2, only_good=False)
+    found.save(file)
+    prompt = graph(apply={"directions": ["adapt", 0]})
+    prompt["file"] = node("LoadDirections", file="others.safetensors")
+    prompt["adapt"] = node("AdaptDirections", gan=["load", 0], latent=["sample", 0], directions=["file", 0])
+    adapted = comfyui.run(prompt)
+    plain = comfyui.run(prompt | {"apply": graph(apply={"directions": ["file", 0]})["apply"]})
+    before = pixels(comfyui, comfyui.run(graph(apply={"strength": 0.0}))["image"])
+    changes = [pixels(comfyui, outputs["image"]) - before for outputs in (adapted, plain)]
+    inside = resefa.Directions.load(file).region.mask(64, 64).numpy() > 0.5
+    ratios = [np.square(each)[inside].mean() / np.square(each)[~inside].mean() for each in changes]
+    assert ratios[0] > 1.5 * ratios[1]
+    assert np.square(changes[0])[inside].mean() > 20
+
+    prompt["file"] = node("LoadDirections", file="avatars-mouth")
+    prompt["adapt"]["inputs"]["directions"] = ["factorize", 0]
+    prompt["factorize"]["inputs"] |= {"method": "resefa-confined", "space": "w"}
+    assert "act everywhere" in refusal(comfyui, prompt)
+
+
 def test_a_file_of_another_model_says_both(comfyui: ComfyUI) -> None:
     vectors = np.random.RandomState(0).randn(1, 512).astype(np.float32)
     folder = comfyui.base / "models" / "stylegan_directions"
