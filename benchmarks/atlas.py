@@ -35,6 +35,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import resefa_core as resefa
+from resefa_core import freed
 from resefa_core.atlas import Growing, Plan, sum_up
 from resefa_core.atlas.images import Shared, analysed, block_sums, sample
 from resefa_core.atlas.tree import Tree
@@ -62,6 +63,7 @@ def open_plan(generator: resefa.Generator, seeds: str, parts: Path | None) -> Pl
 
 
 def sum_and_keep(options: argparse.Namespace) -> None:
+    freed.keep_returning()  # as the command does
     generator = resefa.load_generator(options.generator)
     folder = make_folder(options.folder, AtlasError)
     plan = open_plan(generator, options.seeds, options.parts)

@@ -28,7 +28,7 @@ from starlette.middleware import Middleware  # noqa: E402
 from starlette.middleware.gzip import GZipMiddleware  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
-from gradio_app import jobs, memory  # noqa: E402
+from gradio_app import jobs  # noqa: E402
 from gradio_app.first_sight import FirstSight, Sight  # noqa: E402
 from gradio_app.frontend import Assets, Frontend  # noqa: E402
 from gradio_app.guard import Guard, keep_log_short  # noqa: E402
@@ -37,6 +37,7 @@ from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
 from gradio_app.steps import FIRST_SEED, Steps  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
+from resefa_core import freed  # noqa: E402
 from resefa_core.defaults import TRUNCATION  # noqa: E402
 
 QUEUE_SIZE = 2000
@@ -50,7 +51,7 @@ MAX_CHECKPOINT_UPLOADS = 4 << 30
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the options, load the generators, serve the page."""
-    memory.keep_returning()
+    freed.keep_returning()
     keep_log_short()
     options = _options(arguments)
     on_space = bool(os.environ.get("SPACE_ID"))

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import threads
+from .. import freed, threads
 from .._version import __version__
 from ..errors import ReSeFaError
 from . import (
@@ -64,10 +64,15 @@ standard error), 2 unusable arguments, 130 interrupted."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
+    Args:
+        arguments: those of a call from within a program; this process's own for None.
+
     Returns:
         0 if done, 1 if it was refused or failed, 130 if interrupted. Unusable arguments exit with 2.
     """
     options = parser().parse_args(arguments)
+    if arguments is None:
+        freed.keep_returning()
     threads.settle()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

@@ -8,6 +8,7 @@ from itertools import islice
 from types import ModuleType
 from typing import Any
 
+from .. import freed
 from ..bounds import number
 from ..errors import WorkerError
 from ..threads import one_thread
@@ -102,6 +103,7 @@ def _do(function: Callable[[Any, Task], Result], handles: Sequence[Any], task: T
     """A task. The handle is in a list so that Ray does not fetch what it stands for with every task."""
     key = handles[0].hex()
     if key not in _held:
+        freed.keep_returning()
         _held.clear()
         packed = the_ray().get(handles[0])
         with one_thread():

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from .. import freed
 from ..bounds import whole
 from ..errors import WorkerError
 from ..threads import one_thread
@@ -129,6 +130,7 @@ def _was_lost(future: Future[bytes]) -> bool:
 
 def _begin(file: Path, ends: Connection) -> None:
     global _shared
+    freed.keep_returning()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which a terminal interrupts too, ends it
     threading.Thread(target=_end_in_time, args=(ends,), daemon=True).start()
     with one_thread():

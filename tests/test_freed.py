@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from serving import ROOT
 
-from gradio_app import memory
+from resefa_core import freed
 
 BUSY = """
 import random, sys, threading, time, torch
-from gradio_app import memory
+from resefa_core import freed
 
 def held():
     return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) / 1e3
@@ -25,7 +25,7 @@ def work(seed):
             kept.pop(numbers.randrange(len(kept)))
 
 torch.set_num_threads(1)
-if not memory.keep_returning(0.2):
+if not freed.keep_returning(0.2):
     sys.exit("no glibc")
 start = held()
 for turn in range(4):
@@ -43,7 +43,13 @@ print(held() - start)
 
 def test_what_threads_have_freed_goes_back() -> None:
     """Left alone, some 100 to 200 MB stay here."""
-    done = subprocess.run([sys.executable, "-c", BUSY], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if "no glibc" in done.stderr:
         pytest.skip("needs glibc")
     assert done.returncode == 0, done.stderr
@@ -55,5 +61,5 @@ def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, name: object) -> None:
             pass
 
-    monkeypatch.setattr(memory.ctypes, "CDLL", Other)
-    assert not memory.keep_returning()
+    monkeypatch.setattr(freed.ctypes, "CDLL", Other)
+    assert not freed.keep_returning()
