@@ -11,8 +11,8 @@ _begun: list[threading.Thread] = []
 
 def keep_returning(seconds: float = 5.0) -> bool:
     """From now on all threads allocate from one arena, and every few seconds all that is free in it is
-    returned, which takes milliseconds. To be called before there are threads, by programs that go on for long:
-    once, later calls change nothing. False without glibc.
+    returned, which takes milliseconds. To be called before there are threads, by programs that go on for
+    long; further calls change nothing. False without glibc.
 
     Left alone, glibc gives each thread an arena, and keeps what is freed there in pieces: a server with many
     threads grows for hours, and sums over many images by half a megabyte for each.
