@@ -104,11 +104,11 @@ class JacobianCache:
             try:
                 found = self._find(key)
                 if found is None:
-                    made = self._compute(
+                    made = self.make(
                         generator,
                         latent,
-                        space,
-                        layers,
+                        key[2],
+                        key[3],
                         method=key[4],
                         memory_budget=memory_budget,
                         progress=progress,
@@ -130,6 +130,28 @@ class JacobianCache:
             finally:
                 with self._lock:
                     self._running.pop(key, None)
+
+    def make(
+        self,
+        generator: Generator,
+        latent: Latent,
+        space: str,
+        layers: tuple[int, ...],
+        *,
+        method: Kind,
+        memory_budget: int | None,
+        progress: Progress | None,
+    ) -> Jacobian:
+        """A new analysis; `analyse` asks for it where none is kept."""
+        return self._compute(
+            generator,
+            latent,
+            space,
+            layers,
+            method=method,
+            memory_budget=memory_budget,
+            progress=progress,
+        )
 
     def _key(
         self,

@@ -18,7 +18,7 @@ from ..spaces import SPACES, WIDEST_FIRST
 _KEPT_BYTES = 4 << 30
 
 
-class Analyses:
+class Analyses(JacobianCache):
     """Jacobians of a generator's images, kept within a bound of bytes.
 
     Where rows ask for several spaces, only the widest one is differentiated: a style is an affine function
@@ -29,13 +29,13 @@ class Analyses:
         spaces: what will be asked for.
 
     Attributes:
-        cache: of all of them.
         seconds: how long each derivative took, by space.
         alone: how long the derivative of an image takes by itself, by space and layers.
         seconds_measuring: what it took to measure that.
     """
 
     def __init__(self, generator: Generator, spaces: Iterable[str]) -> None:
+        super().__init__(_KEPT_BYTES)
         self.generator = generator
         self.seconds: dict[str, list[float]] = {}
         self.alone: dict[str, float] = {}
@@ -44,7 +44,6 @@ class Analyses:
         every = generator.check_layers(None)
         fitting = [s for s in WIDEST_FIRST if s in wanted and chosen_kind(generator, s, every) == "dense"]
         self._base = fitting[0] if fitting else None
-        self.cache = JacobianCache(_KEPT_BYTES, self._made)
 
     def prepare(self, latent: Latent, progress: Progress | None = None) -> None:
         """Compute now what the latent's other analyses follow from.
@@ -65,7 +64,7 @@ class Analyses:
                 respond to the latent at all.
         """
         chosen = self.generator.check_layers(layers)
-        return self.cache.analyse(
+        return self.analyse(
             self.generator,
             latent,
             space,
@@ -86,7 +85,7 @@ class Analyses:
             self.seconds_measuring += self.alone[key]
         return self.alone[key]
 
-    def _made(
+    def make(
         self,
         generator: Generator,
         latent: Latent,
@@ -101,8 +100,8 @@ class Analyses:
         base = self._base if self._base is not None and not SPACES[self._base].shared else None
         known = space in WIDEST_FIRST and not SPACES[space].maps_noise(generator)
         follows = known and (space, layers) != (base, every)
-        if base is not None and follows and self.cache.holds(generator, latent, base, method="dense"):
-            whole = self.cache.analyse(generator, latent, base, method="dense").formed()
+        if base is not None and follows and self.holds(generator, latent, base, method="dense"):
+            whole = self.analyse(generator, latent, base, method="dense").formed()
             return derived(generator, whole, space, layers)
         clock = clock_of(generator)
         started = clock()

@@ -173,7 +173,7 @@ class _Images:
         most = max(study.directions, *(row.directions or 0 for row in rows))
         self.finder = Finder(common.generator, rows, common.layers, most, self.analyses)
         self.drawn = {name: self._drawings(name, region) for name, region in common.regions.items()}
-        self._parts = PartFinder(self.analyses.cache)
+        self._parts = PartFinder(self.analyses)
         self._placed: dict[tuple[str, str], dict[str, Region] | None] = {}
 
     def drawn_on(self, name: str, latent: Latent) -> dict[str, Region]:

@@ -129,7 +129,7 @@ class _Run:
             on_step=self._step if workers.in_process else None,
         )
         self.chosen_on: dict[str, Latent] = {}
-        finder = PartFinder(self.common.analyses().cache)
+        finder = PartFinder(self.common.analyses())
         regions = {
             name: with_place(
                 f"regions: {name}",

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from models import tiny_stylegan2
@@ -63,3 +66,18 @@ def test_what_would_be_too_large_is_not_formed(monkeypatch: pytest.MonkeyPatch) 
     assert set(known.seconds) == {"w"}
     assert known(latent, "w", None).kind == "dense"
     assert known(latent, "w+", None).kind == "matrix-free"
+
+
+def test_analyses_go_with_the_last_who_holds_them() -> None:
+    """They are far too large to wait for the collector of cycles, which may not come for hundreds of images."""
+    generator = tiny_stylegan2()
+    latent = generator.sample(3)
+    gc.disable()
+    try:
+        known = Analyses(generator, ("w", "w+"))
+        gone = [weakref.ref(known(latent, space, None)) for space in ("w+", "w")]
+        gone.append(weakref.ref(known))
+        del known
+        assert [each() for each in gone] == [None, None, None]
+    finally:
+        gc.enable()
