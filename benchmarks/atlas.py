@@ -35,7 +35,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import resefa_core as resefa
-from resefa_core import freed
 from resefa_core.atlas import Growing, Plan, sum_up
 from resefa_core.atlas.images import Shared, analysed, block_sums, sample
 from resefa_core.atlas.tree import Tree
@@ -45,8 +44,9 @@ from resefa_core.methods import METHODS
 from resefa_core.parsing import parse_images
 from resefa_core.solve import pixels_of
 from resefa_core.solve.sums import Sums
-from resefa_core.workers import Inline, Pool, Workers
+from resefa_core.workers import Inline, Workers, freed
 from resefa_core.workers.base import AHEAD
+from resefa_core.workers.pool import Pool
 
 SUMS = "sums.safetensors"
 LINES = "blocks.jsonl"

@@ -37,8 +37,8 @@ from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
 from gradio_app.steps import FIRST_SEED, Steps  # noqa: E402
 from gradio_app.studio import Studio  # noqa: E402
-from resefa_core import freed  # noqa: E402
 from resefa_core.defaults import TRUNCATION  # noqa: E402
+from resefa_core.workers import freed  # noqa: E402
 
 QUEUE_SIZE = 2000
 STEPS_AT_ONCE = 1000

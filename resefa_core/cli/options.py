@@ -30,7 +30,8 @@ from ..parsing import parse_confine, parse_face, parse_numbers, parse_seeds
 from ..parts import Parts
 from ..session import Session
 from ..spaces import SPACES
-from ..workers import Inline, Pool, Workers
+from ..workers import Inline, Workers
+from ..workers.pool import Pool
 from .terminal import progress, shown
 
 SEED = 13

@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import freed, threads
+from .. import threads
 from .._version import __version__
 from ..errors import ReSeFaError
+from ..workers import freed
 from . import (
     atlas,
     browse,

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from .base import Inline, Work, Workers
-from .pool import Pool
 
-__all__ = ["Inline", "Pool", "Work", "Workers"]
+__all__ = ["Inline", "Work", "Workers"]

@@ -8,10 +8,10 @@ from itertools import islice
 from types import ModuleType
 from typing import Any
 
-from .. import freed
 from ..bounds import number
 from ..errors import WorkerError
 from ..threads import one_thread
+from . import freed
 from .base import AHEAD, Result, Shared, Task, Workers
 from .pool import packed_for_workers
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .. import freed
 from ..bounds import whole
 from ..errors import WorkerError
 from ..threads import one_thread
+from . import freed
 from .base import AHEAD, Result, Shared, Task, Workers
 
 _MOST = 1024

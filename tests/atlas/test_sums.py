@@ -19,7 +19,8 @@ from resefa_core.atlas.summing import Growing, sum_up
 from resefa_core.atlas.tree import Node, Tree
 from resefa_core.errors import AtlasError, LatentError, ParameterError, RegionError
 from resefa_core.solve.sums import Sums
-from resefa_core.workers import Inline, Pool, Workers
+from resefa_core.workers import Inline, Workers
+from resefa_core.workers.pool import Pool
 from tests.atlas.tasks import Backwards, Killed, children, is_there, start
 from tests.models import tiny_stylegan2
 
@@ -115,7 +116,7 @@ import sys, time
 from pathlib import Path
 from resefa_core.atlas.plan import Plan
 from resefa_core.atlas.summing import sum_up
-from resefa_core.workers import Pool
+from resefa_core.workers.pool import Pool
 from tests.atlas.test_sums import BOXES, SEEDS
 from tests.models import tiny_stylegan2
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from resefa_core.errors import ParameterError, RegionError, WorkerError
-from resefa_core.workers import Inline, Pool, Workers, pool
+from resefa_core.workers import Inline, Workers, pool
 from resefa_core.workers.base import AHEAD
+from resefa_core.workers.pool import Pool
 from tests.atlas.tasks import Killed, children, is_there, length, product, refuse, sleep, start
 
 

@@ -69,7 +69,7 @@ def test_what_would_be_too_large_is_not_formed(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_analyses_go_with_the_last_who_holds_them() -> None:
-    """They are far too large to wait for the collector of cycles, which may not come for hundreds of images."""
+    """They are too large to wait for the collector of cycles, which may not come for hundreds of images."""
     generator = tiny_stylegan2()
     latent = generator.sample(3)
     gc.disable()

@@ -15,7 +15,8 @@ from resefa_core.cli import main
 from resefa_core.evaluation.config import Row, Study, Transfer
 from resefa_core.evaluation.results import Evaluation
 from resefa_core.evaluation.study import RESULTS, evaluate
-from resefa_core.workers import Inline, Pool, Workers
+from resefa_core.workers import Inline, Workers
+from resefa_core.workers.pool import Pool
 from tests.atlas.tasks import Backwards, Killed
 from tests.evaluation.meters import brightness
 from tests.models import tiny_stylegan2

@@ -24,7 +24,8 @@ from resefa_core.parts import found, part_by_clicks
 from resefa_core.parts.clicks import LARGEST_SIDE
 from resefa_core.parts.edges import connected, guided, largest_piece
 from resefa_core.parts.naming import suggested_names
-from resefa_core.workers import Inline, Pool
+from resefa_core.workers import Inline
+from resefa_core.workers.pool import Pool
 from tests.atlas.tasks import Backwards
 
 EYE, OTHER_EYE, MOUTH, HAT, AROUND = (0.28, 0.4), (0.72, 0.4), (0.5, 0.78), (0.5, 0.1), (0.05, 0.6)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from resefa_core import freed
+from resefa_core.workers import freed
 
 BUSY = """
 import random, sys, threading, time, torch
-from resefa_core import freed
+from resefa_core.workers import freed
 
 def held():
     return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) / 1e3
@@ -45,7 +45,7 @@ def test_what_threads_have_freed_goes_back() -> None:
     """Left alone, some 100 to 200 MB stay here."""
     done = subprocess.run(
         [sys.executable, "-c", BUSY],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,
