@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from string import Template
-from tempfile import TemporaryDirectory
 
 from huggingface_hub import ModelCardData
 from PIL import Image
 
 from ..atlas import Atlas, Entry
-from ..errors import named
 from .card import PREVIEW_FILE, code, described_tags, ranges
-from .client import own_token
-from .repositories import LICENSES, Kind, Published, address, check_license, fetch, png, put
+from .repositories import LICENSES, Kind, Published, load_file, put_file
 
 ATLAS_FILE = "atlas.safetensors"
 ATLASES = Kind("resefa-atlas", "atlas", (PREVIEW_FILE,))
@@ -44,23 +41,17 @@ def publish_atlas(
     Raises:
         HubError: the Hub does not answer, or it is not allowed.
     """
-    token = own_token(token)
-    check_license(license)
-    picture = {} if sheet is None else {PREVIEW_FILE: png(sheet)}
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / ATLAS_FILE
-        atlas.save(file)
-        return put(
-            name,
-            token,
-            ATLASES,
-            lambda repo_id: {
-                "README.md": _card(atlas, repo_id, license, bool(picture)).encode(),
-                ATLAS_FILE: file.read_bytes(),
-                **picture,
-            },
-            private=private,
-        )
+    return put_file(
+        atlas.save,
+        ATLAS_FILE,
+        name,
+        token,
+        ATLASES,
+        lambda repo_id, preview: _card(atlas, repo_id, license, preview),
+        sheet=sheet,
+        private=private,
+        license=license,
+    )
 
 
 def load_atlas(repo_id: str, filename: str = "", token: str | None = None) -> Atlas:
@@ -75,11 +66,7 @@ def load_atlas(repo_id: str, filename: str = "", token: str | None = None) -> At
         HubError: it can't be fetched.
         AtlasError: what was fetched is no atlas.
     """
-    repo_id, filename = address(repo_id, filename)
-    with TemporaryDirectory() as folder:
-        path = fetch(repo_id, filename or ATLAS_FILE, Path(folder), token)
-        with named(path, f"{repo_id}/{filename or ATLAS_FILE}"):
-            return Atlas.load(path)
+    return load_file(Atlas.load, repo_id, filename, ATLAS_FILE, token)
 
 
 def _card(atlas: Atlas, repo_id: str, license: str, preview: bool) -> str:

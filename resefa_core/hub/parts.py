@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from string import Template
-from tempfile import TemporaryDirectory
 
 from huggingface_hub import ModelCardData
 from PIL import Image
 
-from ..errors import named
 from ..parts import Parts
 from .card import PREVIEW_FILE, code, described_tags
-from .client import own_token
-from .repositories import LICENSES, Kind, Published, address, check_license, fetch, png, put
+from .repositories import LICENSES, Kind, Published, load_file, put_file
 
 PARTS_FILE = "parts.safetensors"
 SETS_OF_PARTS = Kind("resefa-parts", "set of parts", (PREVIEW_FILE,))
@@ -43,23 +40,17 @@ def publish_parts(
     Raises:
         HubError: the Hub does not answer, or it is not allowed.
     """
-    token = own_token(token)
-    check_license(license)
-    picture = {} if sheet is None else {PREVIEW_FILE: png(sheet)}
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / PARTS_FILE
-        parts.save(file)
-        return put(
-            name,
-            token,
-            SETS_OF_PARTS,
-            lambda repo_id: {
-                "README.md": _card(parts, repo_id, license, bool(picture)).encode(),
-                PARTS_FILE: file.read_bytes(),
-                **picture,
-            },
-            private=private,
-        )
+    return put_file(
+        parts.save,
+        PARTS_FILE,
+        name,
+        token,
+        SETS_OF_PARTS,
+        lambda repo_id, preview: _card(parts, repo_id, license, preview),
+        sheet=sheet,
+        private=private,
+        license=license,
+    )
 
 
 def load_parts(repo_id: str, filename: str = "", token: str | None = None) -> Parts:
@@ -74,11 +65,7 @@ def load_parts(repo_id: str, filename: str = "", token: str | None = None) -> Pa
         HubError: they can't be fetched.
         PartsFileError: what was fetched is no file of parts.
     """
-    repo_id, filename = address(repo_id, filename)
-    with TemporaryDirectory() as folder:
-        path = fetch(repo_id, filename or PARTS_FILE, Path(folder), token)
-        with named(path, f"{repo_id}/{filename or PARTS_FILE}"):
-            return Parts.load(path)
+    return load_file(Parts.load, repo_id, filename, PARTS_FILE, token)
 
 
 def _card(parts: Parts, repo_id: str, license: str, preview: bool) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -40,10 +40,12 @@ from .client import (
     check_token,
     client_of,
     endpoint,
+    own_token,
     refused,
     talking,
 )
 
+Opened = TypeVar("Opened")
 Content = bytes | Path
 """Of a file: its bytes, or the file that has them."""
 LICENSES = ("cc-by-4.0", "cc0-1.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "apache-2.0", "mit", "other")
@@ -185,10 +187,7 @@ def load(repo_id: str, filename: str = "", token: str | None = None) -> Directio
         if not files:
             raise HubError(f"{repo_id} holds no direction file")
         filename = DIRECTIONS_FILE if DIRECTIONS_FILE in files else files[0]
-    with TemporaryDirectory() as folder:
-        path = fetch(repo_id, filename, Path(folder), token)
-        with named(path, f"{repo_id}/{filename}"):
-            return Directions.load(path)
+    return load_file(Directions.load, repo_id, filename, DIRECTIONS_FILE, token)
 
 
 def address(text: str, filename: str = "") -> tuple[str, str]:
@@ -292,6 +291,66 @@ def put(
             "publishing again under the same name completes it"
         ) from None
     return Published(f"{endpoint()}/{repo_id}", repo_id, there is not None and there.updated)
+
+
+def put_file(
+    save: Callable[[Path], None],
+    filename: str,
+    name: str,
+    token: str | None,
+    kind: Kind,
+    card: Callable[[str, bool], str],
+    *,
+    sheet: Image.Image | None,
+    private: bool,
+    license: str,
+) -> Published:
+    """Publish one file with its card and a picture, as one commit; see `put`.
+
+    Args:
+        save: writes the file.
+        filename: in the repository.
+        token: the one that this machine has for None.
+        card: of a repository's id, and of whether there is a picture.
+    """
+    token = own_token(token)
+    check_license(license)
+    picture = {} if sheet is None else {PREVIEW_FILE: png(sheet)}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / filename
+        save(file)
+        return put(
+            name,
+            token,
+            kind,
+            lambda repo_id: {
+                "README.md": card(repo_id, bool(picture)).encode(),
+                filename: file.read_bytes(),
+                **picture,
+            },
+            private=private,
+        )
+
+
+def load_file(
+    open_file: Callable[[Path], Opened], repo_id: str, filename: str, usual: str, token: str | None
+) -> Opened:
+    """What a repository's file holds; errors name it by its address.
+
+    Args:
+        repo_id: `author/name`; or an address, `hf://author/name` or `hf://author/name/file`.
+        usual: the file's name for "".
+
+    Raises:
+        HubError: it can't be fetched.
+        ReSeFaError: what was fetched is something else; see what opens it.
+    """
+    repo_id, filename = address(repo_id, filename)
+    filename = filename or usual
+    with TemporaryDirectory() as folder:
+        path = fetch(repo_id, filename, Path(folder), token)
+        with named(path, f"{repo_id}/{filename}"):
+            return open_file(path)
 
 
 @dataclass(frozen=True)
