@@ -77,3 +77,12 @@ def test_the_sides_of_images() -> None:
     assert GeneratorDescription.of(TOLD).image_sides == (8, 4)
     assert GeneratorDescription(resolution=8).image_sides == (8, 8)
     assert GeneratorDescription(height=4, width=8).image_sides is None
+
+
+def test_it_is_changed_as_a_dictionary_is() -> None:
+    known = GeneratorDescription(architecture="stylegan2", name="avatars", further=(("made", 2027),))
+    changed = known | {"name": "cats", "width": 32}
+    assert changed == {"architecture": "stylegan2", "name": "cats", "width": 32, "made": 2027}
+    assert known["name"] == "avatars"
+    with pytest.raises(ParameterError, match="name"):
+        known | {"name": 3}

@@ -95,3 +95,7 @@ class GeneratorDescription(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self.to_json())
+
+    def __or__(self, other: Mapping[str, object]) -> GeneratorDescription:
+        """The same with other values, as of dictionaries."""
+        return GeneratorDescription.of({**self, **other})
