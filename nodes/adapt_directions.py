@@ -63,7 +63,6 @@ class AdaptDirections(Node):
         adapted = session.adapted(given, progress.part(0.0, FOUND))
         gan.keep_within_bound()
         sheet = strips(session, adapted, progress)
-        progress.finish(sheet)
         images = picture_to_comfy(sheet)
         notes = (foreign_note(gan, latent), directions.origin_note(gan.generator))
         shown = with_notes(ui.PreviewImage(images, cls=cls), *notes)
