@@ -15,7 +15,7 @@ def keep_returning(seconds: float = 5.0) -> bool:
     long; further calls change nothing. False without glibc.
 
     Left alone, glibc gives each thread an arena, and keeps what is freed there in pieces: a server with many
-    threads grows for hours, and sums over many images by half a megabyte for each.
+    threads grows for hours, and sums over images hold a hundred megabytes and more that nobody uses.
     """
     try:
         library = ctypes.CDLL(None)
