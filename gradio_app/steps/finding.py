@@ -348,14 +348,17 @@ class Finding(Showing):
             return session.find(region, **asked, progress=report)
 
         if session.original.crop is not None:
-            return _few(visit, find())
-        place = (
-            session.generator.fingerprint,
-            session.original.digest,
-            json.dumps(region.to_json(embed=True)),
-        )
-        session.directions = self.studio.found.get((*place, *asked.values()), find)
-        return _few(visit, session.directions)
+            found = find()
+        else:
+            place = (
+                session.generator.fingerprint,
+                session.original.digest,
+                json.dumps(region.to_json(embed=True)),
+            )
+            found = self.studio.found.get((*place, *asked.values()), find)
+        if visit.session is session:
+            session.directions = visit.directions  # until what was found is shown: it may only be offered
+        return _few(visit, found)
 
 
 def preset(session: Session, name: str) -> resefa.Region:
