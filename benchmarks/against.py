@@ -8,7 +8,8 @@ time is what its process computed (processor seconds), of the quickest turn, sin
 it. Jobs:
 
 - **products G**: a tangent and a pull of all layers of a generator, each of some at once, per vector;
-- **dense G**: forming W+, JᵀJ included (the bundled generator: d = 1,280);
+- **dense G**: forming W+, JᵀJ included (the bundled generator: d = 1,280); **dense rough G**: in
+  bfloat16, on request, by whichever checkout can;
 - **region G**: a region of that; **region prepared G**: with its spectrum known;
 - **applied G**: W+ applied only: its analysis, then a region, 6 directions as solved by default.
 
@@ -19,6 +20,7 @@ are those of the bundled generator at 64 pixels (`avatars`), and random ones of 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import platform
@@ -35,6 +37,7 @@ BOX = (0.31, 0.59, 0.38, 0.19)
 JOBS = (
     "products avatars",
     "dense avatars",
+    "dense rough avatars",
     "region avatars",
     "region prepared avatars",
     "applied avatars",
@@ -84,13 +87,19 @@ def work() -> None:
         tangent, pull = timed(lambda: free.jvp(vectors))[0], timed(lambda: free.vjp(images))[0]
         return {"tangent": tangent / count, "pull": pull / count}
 
-    def dense(name: str) -> dict[str, float]:
+    def dense(name: str, **options: Any) -> dict[str, float]:
         generator = generator_of(name)
         latent = generator.sample(SEED, 0.7)
         seconds, kept["dense " + name] = timed(
-            lambda: resefa.compute_jacobian(generator, latent, "w+", method="dense")
+            lambda: resefa.compute_jacobian(generator, latent, "w+", method="dense", **options)
         )
         return {"analysis": seconds}
+
+    def dense_rough(name: str) -> dict[str, Any]:
+        can = "rough" in inspect.signature(resefa.compute_jacobian).parameters
+        told = dense(name, **({"rough": True} if can else {}))
+        found = resefa.factorize(kept.pop("dense " + name), region)
+        return told | {"quotients": found.eigenvalues.tolist()}
 
     def a_region(name: str, prepared: bool) -> dict[str, Any]:
         if "dense " + name not in kept:
@@ -119,6 +128,7 @@ def work() -> None:
     doing: dict[str, Callable[[str], dict[str, Any]]] = {
         "products": products,
         "dense": dense,
+        "dense rough": dense_rough,
         "region": lambda name: a_region(name, False),
         "region prepared": lambda name: a_region(name, True),
         "applied": applied,
@@ -170,7 +180,7 @@ def main() -> None:
     for job in options.jobs:
         kind, name = next(
             (kind, job.removeprefix(kind + " "))
-            for kind in ("products", "dense", "region prepared", "region", "applied")
+            for kind in ("products", "dense rough", "dense", "region prepared", "region", "applied")
             if job.startswith(kind + " ")
         )
         turns = [[worker.does(kind, name) for worker in workers] for _ in range(options.turns)]

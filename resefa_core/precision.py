@@ -7,7 +7,7 @@ import contextlib
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,7 @@ def as_float32(generator: Generator) -> Generator:
 _ROUGH_GAIN = 1.25
 _TURNS = 5
 _measured: dict[str, bool] = {}
+_rates: dict[str, float] = {}
 
 
 def rough_type(device: torch.device) -> torch.dtype | None:
@@ -125,6 +126,18 @@ def rough_type(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if _measured[key] else None
 
 
+def float64_rate(device: torch.device) -> float:
+    """Operations a second in products of float64 matrices, on `solver_device`: a multiplication and an
+    addition are two. Measured once for each device and process."""
+    device = solver_device(device)
+    key = str(device)
+    if key not in _rates:
+        rows = torch.ones(256, 4096, dtype=torch.float64, device=device)
+        seconds = _quickest([lambda: float((rows @ rows.T)[0, 0])])[0]
+        _rates[key] = 2.0 * rows.shape[0] ** 2 * rows.shape[1] / seconds
+    return _rates[key]
+
+
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -133,20 +146,30 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def _gain(device: torch.device) -> float:
-    """How many times as fast as in float32 the quickest convolution in bfloat16 is, of some in turns."""
-    times: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-    operands = {
-        dtype: [
+    """How many times as fast as in float32 a convolution in bfloat16 is."""
+    operands = [
+        [
             torch.ones(shape, device=device, dtype=dtype).to(memory_format=torch.channels_last)
             for shape in ((8, 64, 64, 64), (64, 64, 3, 3))
         ]
-        for dtype in times
-    }
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+
+    def convolved(x: Tensor, weight: Tensor) -> None:
+        float(F.conv2d(x, weight, padding=1)[0, 0, 0, 0])  # which waits for a card
+
+    float32, bfloat16 = _quickest([partial(convolved, *pair) for pair in operands])
+    return float32 / bfloat16
+
+
+def _quickest(jobs: Sequence[Callable[[], object]]) -> list[float]:
+    """The seconds of the quickest run of each job, of some in turns; the first runs warm up."""
+    times: list[list[float]] = [[] for _ in jobs]
     with analysis_mode():
         for turn in range(_TURNS + 1):
-            for dtype, (x, weight) in operands.items():
+            for job, own in zip(jobs, times, strict=True):
                 started = time.perf_counter()
-                float(F.conv2d(x, weight, padding=1)[0, 0, 0, 0])  # which waits for a card
+                job()
                 if turn:
-                    times[dtype].append(time.perf_counter() - started)
-    return min(times[torch.float32]) / min(times[torch.bfloat16])
+                    own.append(time.perf_counter() - started)
+    return [min(own) for own in times]

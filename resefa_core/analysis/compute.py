@@ -11,7 +11,7 @@ import torch
 from ..errors import LatentError, ParameterError
 from ..generators.base import Generator
 from ..latents import Latent
-from ..precision import analysis_mode
+from ..precision import analysis_mode, float64_rate
 from ..progress import Progress, Stages
 from ..regions import Region
 from .budget import KindChoice, budget_of_each, kind_for, memory_for
@@ -22,8 +22,6 @@ from .joint import JointJacobian
 from .matrix_free import MatrixFreeJacobian
 
 TYPICAL_PASSES = 400
-_GRAM_RATE = {"cuda": 5e11}
-_GRAM_RATE_CPU = 2e10
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,11 @@ def compute_jacobian(
             device. Several images share it, or twice the 2 GiB.
         confine_to: analyse edits that are fully confined to this region: the code moves inside it only. Such
             an analysis is for directions of that region; None: of any.
-        rough: for a Jacobian that is only applied, whether directions are searched for with products in
-            bfloat16, off by a percent: what they change, quotients and steps are computed in float32 all the
-            same. None: where the processor or card is faster at it, which is measured once.
+        rough: whether products are taken in bfloat16, off by a percent, where the generator has such ones.
+            Of a Jacobian that is only applied this is for the search for directions alone: what they change,
+            quotients and steps are computed in float32 all the same; None: where the processor or card is
+            faster at it, which is measured once. One that is formed stays off by a percent, and so does what
+            is told of its directions; None: not.
         progress: called with (tangents done, tangents in all); the analysis stops if it raises.
 
     Raises:
@@ -117,7 +117,8 @@ def compute_jacobian(
         if method == "auto":
             method = kind_for(derivative.dimension, derivative.num_outputs, memory_budget)
         if method == "dense":
-            jacobian = DenseJacobian(derivative.columns(progress), subject)
+            products = derivative.rough(torch.bfloat16) if rough else derivative
+            jacobian = DenseJacobian(products.columns(progress), subject, rough=products is not derivative)
             jacobian.passes = jacobian.dimension
             jacobian.gram(
                 beat=None if progress is None else partial(progress, jacobian.passes, jacobian.passes)
@@ -151,8 +152,7 @@ def _check_one(generator: Generator, latent: Latent) -> None:
 def _estimate(derivative: ImageDerivative) -> Estimate:
     dimension, outputs = derivative.dimension, derivative.num_outputs
     seconds_per_pass = derivative.seconds_per_pass()
-    rate = _GRAM_RATE.get(derivative.device.type, _GRAM_RATE_CPU)
-    gram_seconds = dimension**2 * outputs / rate
+    gram_seconds = dimension**2 * outputs / float64_rate(derivative.device)
     share = 1.0 if derivative.space.shared else 0.6
     return Estimate(
         dimension=dimension,

@@ -26,14 +26,18 @@ class DenseJacobian(Jacobian):
         matrix: `(d, 3, h, w)`, float32, row i the change of the image along latent entry i.
         subject: what it is of.
         total: JᵀJ, `(d, d)`, in float64, where it is known; computed when it is first needed for None.
+        rough: whether the matrix is off by a percent: then its products are summed by parts in float32.
     """
 
     kind = "dense"
 
-    def __init__(self, matrix: Tensor, subject: Subject, total: Tensor | None = None) -> None:
+    def __init__(
+        self, matrix: Tensor, subject: Subject, total: Tensor | None = None, rough: bool = False
+    ) -> None:
         super().__init__(subject)
         self.matrix = matrix
         self._total = total
+        self._rough = rough
         self._spectrum: Spectrum | None = None
         self._sketch: Sketch | None = None
 
@@ -78,10 +82,10 @@ class DenseJacobian(Jacobian):
         total = torch.zeros(size, size, dtype=torch.float64, device=device)
         block = max(64, -(-size // 8))
         for part in rows.split(max(1, (64 << 20) // (8 * size)), dim=1):
-            rows64 = wide(part)
+            factor = part.to(device) if self._rough else wide(part)
             for start in range(0, size, block):
                 stop = start + block
-                total[start:, start:stop].addmm_(rows64[start:], rows64[start:stop].T)
+                total[start:, start:stop] += factor[start:] @ factor[start:stop].T
                 if beat is not None:
                     beat()
         lower = total.tril(-1)

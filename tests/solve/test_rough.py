@@ -63,6 +63,26 @@ def test_what_is_found_is_as_good_and_its_figures_are_those_of_float32(
     torch.testing.assert_close(found.inside.double(), inside, rtol=1e-4, atol=0)
 
 
+def test_a_rough_jacobian_can_be_formed_on_request() -> None:
+    generator = tiny_stylegan2(32)
+    latent = generator.sample(1)
+    exact, rough = (
+        resefa.compute_jacobian(generator, latent, "w+", method="dense", rough=rough)
+        for rough in (None, True)
+    )
+    assert isinstance(exact, DenseJacobian)
+    assert isinstance(rough, DenseJacobian)
+    assert 1e-4 < relative(rough.matrix, exact.matrix) < 2e-2
+    total = rough.matrix.flatten(1).double()
+    assert relative(rough.gram(), total @ total.T) < 1e-6
+    found, wanted = (resefa.factorize(each, MOUTH, 4) for each in (rough, exact))
+    torch.testing.assert_close(found.eigenvalues, wanted.eigenvalues, rtol=0.02, atol=0)
+    changes = exact.jvp(found.vectors.flatten(1)).double().square().sum(dim=1)
+    mask = MOUTH.mask(exact.height, exact.width).double()
+    inside, outside = ((changes * each).sum(dim=(1, 2)) for each in (mask, 1.0 - mask))
+    assert bool((inside / (outside + wanted.damping) >= 0.99 * wanted.eigenvalues).all())
+
+
 def test_float32_is_kept_for_little_regularization() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(1)
@@ -102,3 +122,8 @@ def test_generators_without_it_search_in_float32() -> None:
     jacobian = resefa.compute_jacobian(generator, generator.sample(1), method="matrix-free", rough=True)
     vectors = torch.randn(2, 6)
     assert torch.equal(jacobian.searched.jvp(vectors), jacobian.jvp(vectors))
+    formed, rough = (
+        resefa.compute_jacobian(generator, generator.sample(1), method="dense", rough=rough)
+        for rough in (False, True)
+    )
+    assert torch.equal(rough.gram(), formed.gram())
