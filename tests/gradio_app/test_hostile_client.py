@@ -110,7 +110,7 @@ def test_events_with_anything_in_them(server: Server, page: Page, stranger: Stra
     private = [event for event in page.events if event["backend_fn"]]
     bodies = []
     for event in private:
-        for _ in range(5):
+        for _ in range(5 if len(event["inputs"]) > 1 else 1):  # a step that takes nothing is the same again
             values = [rng.choice([junk, lambda r: near(r, version)])(rng) for _ in event["inputs"]]
             bodies.append({"fn_index": event["id"], "data": values, "event_data": junk(rng), "trigger_id": 1})
         wrong = rng.choice([[], [None] * (len(event["inputs"]) + 3), [[]]])
