@@ -71,6 +71,12 @@ def visit(steps: Steps) -> Visit:
     return arrived(steps, 900)
 
 
+@pytest.fixture(scope="module")
+def lasting(shared: Studio) -> Visit:
+    """A visitor for steps that are refused, and change nothing."""
+    return arrived(Steps(shared), 900)
+
+
 def arrived(steps: Steps, seed: int, region: str = "mouth") -> Visit:
     """A visitor who came by a link."""
     visit = Visit()
@@ -206,8 +212,8 @@ def test_drawing_another_face(steps: Steps, visit: Visit) -> None:
     assert visit.version > version
 
 
-def test_the_same_face_is_not_drawn_again(steps: Steps, visit: Visit) -> None:
-    assert list(steps.draw(visit, "avatars", 900, 0.7)) == []
+def test_the_same_face_is_not_drawn_again(steps: Steps, lasting: Visit) -> None:
+    assert list(steps.draw(lasting, "avatars", 900, 0.7)) == []
 
 
 def test_random_faces(steps: Steps, visit: Visit) -> None:
@@ -232,12 +238,12 @@ def test_random_faces(steps: Steps, visit: Visit) -> None:
     ],
 )
 def test_faces_that_can_not_be_drawn(
-    steps: Steps, visit: Visit, arguments: tuple[Any, ...], words: str
+    steps: Steps, lasting: Visit, arguments: tuple[Any, ...], words: str
 ) -> None:
-    face, version = visit.needed.original, visit.version
-    assert words in problem_of(list(steps.draw(visit, *arguments)))
-    assert visit.needed.original is face
-    assert visit.version == version
+    face, version = lasting.needed.original, lasting.version
+    assert words in problem_of(list(steps.draw(lasting, *arguments)))
+    assert lasting.needed.original is face
+    assert lasting.version == version
 
 
 def test_picking_a_region(steps: Steps, visit: Visit) -> None:
@@ -388,13 +394,13 @@ def test_painting_a_region(steps: Steps, visit: Visit) -> None:
         {"region": {"part": "at:" + "+0.1,0.1" * 100}},
     ],
 )
-def test_regions_that_can_not_be_picked(steps: Steps, visit: Visit, payload: object) -> None:
-    region, version = visit.needed.selected, visit.version
-    shown = list(steps.pick(visit, payload))
+def test_regions_that_can_not_be_picked(steps: Steps, lasting: Visit, payload: object) -> None:
+    region, version = lasting.needed.selected, lasting.version
+    shown = list(steps.pick(lasting, payload))
     problem_of(shown).encode("utf-8")
-    assert (visit.needed.selected, visit.version) == (region, version)
+    assert (lasting.needed.selected, lasting.version) == (region, version)
     assert last(shown, "directions") == {"stale": True}
-    again = list(steps.pick(visit, {"region": {"preset": "mouth"}}))
+    again = list(steps.pick(lasting, {"region": {"preset": "mouth"}}))
     assert last(again, "directions")["stale"] is False
 
 
@@ -692,7 +698,7 @@ def test_methods_are_offered_where_they_are_defined(avatars: resefa.Generator) -
     wrapped = resefa.WrappedGenerator(lambda z: z[:, :3, None, None].expand(-1, 3, 4, 4) * 1.0, latent_dim=4)
     steps = Steps(Studio({"avatars": avatars, "other": wrapped}))
     visit = arrived(steps, 904)
-    list(steps.choose_method(visit, "stylespace"))
+    list(steps.choose_method(visit, "sefa"))
     shown = list(steps.draw(visit, "other", 1, 0.7))
     field = last(shown, "method")
     assert field["value"] == visit.method == "resefa"
@@ -703,10 +709,10 @@ def test_methods_are_offered_where_they_are_defined(avatars: resefa.Generator) -
 
 
 @pytest.mark.parametrize("key", ["magic", None, 3, ["sefa"], "x" * 10_000])
-def test_methods_that_there_are_not(steps: Steps, visit: Visit, key: object) -> None:
-    before = visit.directions
-    assert "is unknown" in problem_of(list(steps.choose_method(visit, key)))
-    assert (visit.method, visit.directions) == ("resefa", before)
+def test_methods_that_there_are_not(steps: Steps, lasting: Visit, key: object) -> None:
+    before = lasting.directions
+    assert "is unknown" in problem_of(list(steps.choose_method(lasting, key)))
+    assert (lasting.method, lasting.directions) == ("resefa", before)
 
 
 def test_answers_tell_which_region_they_are_to(steps: Steps, visit: Visit) -> None:
@@ -861,8 +867,8 @@ def test_generalizing(steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10**400, None, "4", float("nan"), True])
-def test_numbers_of_faces_that_are_refused(steps: Steps, visit: Visit, count: object) -> None:
-    assert "number of faces" in problem_of(list(steps.generalize(visit, count)))
+def test_numbers_of_faces_that_are_refused(steps: Steps, lasting: Visit, count: object) -> None:
+    assert "number of faces" in problem_of(list(steps.generalize(lasting, count)))
 
 
 @pytest.mark.parametrize("step", ["generalize", "pick", "save", "use"])
@@ -1006,11 +1012,11 @@ def test_file_stems() -> None:
     assert len(file_stem("x" * 1000)) == 60
 
 
-def test_keeping_nothing_is_told(steps: Steps, visit: Visit, tmp_path: Path) -> None:
-    payload = {"version": visit.version, "kept": [False] * 6}
-    assert "tick those" in problem_of(list(steps.save(visit, payload, "", "", "", folder=tmp_path)))
-    payload = {"version": visit.version, "names": ["x" * 1000]}
-    assert "names" in problem_of(list(steps.save(visit, payload, "", "", "", folder=tmp_path)))
+def test_keeping_nothing_is_told(steps: Steps, lasting: Visit, tmp_path: Path) -> None:
+    payload = {"version": lasting.version, "kept": [False] * 6}
+    assert "tick those" in problem_of(list(steps.save(lasting, payload, "", "", "", folder=tmp_path)))
+    payload = {"version": lasting.version, "names": ["x" * 1000]}
+    assert "names" in problem_of(list(steps.save(lasting, payload, "", "", "", folder=tmp_path)))
 
 
 def test_files_that_are_no_direction_files(steps: Steps, visit: Visit, tmp_path: Path) -> None:
@@ -1080,10 +1086,10 @@ def test_uploading_a_generator(steps: Steps, tmp_path: Path) -> None:
     assert list(steps.open_checkpoint(visit, None)) == []
 
 
-def test_files_that_are_no_generators(steps: Steps, visit: Visit, tmp_path: Path) -> None:
+def test_files_that_are_no_generators(steps: Steps, lasting: Visit, tmp_path: Path) -> None:
     for name, data in (("a.pkl", b"\x80\x04cos\nsystem\n."), ("b.safetensors", b"x" * 100), ("c.pth", b"")):
         (tmp_path / name).write_bytes(data)
-        text = problem_of(list(steps.open_checkpoint(visit, str(tmp_path / name))))
+        text = problem_of(list(steps.open_checkpoint(lasting, str(tmp_path / name))))
         assert str(tmp_path) not in text
         assert name in text
 
