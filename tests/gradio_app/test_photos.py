@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gradio_app.studio import Studio
 from gradio_app.visit import Visit
 from resefa_core.inversion import edited_mark
 from resefa_core.latents.crop import FACES
+from resefa_core.session import Session
 from resefa_core.sheets import COMMENT_KEYWORD, XMP_KEYWORD
 
 
@@ -41,6 +43,12 @@ def visit(steps: Steps) -> Visit:
 
 
 @pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches of a few steps, where nobody looks how near they come."""
+    monkeypatch.setattr(Session, "set_photo", partialmethod(Session.set_photo, steps=20))
+
+
+@pytest.fixture
 def photo(tmp_path: Path, avatars: resefa.Generator) -> Path:
     """A drawn face within a larger picture."""
     picture = Image.new("RGB", (260, 192), (30, 90, 60))
@@ -50,6 +58,7 @@ def photo(tmp_path: Path, avatars: resefa.Generator) -> Path:
     return tmp_path / "me.png"
 
 
+@pytest.mark.usefixtures("briefly")
 def test_a_part_is_found_on_the_picture(steps: Steps, photo: Path) -> None:
     visit = Visit()
     list(steps.arrive(visit, {"seed": "7", "part": "part:mouth"}))
@@ -177,6 +186,7 @@ def test_the_face_is_where_the_visitor_says(steps: Steps, visit: Visit, photo: P
     assert "no photo" in line["text"]
 
 
+@pytest.mark.usefixtures("briefly")
 def test_the_face_is_where_the_visitor_clicks(steps: Steps, visit: Visit, tmp_path: Path) -> None:
     assert last(list(steps.place_face(visit, [[0.4, 0.4], [0.6, 0.4], [0.5, 0.7]])), "status")[
         "text"
