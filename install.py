@@ -73,6 +73,7 @@ def check(fast: bool = False) -> int:
     """Install, then check format and style, and run the tests, or the fast ones; types are checked beside
     them, and told of at the end."""
     python = environment("test")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the servers and commands that tests start compile once
     codes = [run(python, "-m", "ruff", *words, ".") for words in (("format", "--check"), ("check",))]
     with tempfile.TemporaryFile() as told:
         command = [str(python), "-m", "mypy"]
