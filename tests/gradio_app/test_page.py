@@ -49,6 +49,17 @@ TOLD = """() => JSON.stringify({
   sliders: [...document.querySelectorAll(".rows [type=range]")].map((slider) => slider.value),
 })"""
 """What the page says of itself."""
+LOOK = """() => JSON.stringify([
+  location.href, scrollX, scrollY, innerWidth, innerHeight, document.activeElement.tagName,
+  ["#status", "#background", "#history"].map((part) => document.querySelector(part)?.innerText),
+  [...document.querySelectorAll("input, textarea")].map((each) => [each.value, each.checked]),
+  [...document.querySelectorAll("[aria-selected], [aria-pressed], [aria-expanded]")].map((each) =>
+    ["selected", "pressed", "expanded"].map((state) => each.getAttribute(`aria-${state}`))),
+  ["#others img", "#compared li", "#card dt", ".resefa-before", ".resefa-film", ".row"].map((part) =>
+    [...document.querySelectorAll(part)].filter((each) => each.checkVisibility()).length),
+  document.querySelector(".rows").dataset.version,
+])"""
+"""How it looks."""
 EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 
 
@@ -110,6 +121,17 @@ class Demo:
         self.said(THOROUGH)
         self.wait("() => document.querySelectorAll(`" + READY + "`).length > 0")
         self.page.wait_for_timeout(100)
+
+    def tidy(self, size: dict[str, int]) -> None:
+        """Put back what can be put back: sliders, the tab, the window, the pointer and the focus."""
+        self.page.set_viewport_size(size)
+        moved = "all => all.some((each) => Number(each.value))"
+        if self.page.eval_on_selector_all(".rows [type=range]", moved):
+            self.after(lambda: self.page.get_by_role("button", name="Reset sliders").click())
+        self.page.locator("[role=tab]").first.click()
+        self.page.mouse.move(0, 0)
+        self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        self.page.wait_for_timeout(300)
 
     def strips(self) -> list[str]:
         return list(self.page.eval_on_selector_all(".strip", "all => all.map((each) => each.src)"))
@@ -201,36 +223,90 @@ class Demo:
         return dict(zip(terms, self.page.locator("#card dd").all_inner_texts(), strict=True))
 
 
+class Visitors:
+    """Pages in a browser, and nothing else within their reach.
+
+    A context's window stays open, and what a page kept in it is gone with the page. Pages of one visit are in
+    contexts of their own.
+
+    Attributes:
+        kept: a page that stays open for the next test, how it looked, and the context's options.
+    """
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.browser, self.address = browser, address
+        self.contexts: dict[str, list[tuple[Any, list[str]]]] = {}
+        self.open: list[tuple[Any, Demo]] = []
+        self.kept: tuple[Demo, str, dict[str, Any]] | None = None
+
+    def come(self, query: str, options: dict[str, Any]) -> Demo:
+        self.clear()
+        context, refused = self._context(options)
+        context.set_default_timeout(PATIENCE)
+        demo = Demo(context.new_page(), refused=refused)
+        self.open.append((context, demo))
+        demo.page.on("pageerror", lambda error: demo.errors.append(str(error)))
+        demo.page.on("console", lambda line: demo.errors.append(line.text) if line.type == "error" else None)
+        demo.open(self.address + query)
+        return demo
+
+    def _context(self, options: dict[str, Any]) -> tuple[Any, list[str]]:
+        options = {**DESKTOP, **options}
+        alike = self.contexts.setdefault(repr(options), [])
+        taken = [context for context, _ in self.open]
+        for context, refused in alike:
+            if context not in taken:
+                return context, refused
+        context, refused = self.browser.new_context(**options), []
+        keep_offline(context, refused)
+        context.new_page()
+        alike.append((context, refused))
+        return context, refused
+
+    def clear(self) -> None:
+        """Close the page that stayed open: one that nobody looks at works on."""
+        if self.kept is not None:
+            demo, self.kept = self.kept[0], None
+            self.leave(demo)
+
+    def leave(self, demo: Demo) -> None:
+        """Close a page, and those it opened; nothing may have gone wrong in it."""
+        (context,) = (context for context, each in self.open if each is demo)
+        self.open.remove((context, demo))
+        window, *pages = context.pages
+        for page in pages:
+            page.close()
+        session = context.new_cdp_session(window)
+        session.send("Storage.clearDataForOrigin", {"origin": self.address, "storageTypes": "all"})
+        session.detach()
+        context.clear_cookies()
+        context.clear_permissions()
+        errors, refused = [*demo.errors], [*demo.refused]
+        demo.refused.clear()
+        assert errors == []
+        assert refused == []
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def visitors(address: str) -> Iterator[Visitors]:
     with sync_api.sync_playwright() as playwright:
-        running = launch(playwright)
-        yield running
-        running.close()
+        browser = launch(playwright)
+        yield Visitors(browser, address)
+        browser.close()
 
 
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Demo]]:
-    """Opens the page in a context of its own; at the end, nothing may have gone wrong in any."""
-    demos: list[tuple[Any, Demo]] = []
+def visit(visitors: Visitors) -> Iterator[Callable[..., Demo]]:
+    """Opens the page; at the end, nothing may have gone wrong in any."""
+    demos: list[Demo] = []
 
     def visit(query: str = "", **options: Any) -> Demo:
-        context = browser.new_context(**{**DESKTOP, **options})
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        demo = Demo(page)
-        keep_offline(context, demo.refused)
-        demos.append((context, demo))
-        page.on("pageerror", lambda error: demo.errors.append(str(error)))
-        page.on("console", lambda line: demo.errors.append(line.text) if line.type == "error" else None)
-        demo.open(address + query)
-        return demo
+        demos.append(visitors.come(query, options))
+        return demos[-1]
 
     yield visit
-    for context, demo in demos:
-        context.close()
-        assert demo.errors == []
-        assert demo.refused == []
+    for demo in demos:
+        visitors.leave(demo)
 
 
 @pytest.fixture
@@ -239,6 +315,31 @@ def demo(visit: Callable[..., Demo]) -> Demo:
     opened = visit()
     opened.thorough()
     return opened
+
+
+@pytest.fixture
+def still(visitors: Visitors, request: pytest.FixtureRequest) -> Iterator[Callable[..., Demo]]:
+    """Gives the page with the first face, as who has just come sees it, to those who leave it like that."""
+
+    def still(**options: Any) -> Demo:
+        options = {**DESKTOP, "color_scheme": "light", **options}
+        if (
+            visitors.kept is None
+            or visitors.kept[2] != options
+            or getattr(request.node, "execution_count", 1) > 1
+        ):
+            demo = visitors.come("", options)
+            demo.thorough()
+            demo.tidy(options["viewport"])
+            visitors.kept = demo, demo.page.evaluate(LOOK), options
+        return visitors.kept[0]
+
+    yield still
+    if visitors.kept is not None:
+        demo, look, options = visitors.kept
+        demo.tidy(options["viewport"])
+        if demo.errors or demo.refused or demo.page.evaluate(LOOK) != look:
+            visitors.clear()
 
 
 def changes(before: np.ndarray, after: np.ndarray, box: Box, margin: int = 0) -> tuple[float, float]:
@@ -259,7 +360,8 @@ def changes(before: np.ndarray, after: np.ndarray, box: Box, margin: int = 0) ->
     return float(square[within(0)].mean()), float(square[~within(margin)].mean())
 
 
-def test_it_opens_with_a_face_a_region_and_strips(demo: Demo) -> None:
+def test_it_opens_with_a_face_a_region_and_strips(still: Callable[..., Demo]) -> None:
+    demo = still()
     assert demo.page.title() == "ReSeFa"
     assert len(demo.strips()) == MOST_ROWS  # of those worth offering
     assert len(set(demo.strips())) == MOST_ROWS
@@ -276,6 +378,15 @@ def test_it_opens_with_a_face_a_region_and_strips(demo: Demo) -> None:
     assert f"number {FIRST_SEED}" in demo.page.locator(".after").get_attribute("alt")
     words = demo.page.locator(".words").all_inner_texts()
     assert all("effect" in each for each in words)
+
+
+def test_a_press_without_a_drag_changes_nothing(still: Callable[..., Demo]) -> None:
+    demo = still()
+    version, query = demo.version, demo.query
+    demo.page.mouse.click(*demo.place(0.5, 0.5))
+    demo.page.mouse.click(*demo.place(0.2, 0.5), button="right")
+    demo.page.wait_for_timeout(500)
+    assert (demo.version, demo.query) == (version, query)
 
 
 def test_more_ways_are_shown_to_those_who_ask(demo: Demo) -> None:
@@ -299,40 +410,12 @@ def test_a_box_on_the_mouth_gives_new_strips(demo: Demo) -> None:
     assert demo.box == pytest.approx((0.3, 0.6, 0.4, 0.2), abs=0.02)
 
 
-def test_a_press_without_a_drag_changes_nothing(demo: Demo) -> None:
-    version, query = demo.version, demo.query
-    demo.page.mouse.click(*demo.place(0.5, 0.5))
-    demo.page.mouse.click(*demo.place(0.2, 0.5), button="right")
-    demo.page.wait_for_timeout(500)
-    assert (demo.version, demo.query) == (version, query)
-
-
-@pytest.mark.parametrize("by", ["keyboard", "script"])
-def test_a_slider_changes_the_region_and_hardly_the_rest(demo: Demo, by: str) -> None:
-    demo.settle(lambda: demo.drag(MOUTH))
-    before = demo.pixels()
-    box = demo.box
-    assert box is not None
-    if by == "keyboard":
-        demo.slider().focus()
-        demo.after(lambda: demo.page.keyboard.press("ArrowRight"))
-        after = demo.after(lambda: demo.page.keyboard.press("End"))
-        most = float(demo.slider().get_attribute("max"))
-        assert demo.page.locator(".rows output").first.inner_text() == f"+{most:.1f}"
-        demo.page.wait_for_timeout(300)
-        after = demo.pixels()
-    else:
-        after = demo.after(lambda: demo.slide(0, 4))
-    inside, outside = changes(before, after, box)
-    assert inside > 100
-    assert inside > 15 * outside
-
-
-def test_confined_edits_hold_the_rest_still_more_firmly(demo: Demo) -> None:
+def test_sliders_change_the_region_and_hardly_the_rest_and_confined_ones_less(demo: Demo) -> None:
     demo.settle(lambda: demo.drag(MOUTH))
     before, box = demo.pixels(), demo.box
     assert box is not None
-    free = changes(before, demo.after(lambda: demo.slide(0, 4)), box, margin=8)
+    by_script = demo.after(lambda: demo.slide(0, 4))
+    free = changes(before, by_script, box, margin=8)
     confine = demo.page.get_by_label("Confine edits to the region")
     demo.settle(confine.check)
     assert demo.slider().input_value() == "4"
@@ -342,9 +425,19 @@ def test_confined_edits_hold_the_rest_still_more_firmly(demo: Demo) -> None:
     assert inside / outside > 1.5 * free[0] / free[1]
     demo.settle(confine.uncheck)
     assert demo.slider().input_value() == "4"
+    demo.slider().focus()
+    demo.after(lambda: demo.page.keyboard.press("ArrowRight"))
+    demo.after(lambda: demo.page.keyboard.press("End"))
+    most = float(demo.slider().get_attribute("max"))
+    assert demo.page.locator(".rows output").first.inner_text() == f"+{most:.1f}"
+    demo.page.wait_for_timeout(300)
+    for after in (by_script, demo.pixels()):
+        inside, outside = changes(before, after, box)
+        assert inside > 100
+        assert inside > 15 * outside
 
 
-def test_a_painted_mask_gives_directions(demo: Demo) -> None:
+def test_a_painted_mask_gives_directions_until_all_is_erased(demo: Demo) -> None:
     demo.page.get_by_role("button", name="Brush").click()
     assert demo.page.get_by_role("button", name="Brush").get_attribute("aria-pressed") == "true"
     demo.settle(lambda: demo.drag((0.35, 0.65, 0.3, 0.05)))
@@ -358,6 +451,12 @@ def test_a_painted_mask_gives_directions(demo: Demo) -> None:
     demo.page.get_by_role("button", name="Erase").click()
     demo.settle(lambda: demo.drag((0.5, 0.65, 0.2, 0.05)))
     assert 0 < _orange(demo.page) < painted
+    version = demo.version
+    demo.page.get_by_label("Size of the brush").fill("20")
+    demo.drag((0.3, 0.67, 0.4, 0.02))
+    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
+    assert demo.version == version
+    assert "region" in demo.status or "mask" in demo.status
 
 
 def test_strokes_during_answers_stay(demo: Demo) -> None:
@@ -414,11 +513,13 @@ def test_strokes_during_answers_stay(demo: Demo) -> None:
     assert np.abs(moved - before).max() > 3
 
 
-def test_answers_that_arrive_at_once_are_all_seen(visit: Callable[..., Demo], tmp_path: Path) -> None:
+def test_answers_that_arrive_at_once_are_all_seen(
+    visit: Callable[..., Demo], avatars: resefa.Generator, tmp_path: Path
+) -> None:
     """What a page asks for while it listens already may be told in whole before it knows of it."""
-    session = resefa.Session(resefa.load_generator("avatars"), seed=FIRST_SEED)
-    session.find(MOUTH, count=2).save(tmp_path / "mouth.safetensors")
-    demo = visit("?seed=21")
+    session = resefa.Session(avatars, seed=FIRST_SEED)
+    session.find(MOUTH, count=2, space="w").save(tmp_path / "mouth.safetensors")
+    demo = visit()
 
     def hold(route: Any) -> None:
         answer = route.fetch()
@@ -436,25 +537,6 @@ def test_answers_that_arrive_at_once_are_all_seen(visit: Callable[..., Demo], tm
     demo.page.unroute_all(behavior="ignoreErrors")
 
 
-def test_a_box_that_is_being_moved_by_keys_stays(visit: Callable[..., Demo]) -> None:
-    demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
-    demo.thorough()
-    overlay = "(c) => c.toDataURL()"
-    version = demo.version
-    demo.page.get_by_label("Confine edits to the region").check()
-    demo.page.locator(".stage").focus()
-    moved = ""
-    for _ in range(100):
-        answered = demo.version > version and demo.page.locator(READY).count() > 0
-        assert demo.page.eval_on_selector(".overlay", overlay) == moved or not moved
-        if answered:
-            break
-        demo.page.keyboard.press("ArrowRight")
-        moved = demo.page.eval_on_selector(".overlay", overlay)
-        demo.page.wait_for_timeout(200)
-    assert answered
-
-
 def _is_painted(page: Page, spot: tuple[float, float]) -> bool:
     return bool(
         page.eval_on_selector(
@@ -466,19 +548,6 @@ def _is_painted(page: Page, spot: tuple[float, float]) -> bool:
             list(spot),
         )
     )
-
-
-def test_erasing_everything_is_said_in_words(demo: Demo) -> None:
-    demo.page.get_by_role("button", name="Brush").click()
-    demo.settle(lambda: demo.drag((0.4, 0.65, 0.1, 0.02)))
-    demo.page.get_by_role("button", name="Erase").click()
-    version = demo.version
-    size = demo.page.get_by_label("Size of the brush")
-    size.fill("20")
-    demo.drag((0.3, 0.65, 0.35, 0.02))
-    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
-    assert demo.version == version
-    assert "region" in demo.status or "mask" in demo.status
 
 
 def _orange(page: Page) -> int:
@@ -512,9 +581,8 @@ def test_a_finger_drags_a_box(visit: Callable[..., Demo]) -> None:
     assert demo.box == pytest.approx((0.3, 0.3, 0.4, 0.2), abs=0.02)
 
 
-def test_two_fingers_scroll_and_draw_nothing(visit: Callable[..., Demo]) -> None:
-    demo = visit(**PHONE)
-    demo.thorough()
+def test_two_fingers_scroll_and_draw_nothing(still: Callable[..., Demo]) -> None:
+    demo = still(**PHONE)
     (x, y), version = demo.place(0.4, 0.9), demo.version
     overlay = demo.page.eval_on_selector(".overlay", "(c) => c.toDataURL()")
     scrolled = demo.page.evaluate("scrollY")
@@ -527,6 +595,55 @@ def test_two_fingers_scroll_and_draw_nothing(visit: Callable[..., Demo]) -> None
     demo.wait("(before) => scrollY > before + 50", scrolled)
     assert demo.page.eval_on_selector(".overlay", "(c) => c.toDataURL()") == overlay
     assert demo.version == version
+
+
+def test_a_swipe_that_scrolls_moves_no_slider(still: Callable[..., Demo]) -> None:
+    demo = still(**PHONE)
+    before = demo.pixels()
+    slider = demo.slider(2)
+    slider.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
+    frame = slider.bounding_box()
+    middle, scrolled = frame["y"] + frame["height"] / 2, demo.page.evaluate("scrollY")
+    values = slider.evaluate_handle(
+        "(each) => { const all = []; each.oninput = () => all.push(each.value); return all; }"
+    )
+    x = frame["x"] + 0.8 * frame["width"]
+    demo.touch(
+        ("touchStart", [(x, middle)]),
+        *(("touchMove", [(x, middle - up)]) for up in range(10, 200, 10)),
+        ("touchEnd", []),
+    )
+    demo.wait("(before) => scrollY > before + 50", scrolled)
+    assert slider.input_value() == "0"
+    assert demo.page.locator(".rows output").nth(2).inner_text() == "0.0"
+    if values.json_value():  # it was moved for a moment: so must be the picture
+        demo.page.wait_for_timeout(1000)
+    assert np.array_equal(demo.pixels(), before)
+    slider.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
+    frame = slider.bounding_box()
+    middle, x = frame["y"] + frame["height"] / 2, frame["x"] + 0.5 * frame["width"]
+    demo.after(
+        lambda: demo.touch(
+            ("touchStart", [(x, middle)]),
+            *(("touchMove", [(x + right, middle)]) for right in range(5, 50, 5)),
+            ("touchEnd", []),
+        )
+    )
+    assert float(slider.input_value()) > 1
+
+
+def test_on_a_phone_the_picture_stays_in_sight_while_sliders_move(still: Callable[..., Demo]) -> None:
+    demo = still(**PHONE)
+    demo.slider(3).scroll_into_view_if_needed()
+    demo.page.mouse.wheel(0, 200)
+    demo.page.wait_for_timeout(300)
+    assert demo.page.locator(".stage").bounding_box()["y"] < -200
+    small = demo.page.locator(".now").bounding_box()
+    assert 0 <= small["y"] < 60
+    before = demo.pixels(".now")
+    after = demo.after(lambda: demo.slide(3, 4))
+    assert np.array_equal(demo.pixels(".now"), after)
+    assert np.abs(after - before).mean() > 0.5
 
 
 def test_a_box_may_start_outside_the_picture_or_at_its_corner(demo: Demo) -> None:
@@ -546,7 +663,9 @@ def test_a_box_may_start_outside_the_picture_or_at_its_corner(demo: Demo) -> Non
     assert demo.box == pytest.approx((0, 0, 0.4, 0.3), abs=0.01)
 
 
-def test_the_keyboard_alone_moves_resizes_and_takes_the_box(visit: Callable[..., Demo]) -> None:
+def test_the_keyboard_alone_moves_resizes_and_takes_the_box_which_stays_where_it_is_moved(
+    visit: Callable[..., Demo],
+) -> None:
     demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
     demo.thorough()
     for _ in range(20):
@@ -563,6 +682,24 @@ def test_the_keyboard_alone_moves_resizes_and_takes_the_box(visit: Callable[...,
     assert demo.box == pytest.approx((0.32, 0.54, 0.22, 0.18), abs=1e-3)
     demo.settle(lambda: demo.page.keyboard.press("ArrowLeft"))
     assert demo.box == pytest.approx((0.30, 0.54, 0.22, 0.18), abs=1e-3)
+    _stays_while_keys_move_it(demo)
+
+
+def _stays_while_keys_move_it(demo: Demo) -> None:
+    overlay = "(c) => c.toDataURL()"
+    version = demo.version
+    demo.page.get_by_label("Confine edits to the region").check()
+    demo.page.locator(".stage").focus()
+    moved = ""
+    for _ in range(100):
+        answered = demo.version > version and demo.page.locator(READY).count() > 0
+        assert demo.page.eval_on_selector(".overlay", overlay) == moved or not moved
+        if answered:
+            break
+        demo.page.keyboard.press("ArrowRight")
+        moved = demo.page.eval_on_selector(".overlay", overlay)
+        demo.page.wait_for_timeout(200)
+    assert answered
 
 
 def test_the_keyboard_alone_paints_and_erases(visit: Callable[..., Demo]) -> None:
@@ -625,7 +762,7 @@ def test_a_way_that_is_kept_is_there_on_the_next_visit(visit: Callable[..., Demo
     kept = demo.page.locator("#one-click .kept button").first
     assert kept.inner_text().startswith("★ ")
     assert kept.inner_text().split()[-1].lower() in words.lower()
-    demo.open(demo.page.url.partition("?")[0] + "?seed=5")
+    demo.open(demo.page.url.partition("?")[0])
     demo.thorough()
     before = demo.pixels()
     demo.settle(lambda: demo.page.locator("#one-click .kept button").first.click())
@@ -636,7 +773,7 @@ def test_a_way_that_is_kept_is_there_on_the_next_visit(visit: Callable[..., Demo
     assert demo.page.locator("#one-click .kept").count() == 0
 
 
-def test_presets(demo: Demo) -> None:
+def test_presets_and_rows_that_are_marked_until_new_ones_come(demo: Demo) -> None:
     names = [each.replace(" ", "_") for each in demo.page.locator(".presets button").all_inner_texts()]
     assert names == list(resefa.PRESETS["avatars"])
     pressed = demo.page.locator(".presets [aria-pressed=true]")
@@ -651,6 +788,21 @@ def test_presets(demo: Demo) -> None:
     assert pressed.all_inner_texts() == ["nose"]
     demo.settle(lambda: demo.drag(MOUTH))
     assert pressed.count() == 0
+    busy = "() => document.querySelector('.rows').getAttribute('aria-busy')"
+    assert demo.page.evaluate(busy) == "false"
+
+    def press() -> None:
+        demo.page.evaluate("document.querySelector('[data-preset=hair]').click()")
+        assert demo.page.evaluate(busy) == "true"
+
+    demo.settle(press)
+    assert demo.page.evaluate(busy) == "false"
+    demo.page.get_by_role("button", name="Erase").click()
+    demo.page.get_by_label("Size of the brush").fill("20")
+    for height in (0.1, 0.3, 0.5, 0.7, 0.9):
+        demo.drag((0, height, 1, 0.01))
+    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
+    demo.wait(f"() => ({busy})() === 'false'")
 
 
 def lit(demo: Demo) -> float:
@@ -674,11 +826,12 @@ def middle(region: resefa.Region) -> tuple[float, float]:
     return (column + 0.5) / 64, (row + 0.5) / 64
 
 
-def test_parts_are_outlined_under_the_pointer_and_taken_by_a_click(
+def test_parts_are_outlined_under_the_pointer_and_taken_by_clicks_and_keys(
     visit: Callable[..., Demo], avatars: resefa.Generator
 ) -> None:
-    demo = visit("?seed=13&box=0.3,0.5,0.2,0.2")
-    here = resefa.Session(avatars, seed=13).choices_here()
+    demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
+    demo.thorough()
+    here = resefa.Session(avatars, seed=FIRST_SEED).choices_here()
     demo.wait("() => document.querySelector('.stage').dataset.choices")
     demo.page.get_by_role("button", name="Part", exact=True).click()
     named = demo.page.locator(".named")
@@ -700,14 +853,7 @@ def test_parts_are_outlined_under_the_pointer_and_taken_by_a_click(
     assert "part" not in demo.query
     demo.page.mouse.move(0, 0)
     assert named.inner_text() == ""
-
-
-def test_the_keyboard_goes_from_part_to_part(visit: Callable[..., Demo]) -> None:
-    demo = visit("?seed=13&box=0.3,0.5,0.2,0.2")
-    demo.wait("() => document.querySelector('.stage').dataset.choices")
-    demo.page.get_by_role("button", name="Part", exact=True).click()
     demo.page.locator(".stage").focus()
-    named = demo.page.locator(".named")
     told = []
     for _ in range(3):
         demo.page.keyboard.press("ArrowRight")
@@ -783,24 +929,28 @@ def test_first_visitors_are_invited_to_draw(demo: Demo, address: str) -> None:
     assert errors == []
 
 
-@pytest.mark.parametrize("clipboard", ["there", "missing"])
-def test_the_link_can_be_copied(visit: Callable[..., Demo], clipboard: str) -> None:
+def test_the_link_can_be_copied_with_and_without_a_clipboard_for_scripts(visit: Callable[..., Demo]) -> None:
     demo = visit(f"?seed={FIRST_SEED}&box=0.3,0.5,0.2,0.2")
-    if clipboard == "there":
-        demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    else:
-        demo.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-    demo.page.get_by_role("button", name="Copy link").click()
-    demo.page.get_by_role("button", name="Copied").wait_for()
+    demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     demo.tab("Save")
     field = demo.page.get_by_label("Name of direction 1", exact=True)
-    field.fill("")
-    field.press("Control+V")
-    assert field.input_value() == demo.page.url[:80]
-    demo.page.get_by_role("button", name="Copy link").wait_for()
+
+    def copy() -> None:
+        demo.page.get_by_role("button", name="Copy link").click()
+        demo.page.get_by_role("button", name="Copied").wait_for()
+        field.fill("")
+        field.press("Control+V")
+        assert field.input_value() == demo.page.url[:80]
+        demo.page.get_by_role("button", name="Copy link").wait_for()
+
+    copy()
+    demo.page.evaluate("navigator.clipboard.writeText('something else')")
+    demo.page.context.clear_permissions()
+    demo.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    copy()
 
 
-def test_a_random_face_and_another_truncation(demo: Demo) -> None:
+def test_a_random_face_another_truncation_and_a_surprise(demo: Demo) -> None:
     first = demo.pixels()
     demo.settle(lambda: demo.page.locator("#random").click())
     seed = demo.page.locator("#seed input").input_value()
@@ -814,9 +964,6 @@ def test_a_random_face_and_another_truncation(demo: Demo) -> None:
     demo.settle(lambda: demo.page.keyboard.press("Home"))
     assert demo.query == {**demo.query, "seed": "11", "truncation": "0"}
     assert np.abs(demo.pixels() - third).mean() > 3
-
-
-def test_a_surprise(demo: Demo) -> None:
     seed = demo.query["seed"]
     demo.settle(lambda: demo.page.get_by_role("button", name="Surprise me").click())
     demo.wait("() => document.querySelectorAll('#history li').length === 1")
@@ -854,7 +1001,8 @@ def _type_seed(demo: Demo, seed: str) -> None:
     demo.page.locator("#seed input").press("Enter")
 
 
-def test_before_and_after(demo: Demo) -> None:
+def test_before_and_after(still: Callable[..., Demo]) -> None:
+    demo = still()
     demo.after(lambda: demo.slide(0, 5))
     original = demo.pixels(".before")
     assert np.abs(demo.pixels() - original).mean() > 0.5
@@ -879,7 +1027,8 @@ def test_before_and_after(demo: Demo) -> None:
     demo.wait(f"(edited) => ({shown})() !== edited", edited)
 
 
-def test_the_picture_is_enlarged_sharply_and_downloaded(demo: Demo, tmp_path: Path) -> None:
+def test_the_picture_is_enlarged_sharply_and_downloaded(still: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = still()
     demo.after(lambda: demo.slide(0, 4))
     small = {name: demo.pixels(name) for name in (".after", ".before")}
     for button, names in (("Download", [".after"]), ("Before | after", [".before", ".after"])):
@@ -895,7 +1044,8 @@ def test_the_picture_is_enlarged_sharply_and_downloaded(demo: Demo, tmp_path: Pa
             assert np.abs(picture[:, 1024 * at : 1024 * (at + 1)] - sharp).mean() < 1.0
 
 
-def test_a_video_shows_the_way_to_the_edit(demo: Demo, tmp_path: Path) -> None:
+def test_a_video_shows_the_way_to_the_edit(still: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = still()
     av = pytest.importorskip("av", reason="PyAV is not installed")
     button = demo.page.get_by_role("button", name="Video", exact=True)
     assert button.is_disabled()
@@ -925,14 +1075,16 @@ def test_a_video_shows_the_way_to_the_edit(demo: Demo, tmp_path: Path) -> None:
     demo.wait("() => document.querySelector('#viewer .save-film').disabled")
 
 
-def test_who_clicks_compare_sees_the_face_before_for_a_moment(demo: Demo) -> None:
+def test_who_clicks_compare_sees_the_face_before_for_a_moment(still: Callable[..., Demo]) -> None:
+    demo = still()
     demo.after(lambda: demo.slide(0, 5))
     demo.page.get_by_role("button", name="Hold to compare").click()
     demo.page.locator(".resefa-before").wait_for()
     demo.page.locator(".resefa-before").wait_for(state="hidden")
 
 
-def test_a_strip_plays_on_the_face(demo: Demo) -> None:
+def test_a_strip_plays_on_the_face(still: Callable[..., Demo]) -> None:
+    demo = still()
     film = demo.page.locator(".resefa-film")
     play = demo.page.get_by_role("button", name="Play ").first
     play.click()
@@ -952,7 +1104,8 @@ def test_a_strip_plays_on_the_face(demo: Demo) -> None:
     film.wait_for(state="hidden")
 
 
-def test_the_outline_does_not_cover_the_edit(demo: Demo) -> None:
+def test_the_outline_does_not_cover_the_edit(still: Callable[..., Demo]) -> None:
+    demo = still()
     opacity = "() => Number(getComputedStyle(document.querySelector('.overlay')).opacity)"
     assert demo.page.evaluate(opacity) == 1
     demo.after(lambda: demo.slide(0, 4))
@@ -965,7 +1118,8 @@ def test_the_outline_does_not_cover_the_edit(demo: Demo) -> None:
     demo.wait(f"() => ({opacity})() === 1")
 
 
-def test_reset(demo: Demo) -> None:
+def test_reset(still: Callable[..., Demo]) -> None:
+    demo = still()
     before = demo.pixels()
     demo.after(lambda: demo.slide(1, 4))
     after = demo.after(lambda: demo.page.get_by_role("button", name="Reset sliders").click())
@@ -978,7 +1132,8 @@ def test_reset(demo: Demo) -> None:
     assert demo.page.locator(".rows output").all_inner_texts()[:2] == ["+3.0", "0.0"]
 
 
-def test_a_strips_picture_is_a_setting_of_its_slider(demo: Demo) -> None:
+def test_a_strips_picture_is_a_setting_of_its_slider(still: Callable[..., Demo]) -> None:
+    demo = still()
     row = demo.page.locator(".rows .row").nth(1)
     cells = row.locator(".cell")
     assert cells.all_inner_texts() == ["−4", "−2", "0", "+2", "+4"]
@@ -1005,46 +1160,10 @@ def test_a_strips_picture_is_a_setting_of_its_slider(demo: Demo) -> None:
         assert place["y"] + place["height"] >= strip["y"] + strip["height"]
 
 
-def test_a_swipe_that_scrolls_moves_no_slider(visit: Callable[..., Demo]) -> None:
-    demo = visit(**PHONE)
-    demo.thorough()
-    before = demo.pixels()
-    slider = demo.slider(2)
-    slider.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
-    frame = slider.bounding_box()
-    middle, scrolled = frame["y"] + frame["height"] / 2, demo.page.evaluate("scrollY")
-    values = slider.evaluate_handle(
-        "(each) => { const all = []; each.oninput = () => all.push(each.value); return all; }"
-    )
-    x = frame["x"] + 0.8 * frame["width"]
-    demo.touch(
-        ("touchStart", [(x, middle)]),
-        *(("touchMove", [(x, middle - up)]) for up in range(10, 200, 10)),
-        ("touchEnd", []),
-    )
-    demo.wait("(before) => scrollY > before + 50", scrolled)
-    assert slider.input_value() == "0"
-    assert demo.page.locator(".rows output").nth(2).inner_text() == "0.0"
-    if values.json_value():  # it was moved for a moment: so must be the picture
-        demo.page.wait_for_timeout(1000)
-    assert np.array_equal(demo.pixels(), before)
-    slider.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
-    frame = slider.bounding_box()
-    middle, x = frame["y"] + frame["height"] / 2, frame["x"] + 0.5 * frame["width"]
-    demo.after(
-        lambda: demo.touch(
-            ("touchStart", [(x, middle)]),
-            *(("touchMove", [(x + right, middle)]) for right in range(5, 50, 5)),
-            ("touchEnd", []),
-        )
-    )
-    assert float(slider.input_value()) > 1
-
-
 @pytest.mark.parametrize("width", [320, 640, 768, 1024, 1152, 1280])
-def test_controls_are_in_reach(visit: Callable[..., Demo], width: int) -> None:
-    demo = visit(viewport={"width": width, "height": 900})
-    demo.thorough()
+def test_controls_are_in_reach(still: Callable[..., Demo], width: int) -> None:
+    demo = still()
+    demo.page.set_viewport_size({"width": width, "height": 900})
     demo.after(lambda: demo.slide(0, -4))
     cut = demo.page.evaluate(
         """() => [...document.querySelectorAll("#picker, .rows .row")].flatMap((part) => {
@@ -1061,7 +1180,17 @@ def test_controls_are_in_reach(visit: Callable[..., Demo], width: int) -> None:
     assert demo.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_what_is_said_out_of_sight_is_shown_below(demo: Demo) -> None:
+def test_no_empty_line_stands_above_the_strips(still: Callable[..., Demo]) -> None:
+    demo = still()
+    assert demo.background == ""
+    assert demo.page.locator("#background").bounding_box() is None
+    status, head = (
+        demo.page.locator(part).bounding_box() for part in ("#status .line", "#directions .heading")
+    )
+    assert 0 < head["y"] - (status["y"] + status["height"]) < 40
+
+
+def test_what_is_said_out_of_sight_is_shown_below_and_the_same_line_again(demo: Demo) -> None:
     demo.page.set_viewport_size({"width": 1280, "height": 600})
     line, close = demo.page.locator("#status .line"), demo.page.locator("#status .close")
     assert not close.is_visible()
@@ -1082,10 +1211,6 @@ def test_what_is_said_out_of_sight_is_shown_below(demo: Demo) -> None:
     demo.page.locator("#save").scroll_into_view_if_needed()
     close.wait_for()
     close.wait_for(state="hidden")  # after some time
-
-
-def test_the_same_line_is_said_again(demo: Demo) -> None:
-    demo.make_files()
     text = demo.status
     demo.page.wait_for_timeout(1500)  # what comes sooner is taken for the same answer
     said = _watch_status(demo)
@@ -1094,24 +1219,6 @@ def test_the_same_line_is_said_again(demo: Demo) -> None:
     demo.page.wait_for_timeout(500)
     texts = [each for each, _ in itertools.groupby([text, *demo.page.evaluate(said)])]
     assert texts == [text, "", text]
-
-
-def test_rows_are_marked_until_new_ones_come(demo: Demo) -> None:
-    busy = "() => document.querySelector('.rows').getAttribute('aria-busy')"
-    assert demo.page.evaluate(busy) == "false"
-
-    def press() -> None:
-        demo.page.evaluate("document.querySelector('[data-preset=hair]').click()")
-        assert demo.page.evaluate(busy) == "true"
-
-    demo.settle(press)
-    assert demo.page.evaluate(busy) == "false"
-    demo.page.get_by_role("button", name="Erase").click()
-    demo.page.get_by_label("Size of the brush").fill("20")
-    for height in (0.1, 0.3, 0.5, 0.7, 0.9):
-        demo.drag((0, height, 1, 0.01))
-    demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
-    demo.wait(f"() => ({busy})() === 'false'")
 
 
 def test_other_faces_move_along(demo: Demo) -> None:
@@ -1284,23 +1391,6 @@ def test_nonsense_in_a_link_is_left_out(visit: Callable[..., Demo], query: str) 
     assert len(demo.strips()) == MOST_ROWS
 
 
-def test_no_empty_line_stands_above_the_strips(visit: Callable[..., Demo]) -> None:
-    demo = visit()
-    demo.thorough()
-    _type_seed(demo, "1003")
-    demo.wait("() => document.querySelector('#background .text').textContent.startsWith('Analysing')")
-    assert demo.page.locator("#background").bounding_box()["height"] >= 18
-    demo.wait("() => document.querySelector('#background .text').textContent.includes('stay closer')")
-    other = visit()
-    other.thorough()
-    assert other.background == ""
-    assert other.page.locator("#background").bounding_box() is None
-    status, head = (
-        other.page.locator(part).bounding_box() for part in ("#status .line", "#directions .heading")
-    )
-    assert 0 < head["y"] - (status["y"] + status["height"]) < 40
-
-
 def test_other_methods_are_a_choice_and_say_what_they_are(visit: Callable[..., Demo]) -> None:
     demo = visit(f"?seed={FIRST_SEED}&region=mouth")
     demo.thorough()
@@ -1332,25 +1422,14 @@ def test_methods_side_by_side(demo: Demo) -> None:
     demo.tab("Compare methods")
     demo.page.get_by_role("button", name="Compare methods on this part").click()
     titles = [method.title for key, method in resefa.METHODS.items() if key != resefa.CONFINED]
-    demo.wait("(many) => document.querySelectorAll('#compared li').length === many", len(titles))
-    assert demo.page.locator("#compared h3").all_inner_texts() == titles
-    assert demo.page.locator("#compared img").count() == 4 * len(titles)
+    for many in (1, 2, 3):
+        demo.wait("(many) => document.querySelectorAll('#compared li').length >= many", many)
+    shown = demo.page.evaluate(
+        "[...document.querySelectorAll('#compared li')].map((each) =>"
+        " [each.querySelector('h3').innerText, each.querySelectorAll('img').length])"
+    )
+    assert shown == [[title, 4] for title in titles[: len(shown)]]
     assert (demo.strips(), demo.status) == (rows, status)
-
-
-def test_on_a_phone_the_picture_stays_in_sight_while_sliders_move(visit: Callable[..., Demo]) -> None:
-    demo = visit(**PHONE)
-    demo.thorough()
-    demo.slider(3).scroll_into_view_if_needed()
-    demo.page.mouse.wheel(0, 200)
-    demo.page.wait_for_timeout(300)
-    assert demo.page.locator(".stage").bounding_box()["y"] < -200
-    small = demo.page.locator(".now").bounding_box()
-    assert 0 <= small["y"] < 60
-    before = demo.pixels(".now")
-    after = demo.after(lambda: demo.slide(3, 4))
-    assert np.array_equal(demo.pixels(".now"), after)
-    assert np.abs(after - before).mean() > 0.5
 
 
 def test_quick_directions_first_and_finer_ones_in_their_place(visit: Callable[..., Demo]) -> None:
@@ -1358,6 +1437,8 @@ def test_quick_directions_first_and_finer_ones_in_their_place(visit: Callable[..
     demo.thorough()
     seen = _watch_status(demo)
     _type_seed(demo, "1001")
+    demo.wait("() => document.querySelector('#background .text').textContent.startsWith('Analysing')")
+    assert demo.page.locator("#background").bounding_box()["height"] >= 18
     demo.wait("() => window.said.some((text) => text.includes('better ones follow'))")
     demo.wait("() => document.querySelector('#background .text').textContent.includes('stay closer')")
     demo.thorough()
@@ -1385,41 +1466,49 @@ def test_finer_directions_are_offered_where_a_slider_was_moved(visit: Callable[.
     assert demo.slider().input_value() == "0"
 
 
-@pytest.mark.parametrize(("by", "seed"), [("name", "1004"), ("tick", "1005"), ("focus", "1006")])
-def test_what_is_being_named_ticked_or_focused_is_not_replaced(
-    visit: Callable[..., Demo], by: str, seed: str
-) -> None:
+def test_what_is_being_focused_is_not_replaced(visit: Callable[..., Demo]) -> None:
     demo = visit()
     demo.thorough()
-    _type_seed(demo, seed)
+    _type_seed(demo, "1006")
     demo.said("better ones follow")
     demo.wait("() => document.querySelector('.rows').dataset.more === 'false'")
-    demo.tab("Save")
-    name = demo.page.get_by_label("Name of direction 1", exact=True)
-    kept, given = demo.page.get_by_label("Keep direction 1 in the file"), name.input_value()
-    if by == "name":
-        name.fill("lips")
-    elif by == "tick":
-        kept.uncheck()
-    else:
-        demo.slider().evaluate("(each) => each.focus({ focusVisible: true })")
+    demo.slider().evaluate("(each) => each.focus({ focusVisible: true })")
     version = demo.version
     offer = demo.page.get_by_role("button", name="Use the new directions")
     offer.wait_for()
     assert demo.version == version
-    assert name.input_value() == ("lips" if by == "name" else given)
-    assert kept.is_checked() == (by != "tick")
-    assert demo.page.evaluate("document.activeElement === document.querySelector('.rows [type=range]')") == (
-        by == "focus"
-    )
+    assert demo.page.evaluate("document.activeElement === document.querySelector('.rows [type=range]')")
     demo.settle(offer.click)
     assert demo.version > version
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_where_the_keyboard_is_can_be_seen(visit: Callable[..., Demo], scheme: str) -> None:
-    demo = visit(color_scheme=scheme)
-    demo.thorough()
+def test_what_is_being_named_ticked_or_focused_is_told_and_kept_until_others_are_asked_for(
+    demo: Demo,
+) -> None:
+    demo.tab("Save")
+    name = demo.page.get_by_label("Name of direction 1", exact=True)
+    kept = demo.page.get_by_label("Keep direction 1 in the file")
+    touches: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("eyes", lambda: name.fill("lips")),
+        ("nose", kept.uncheck),
+        ("hair", lambda: demo.slider().evaluate("(each) => each.focus({ focusVisible: true })")),
+    )
+    for part, touch in touches:
+        demo.settle(demo.page.locator(f"[data-preset={part}]").click)
+        given = name.input_value()
+        assert given != "lips"
+        assert kept.is_checked()
+        assert demo.page.evaluate("resefa.directions.touched") is False
+        with demo.page.expect_request(lambda request: '"touched":true' in (request.post_data or "")):
+            touch()
+        assert demo.page.evaluate("resefa.directions.touched") is True
+        assert name.input_value() == ("lips" if part == "eyes" else given)
+        assert kept.is_checked() == (part != "nose")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_where_the_keyboard_is_can_be_seen(still: Callable[..., Demo], scheme: str) -> None:
+    demo = still(color_scheme=scheme)
     demo.tab("Save")  # names are typed there
     demo.page.locator("#title h1").click()
     seen = set()
@@ -1440,10 +1529,9 @@ def test_where_the_keyboard_is_can_be_seen(visit: Callable[..., Demo], scheme: s
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_shortcuts_lead_to_the_picture_the_sliders_and_saving(
-    visit: Callable[..., Demo], screen: dict[str, Any]
+    still: Callable[..., Demo], screen: dict[str, Any]
 ) -> None:
-    demo = visit(**screen)
-    demo.thorough()
+    demo = still(**screen)
     shortcuts = demo.page.get_by_role("navigation", name="Shortcuts").get_by_role("link")
     for index, place in enumerate((".stage", ".rows [type=range]", "#save")):
         demo.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
@@ -1465,27 +1553,6 @@ def _watch_status(demo: Demo) -> str:
     return "window.said"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_light_and_dark_on_desktop_and_phone(
-    visit: Callable[..., Demo], screen: dict[str, Any], scheme: str
-) -> None:
-    demo = visit(color_scheme=scheme, **screen)
-    demo.thorough()
-    dark = demo.page.evaluate("document.body.classList.contains('dark')")
-    assert dark == (scheme == "dark")
-    for name in ("Other faces", "Compare methods", "Save", "Open", "Browse the Hub", "Publish"):
-        _open_tab(demo, name)
-        assert demo.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    if screen is PHONE:
-        small = demo.page.eval_on_selector_all(
-            "#picker button, #directions button, .rows [type=range], .cell",
-            "all => all.filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40)"
-            ".map((e) => e.outerHTML)",
-        )
-        assert small == []
-
-
 def _open_tab(demo: Demo, name: str) -> None:
     """Also those that a narrow screen keeps in a menu."""
     tab = demo.page.get_by_role("tab", name=name, exact=True)
@@ -1499,25 +1566,37 @@ def _open_tab(demo: Demo, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_nothing_keeps_people_out(visit: Callable[..., Demo], screen: dict[str, Any], scheme: str) -> None:
-    """The rules of axe-core."""
-    axe = find_axe()
-    if axe is None:
-        pytest.skip("no axe-core: install axe-playwright-python, or set RESEFA_AXE to an axe.min.js")
-    demo = visit(color_scheme=scheme, **screen)
-    demo.thorough()
+def test_every_tab_fits_the_screen_and_nothing_keeps_people_out(
+    still: Callable[..., Demo], screen: dict[str, Any], scheme: str
+) -> None:
+    """By the rules of axe-core, where it is installed."""
+    demo, axe = still(color_scheme=scheme, **screen), find_axe()
+    dark = demo.page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (scheme == "dark")
+    if axe is not None:
+        demo.page.add_script_tag(path=axe)
     demo.after(lambda: demo.slide(0, 3))
-    demo.page.add_script_tag(path=axe)
     found = {}
     for name in ("Other faces", "Compare methods", "Save", "Open", "Browse the Hub", "Publish"):
         _open_tab(demo, name)
+        assert demo.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         if name == "Other faces":
             demo.page.get_by_label("Move other faces along").check()
             demo.wait("() => document.querySelectorAll('#others figure').length === 6")
-        report = demo.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        for broken in report["violations"]:
-            found[name, broken["id"]] = [node["html"][:200] for node in broken["nodes"]]
+        if axe is not None:
+            report = demo.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+            for broken in report["violations"]:
+                found[name, broken["id"]] = [node["html"][:200] for node in broken["nodes"]]
+    if screen is PHONE:
+        small = demo.page.eval_on_selector_all(
+            "#picker button, #directions button, .rows [type=range], .cell",
+            "all => all.filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40)"
+            ".map((e) => e.outerHTML)",
+        )
+        assert small == []
     assert found == {}
+    if axe is None:
+        pytest.skip("no axe-core: install axe-playwright-python, or set RESEFA_AXE to an axe.min.js")
 
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
