@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from resefa_core.generators.styles import Style
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 
 import adversarial
+import bundle
+import bundled_directions
 import draw_cats
 import paired
 from layout import Layout
@@ -129,6 +132,30 @@ def test_adversarial_training_goes_on_from_pairs(pairs: Path, drawings: Path, tm
     assert all(np.isfinite(list(line.values())).all() for line in told)
     made = resefa.load_generator(tmp_path / "generator.safetensors")
     assert made.fingerprint != resefa.load_generator(start).fingerprint
+
+
+def test_a_run_s_generator_is_bundled_under_its_name(pairs: Path, tmp_path: Path) -> None:
+    run = pairs / "generator.safetensors"
+    bundle.main([str(run), "larger-faces", "--folder", str(tmp_path)])
+    generator, trained = (
+        resefa.load_generator(tmp_path / "larger-faces.safetensors"),
+        resefa.load_generator(run),
+    )
+    about = resefa.checkpoints.describe(tmp_path / "larger-faces.safetensors")
+    assert (generator.name, about["title"]) == ("larger-faces", "larger-faces")
+    assert (generator.author, generator.license) == (trained.author, trained.license)
+    assert generator.fingerprint == trained.fingerprint
+
+
+def test_what_does_the_same_is_suggested(
+    avatars: resefa.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = resefa.bundled_directions(avatars)["avatars-eyes"]
+    turned = replace(known[[1, 0]], vectors=-known.vectors[[1, 0]])
+    bundled_directions.suggest(avatars, turned, avatars, "eyes")
+    assert capsys.readouterr().out.splitlines() == [
+        f'eyes: Kept({1 - index}, -4, "{name}"),  # 1.00' for index, name in enumerate(known.names)
+    ]
 
 
 def test_minutes_end_a_run(drawings: Path, tmp_path: Path) -> None:
