@@ -36,7 +36,7 @@ from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
 from gradio_app.steps import FIRST_SEED, Steps  # noqa: E402
-from gradio_app.studio import Studio  # noqa: E402
+from gradio_app.studio import FIRST, Studio  # noqa: E402
 from resefa_core.defaults import TRUNCATION  # noqa: E402
 from resefa_core.workers import freed  # noqa: E402
 
@@ -164,7 +164,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="look at the first face before anybody comes, and pack the page's scripts well (default)",
     )
     options = parser.parse_args(arguments)
-    options.generator = options.generator or generators or resefa.bundled_names()
+    bundled = sorted(resefa.bundled_names(), key=lambda name: name != FIRST)
+    options.generator = options.generator or generators or bundled
     return options
 
 

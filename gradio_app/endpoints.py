@@ -102,7 +102,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Args:
             seed: a whole number from 0 to 4294967295.
             truncation: from 0 (the average image) to 1 (the most varied).
-            generator: a generator's name; the first for nothing.
+            generator: a generator's name; for nothing the first, of those that come along avatars.
             class_name: a class's name or number, for generators that have classes.
 
         Returns:
@@ -129,7 +129,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             region: a part or preset by name, "box:NAME", or "x,y,width,height" in fractions of the image.
             layered: let resefa analyse every layer by itself: slower, and edits stay closer in place.
             count: how many directions, from 1 to 32.
-            generator: a generator's name; the first for nothing.
+            generator: a generator's name; for nothing the first, of those that come along avatars.
             class_name: a class's name or number, for generators that have classes.
             method: resefa, resefa-confined, paper, published, sefa, ganspace, lowrankgan, or stylespace.
 
@@ -184,7 +184,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             truncation: of the image, from 0 to 1.
             confine: let the codes move inside the directions' region only, as resefa-confined always does.
             feather: softness of a confined edit's edge, from 0 to 0.2.
-            generator: a generator's name; the first for nothing.
+            generator: a generator's name; for nothing the first, of those that come along avatars.
             class_name: a class's name or number, for generators that have classes.
 
         Returns:
@@ -212,7 +212,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             file: a direction file; of another project, one that says its space.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            generator: a generator's name; the first for nothing.
+            generator: a generator's name; for nothing the first, of those that come along avatars.
             class_name: a class's name or number, for generators that have classes.
 
         Returns:
@@ -230,19 +230,19 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
 
         Args:
             file: a direction file; of another project, one that says its space.
-            generator: a generator's name; the first for nothing.
+            generator: a generator's name; for nothing the first, of those that come along avatars.
 
         Returns:
             Its title, author, licence, what it was made for, the directions' names, and whether it fits.
         """
         directions = opened(file, generator)
-        fit = about.fit(directions, studio.generator(generator or studio.names[0]))
+        fit = about.fit(directions, studio.generator(generator or studio.unnamed))
         return dict(about.rows(directions, fitting=fit))
 
     def link(request: gr.Request, session: Session, generator: str, class_name: str, method: str) -> str:
         """The address of the page that shows a session."""
         others = {"class": class_name, "method": "" if method in (OURS, resefa.CONFINED) else method}
-        if generator and generator != studio.names[0]:
+        if generator and generator != studio.unnamed:
             others["generator"] = generator
         if method == resefa.CONFINED:
             others["confine"] = f"{CONFINED_FEATHER:g}"
@@ -257,12 +257,12 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
     def opened_face(seed: object, truncation: object, generator: object, class_name: object) -> Session:
         number = int(payloads.read_number(seed, 0, SEEDS - 1, "seed"))
         psi = payloads.read_number(truncation, 0.0, 1.0, "truncation")
-        return studio.session(str(generator or studio.names[0]), number, psi, str(class_name or ""))
+        return studio.session(str(generator or studio.unnamed), number, psi, str(class_name or ""))
 
     def opened(file: object, generator: str) -> resefa.Directions:
         if not isinstance(file, str):
             raise resefa.ParameterError("a direction file was expected")
-        num_layers = studio.generator(generator or studio.names[0]).num_layers
+        num_layers = studio.generator(generator or studio.unnamed).num_layers
         with named(file):
             return resefa.Directions.load(file, num_layers=num_layers)
 

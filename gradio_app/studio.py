@@ -19,6 +19,9 @@ from gradio_app.turns import Rank, Turns
 from resefa_core.memo import Memo
 from resefa_core.progress import Progress
 
+FIRST = "avatars-128"
+"""The bundled generator that visitors see first."""
+_EARLIER_FIRST = "avatars"
 MAX_UPLOADED = 2
 _ANALYSES_AT_ONCE = 2
 _FOUND = 64
@@ -65,6 +68,13 @@ class Studio:
     def names(self) -> list[str]:
         """The generators that every visitor can choose."""
         return list(self._generators)
+
+    @property
+    def unnamed(self) -> str:
+        """The generator of links and programs that name none. Those that were made while another bundled one
+        came first go on meaning that one."""
+        first = self.names[0]
+        return _EARLIER_FIRST if first == FIRST and _EARLIER_FIRST in self.names else first
 
     def generator(self, name: str) -> resefa.Generator:
         """A generator by its name.

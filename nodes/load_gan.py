@@ -28,7 +28,8 @@ class LoadGAN(Node):
                     options=names,
                     default=names[0],
                     display_name="generator",
-                    tooltip="'avatars' comes with the pack; the others are files of models/stylegan.",
+                    tooltip="avatars, avatars-128 and cats come with the pack; the others are files of "
+                    "models/stylegan.",
                 ),
             ],
             outputs=[

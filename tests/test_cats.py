@@ -27,7 +27,7 @@ def cats() -> resefa.Generator:
 
 
 def test_it_is_small_and_comes_along() -> None:
-    assert resefa.bundled_names() == ["avatars", "cats"]
+    assert resefa.bundled_names() == ["avatars", "avatars-128", "cats"]
     folder = Path(resefa.__file__).parent
     assert (folder / "bundled" / "cats.safetensors").stat().st_size < MOST_BYTES
     assert (folder / "evaluation" / "cats.safetensors").stat().st_size < 1_000_000

@@ -390,6 +390,7 @@ def test_a_preset_is_a_box_by_its_other_name() -> None:
     [
         ("avatars", "avatars"),
         ("avatars64", "avatars"),
+        ("avatars-128", "avatars"),
         ("stylegan2-ffhq-config-f", "ffhq"),
         ("My_FFHQ_faces", "ffhq"),
         ("cats", "cats"),

@@ -45,7 +45,7 @@ class Faces(Finding):
         except resefa.ReSeFaError as error:
             notes.append(f"what was edited can't be brought back: {error}")
         visit.note = " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
-        name = asked.get("generator", self.studio.names[0])
+        name = asked.get("generator", self.studio.unnamed if asked else self.studio.names[0])
         if name not in self.studio.names:
             visit.note += f" The link's generator {payloads.shown(name)} isn't here."
             name = self.studio.names[0]

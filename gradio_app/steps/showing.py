@@ -180,7 +180,7 @@ class Showing:
         """A link to what is shown, and what it leaves out."""
         session = visit.needed
         others = {"class": visit.class_name} if session.generator.num_classes else {}
-        if visit.name != self.studio.names[0]:
+        if visit.name != self.studio.unnamed:
             others["generator"] = visit.name
         if visit.method != OURS:
             others["method"] = visit.method

@@ -21,8 +21,9 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "directions"
 
 @cache
 def bundled_sets() -> Mapping[str, Directions]:
-    """All of them by name, such as `avatars-mouth`."""
-    return {file.stem: Directions.load(file) for file in sorted(BUNDLED.glob("*.safetensors"))}
+    """All of them by name, such as `avatars-mouth`, in the order of `bundled_names`."""
+    files = sorted(BUNDLED.glob("*.safetensors"), key=lambda file: file.stem.rpartition("-"))
+    return {file.stem: Directions.load(file) for file in files}
 
 
 def bundled_directions(generator: Generator) -> dict[str, Directions]:

@@ -112,7 +112,7 @@ def test_the_box_is_drawn_behind_a_reroute_too(page: Any, comfyui: ComfyUI) -> N
             LOAD,
             "name",
             "cats.safetensors",
-            "put the file there and refresh (R), or choose avatars or cats as *generator*",
+            "put the file there and refresh (R), or choose avatars or avatars-128 or cats as *generator*",
         ),
     ],
     ids=["direction", "box", "generator"],

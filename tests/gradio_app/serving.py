@@ -16,6 +16,8 @@ from typing import TypeVar
 from urllib.request import ProxyHandler, build_opener
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = tuple(option for name in ("avatars", "avatars-128", "cats") for option in ("--generator", name))
+"""Options of a demo that opens with the smaller faces, where any face does."""
 _INHERITED = ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
 _START_SECONDS = 180.0
 _STOP_SECONDS = 10.0
