@@ -73,14 +73,14 @@ SETS: dict[str, dict[str, tuple[Kept, ...]]] = {
     },
     "avatars-128": {
         "mouth": (
-            Kept(4, -4.5, "smiles / frowns"),
-            Kept(2, 6.0, "opens / closes"),
-            Kept(0, -6.0, "wider / narrower"),
+            Kept(3, -5.0, "smiles / frowns"),
+            Kept(2, -6.0, "opens / closes"),
+            Kept(0, 6.0, "wider / narrower"),
         ),
         "eyes": (Kept(2, -6.0, "open wide"), Kept(0, 7.0, "grow / shrink")),
-        "eyebrows": (Kept(2, 5.0, "angry / worried"), Kept(0, 5.5, "lower / higher")),
-        "hair": (Kept(2, 2.5, "blond / purple"), Kept(0, 5.0, "red / blue")),
-        "clothes": (Kept(2, 6.0, "light / dark"), Kept(5, -5.0, "purple / green")),
+        "eyebrows": (Kept(1, 5.0, "angry / worried"), Kept(0, 6.0, "lower / higher")),
+        "hair": (Kept(3, 2.5, "blond / purple"), Kept(0, -5.0, "red / blue")),
+        "clothes": (Kept(1, 5.0, "light / dark"), Kept(2, -5.0, "purple / green")),
     },
     "cats": {
         "mouth": (Kept(0, -5.0, "opens / closes"), Kept(2, -5.0, "shows teeth")),
