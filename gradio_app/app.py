@@ -36,8 +36,8 @@ from gradio_app.page import CSS, Settings, build, theme  # noqa: E402
 from gradio_app.presence import Presence  # noqa: E402
 from gradio_app.quota import Quota  # noqa: E402
 from gradio_app.steps import FIRST_SEED, Steps  # noqa: E402
-from gradio_app.studio import FIRST, Studio  # noqa: E402
-from resefa_core.defaults import TRUNCATION  # noqa: E402
+from gradio_app.studio import Studio  # noqa: E402
+from resefa_core.defaults import SHOWN_FIRST, TRUNCATION  # noqa: E402
 from resefa_core.workers import freed  # noqa: E402
 
 QUEUE_SIZE = 2000
@@ -164,7 +164,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="look at the first face before anybody comes, and pack the page's scripts well (default)",
     )
     options = parser.parse_args(arguments)
-    bundled = sorted(resefa.bundled_names(), key=lambda name: name != FIRST)
+    bundled = sorted(resefa.bundled_names(), key=lambda name: name != SHOWN_FIRST)
     options.generator = options.generator or generators or bundled
     return options
 

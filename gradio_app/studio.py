@@ -16,11 +16,10 @@ import resefa_core as resefa
 from gradio_app.line import Line, Lines
 from gradio_app.thumbnails import Thumbnails
 from gradio_app.turns import Rank, Turns
+from resefa_core.defaults import SHOWN_FIRST
 from resefa_core.memo import Memo
 from resefa_core.progress import Progress
 
-FIRST = "avatars-128"
-"""The bundled generator that visitors see first."""
 _EARLIER_FIRST = "avatars"
 MAX_UPLOADED = 2
 _ANALYSES_AT_ONCE = 2
@@ -74,7 +73,7 @@ class Studio:
         """The generator of links and programs that name none. Those that were made while another bundled one
         came first go on meaning that one."""
         first = self.names[0]
-        return _EARLIER_FIRST if first == FIRST and _EARLIER_FIRST in self.names else first
+        return _EARLIER_FIRST if first == SHOWN_FIRST and _EARLIER_FIRST in self.names else first
 
     def generator(self, name: str) -> resefa.Generator:
         """A generator by its name.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SHOWN_FIRST = "avatars-128"
+"""The bundled generator that people see first, in the demo and by `resefa demo`. Where a program or a graph
+names none it is the smaller one, `avatars`, as it always was."""
 TRUNCATION = 0.7
 NUM_DIRECTIONS = 6
 STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)

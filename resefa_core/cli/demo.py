@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..checkpoints import load_generator
-from ..defaults import strengths_within
+from ..defaults import SHOWN_FIRST, strengths_within
 from ..errors import RegionError, ReSeFaError
 from ..session import Session
 from ..sheets import contact_sheet, save_png, strength_labels
@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReSeFaError(f"{folder}: can't be made: {error.strerror}") from error
-    session = Session(load_generator("avatars"), seed=options.seed)
+    session = Session(load_generator(SHOWN_FIRST), seed=options.seed)
     save_png(session.picture, folder / "face.png", overwrite=True)
     here = session.parts_here()
     parts = [part for part in _PARTS if part in here]
@@ -40,7 +40,9 @@ def _run(options: argparse.Namespace) -> None:
         with progress("analysing the face") as report:
             session.find(part, count=_COUNT, only_good=True, progress=report)
         directions = session.save(
-            folder / f"{part}.safetensors", title=f"{part} of avatars, seed {options.seed}", overwrite=True
+            folder / f"{part}.safetensors",
+            title=f"{part} of {session.generator.name}, seed {options.seed}",
+            overwrite=True,
         )
         found.append(directions)
         labels += list(directions.names)

@@ -15,8 +15,9 @@ from demo_browser import PHONE, READY, find_chromium, keep_offline, launch, serv
 import resefa_core as resefa
 from gradio_app.app import _options
 from gradio_app.steps import FIRST_SEED, Steps
-from gradio_app.studio import FIRST, Studio
+from gradio_app.studio import Studio
 from gradio_app.visit import Visit
+from resefa_core.defaults import SHOWN_FIRST
 
 PATIENCE = 120_000
 
@@ -33,14 +34,14 @@ def first(updates: Iterator[dict[str, Any]]) -> dict[str, Any]:
 
 def test_it_comes_first_and_the_others_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RESEFA_GENERATORS", raising=False)
-    assert _options([]).generator == [FIRST, "avatars", "cats"]
+    assert _options([]).generator == [SHOWN_FIRST, "avatars", "cats"]
     assert sorted(_options([]).generator) == resefa.bundled_names()
     assert _options(["--generator", "cats"]).generator == ["cats"]
 
 
 def test_who_comes_without_a_link_sees_it(steps: Steps) -> None:
     shown = first(steps.arrive(Visit(), {}))
-    assert (shown["generator"]["value"], shown["seed"]) == (FIRST, FIRST_SEED)
+    assert (shown["generator"]["value"], shown["seed"]) == (SHOWN_FIRST, FIRST_SEED)
     assert set(shown["picker"]["presets"]) == set(resefa.PRESETS["avatars"])
 
 
@@ -54,14 +55,14 @@ def test_older_links_open_the_smaller_faces(steps: Steps, link: dict[str, str]) 
 def test_a_link_to_it_names_it(steps: Steps) -> None:
     link = first(steps.arrive(Visit(), {}))["history"]["link"]
     query = dict(parse_qsl(link[1:]))
-    assert query["generator"] == FIRST
-    assert first(steps.arrive(Visit(), query))["generator"]["value"] == FIRST
+    assert query["generator"] == SHOWN_FIRST
+    assert first(steps.arrive(Visit(), query))["generator"]["value"] == SHOWN_FIRST
 
 
 def test_an_operators_first_generator_needs_no_name() -> None:
     avatars, cats = (resefa.load_generator(name) for name in ("avatars", "cats"))
     assert Studio({"cats": cats, "avatars": avatars}).unnamed == "cats"
-    assert Studio({FIRST: cats}).unnamed == FIRST
+    assert Studio({SHOWN_FIRST: cats}).unnamed == SHOWN_FIRST
 
 
 def test_the_page_opens_with_it() -> None:
@@ -76,9 +77,9 @@ def test_the_page_opens_with_it() -> None:
         page = context.new_page()
         page.goto(address, timeout=PATIENCE)
         page.wait_for_selector(READY, timeout=PATIENCE)
-        assert page.get_attribute("img.after", "alt") == f"Face number {FIRST_SEED}, drawn by {FIRST}"
+        assert page.get_attribute("img.after", "alt") == f"Face number {FIRST_SEED}, drawn by {SHOWN_FIRST}"
         assert page.eval_on_selector("img.after", "(image) => image.naturalWidth") == 128
-        assert page.get_by_label("Generator", exact=True).input_value() == FIRST
+        assert page.get_by_label("Generator", exact=True).input_value() == SHOWN_FIRST
         page.goto(f"{address}?seed={FIRST_SEED}&region=mouth", timeout=PATIENCE)
         page.wait_for_selector(READY, timeout=PATIENCE)
         assert page.eval_on_selector("img.after", "(image) => image.naturalWidth") == 64
