@@ -23,8 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 LOCKS = ROOT / "locks"
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
-"""How all tests run: a process for each core, some gigabytes of memory for each."""
+SIDE_BY_SIDE = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "worksteal")
+"""How all tests run: a process for each core and one more, as tests in a browser wait much; some gigabytes of
+memory for each."""
 OLDEST_PYTHON = (3, 10)
 MODULES = {"numpy": "numpy", "pillow": "PIL", "safetensors": "safetensors", "tqdm": "tqdm", "torch": "torch"}
 

@@ -1282,7 +1282,7 @@ def test_a_choice_that_is_told_twice_is_tried_once(steps: Steps, visit: Visit) -
     going = steps.choose_method(visit, "sefa")
     next(going)
     assert "line" in last([next(going)], "status")["wait"]
-    assert list(steps.choose_method(visit, "sefa")) == []
+    assert next(steps.choose_method(visit, "sefa"), None) is None
     for other in others:
         other.leave(finished=False)
     assert last(list(going), "status")["text"].startswith("6 ways to change the mouth, by SeFa")
