@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 LOCKS = ROOT / "locks"
 SIDE_BY_SIDE = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "worksteal")
-"""How all tests run: a process for each core and one more, as tests in a browser wait much; some gigabytes of
-memory for each."""
+"""How all tests run: a process for each core and one more, as tests in a browser wait much; a gigabyte or two
+of memory for each."""
 OLDEST_PYTHON = (3, 10)
 MODULES = {"numpy": "numpy", "pillow": "PIL", "safetensors": "safetensors", "tqdm": "tqdm", "torch": "torch"}
 
@@ -105,7 +105,12 @@ def environment(job: str) -> Path:
         ("--no-deps", "--no-build-isolation", "--editable", str(ROOT)),
     )
     for step in steps:
-        if run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *step) != 0:
+        quietly = (
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-compile",
+        )  # what is imported is compiled then
+        if run(python, "-m", "pip", "install", *quietly, *step) != 0:
             sys.exit("Installing failed: pip's message above says why")
     return python
 
