@@ -23,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
 LOCKS = ROOT / "locks"
+QUIETLY = ("--quiet", "--disable-pip-version-check", "--no-compile")
+"""How packages are installed; what of them is imported is compiled then."""
 SIDE_BY_SIDE = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "worksteal")
 """How all tests run: a process for each core and one more, as tests in a browser wait much; a gigabyte or two
 of memory for each."""
@@ -105,12 +107,7 @@ def environment(job: str) -> Path:
         ("--no-deps", "--no-build-isolation", "--editable", str(ROOT)),
     )
     for step in steps:
-        quietly = (
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-compile",
-        )  # what is imported is compiled then
-        if run(python, "-m", "pip", "install", *quietly, *step) != 0:
+        if run(python, "-m", "pip", "install", *QUIETLY, *step) != 0:
             sys.exit("Installing failed: pip's message above says why")
     return python
 

@@ -348,17 +348,13 @@ class Finding(Showing):
             return session.find(region, **asked, progress=report)
 
         if session.original.crop is not None:
-            found = find()
-        else:
-            place = (
-                session.generator.fingerprint,
-                session.original.digest,
-                json.dumps(region.to_json(embed=True)),
-            )
-            found = self.studio.found.get((*place, *asked.values()), find)
-        if visit.session is session:
-            session.directions = visit.directions  # until what was found is shown: it may only be offered
-        return _few(visit, found)
+            return _few(visit, find())
+        place = (
+            session.generator.fingerprint,
+            session.original.digest,
+            json.dumps(region.to_json(embed=True)),
+        )
+        return _few(visit, self.studio.found.get((*place, *asked.values()), find))
 
 
 def preset(session: Session, name: str) -> resefa.Region:

@@ -191,6 +191,8 @@ class Showing:
     def history(self, visit: Visit) -> Update:
         """What the browser keeps, so that nothing is lost where the page starts over."""
         session = visit.needed
+        if visit.directions is not None:  # what was found last may only be offered, or not be wanted any more
+            session.directions = visit.directions
         link, left_out = self._link(visit)
         return {
             "undo": session.can_undo,

@@ -85,7 +85,11 @@ class DenseJacobian(Jacobian):
             factor = part.to(device) if self._rough else wide(part)
             for start in range(0, size, block):
                 stop = start + block
-                total[start:, start:stop] += factor[start:] @ factor[start:stop].T
+                sums, left, right = total[start:, start:stop], factor[start:], factor[start:stop].T
+                if self._rough:
+                    sums += left @ right
+                else:
+                    sums.addmm_(left, right)
                 if beat is not None:
                     beat()
         lower = total.tril(-1)

@@ -492,6 +492,7 @@ def test_directions_for_confined_edits_are_offered_where_sliders_moved(steps: St
     assert visit.strengths == {0: 3.0}
     assert visit.directions is not None
     assert not visit.directions.confined
+    steps.history(visit)
     assert visit.needed.directions is visit.directions
     list(steps.take_finer(visit))
     assert visit.directions.confined
@@ -647,6 +648,7 @@ def test_every_layer_is_offered_where_sliders_moved(opened: Steps) -> None:
     shown = list(steps.analyse(visit))
     assert last(shown, "offer") is True
     assert (visit.version, visit.directions, visit.strengths) == (version, directions, {0: 2.0})
+    steps.history(visit)
     assert visit.needed.directions is directions  # what a link or the browser keeps of the session
     finer = visit.finer
     assert finer is not None
