@@ -25,6 +25,7 @@ class FactorizeRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         share = resefa.defaults.SAMPLES_TO_SHARE
+        least, most = resefa.defaults.FEATHERS
         return schema(
             node_id="ReSeFa_FactorizeRegion",
             display_name="Factorize Region",
@@ -77,8 +78,7 @@ class FactorizeRegion(Node):
                     default="resefa",
                     optional=True,
                     tooltip="resefa and resefa-confined are this pack's own: the latter for edits that stay "
-                    f"inside the region, far more local; soften its edge, by feather "
-                    f"{resefa.defaults.CONFINED_FEATHER} in Select Region. "
+                    "inside the region, far more local. "
                     "The others, to compare with, are as their authors published them; with space set to "
                     "auto, each works in its own.",
                     advanced=True,
@@ -115,6 +115,16 @@ class FactorizeRegion(Node):
                     tooltip="Let a change of the region's mean colour count, as for lipstick or dyed hair; "
                     "off: shapes. For the methods resefa and resefa-confined.",
                 ),
+                io.Float.Input(
+                    "confine_feather",
+                    default=resefa.defaults.CONFINED_FEATHER,
+                    min=least,
+                    max=most,
+                    step=0.005,
+                    optional=True,
+                    tooltip="Softens the region's edge for resefa-confined; a fraction of the image's height.",
+                    advanced=True,
+                ),
             ],
             outputs=[
                 GANDirections.Output(
@@ -143,6 +153,7 @@ class FactorizeRegion(Node):
         parameters: str = "",
         only_good: bool = False,
         colour: bool | None = None,
+        confine_feather: float = 0.0,
     ) -> io.NodeOutput:
         session = gan.session(latent)
         generator = session.generator
@@ -163,7 +174,7 @@ class FactorizeRegion(Node):
             layers=chosen_layers(generator, layers, layer_list),
             count=num_directions,
             samples=max(samples, len(latent)) + further_samples,
-            feather=0.0,
+            feather=confine_feather if method == resefa.CONFINED else 0.0,
             parameters=given,
             only_good=only_good,
             progress=progress.part(0.0, FOUND, lit),

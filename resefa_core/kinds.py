@@ -1,4 +1,4 @@
-"""What a file is for, told from what it holds: directions, latents, a generator; and where that goes."""
+"""Which kind of file one is, by its content: directions, latents, a generator; and where that goes."""
 
 from __future__ import annotations
 

@@ -166,11 +166,13 @@ def test_a_graph_saved_before_keeps_its_directions(page: Any, comfyui: ComfyUI) 
     open_template(page, "edit_a_face_part")
     inputs = sent(page, FACTORIZE)
     assert (inputs["only_good"], inputs["colour"], inputs["parameters"]) == (True, False, "")
+    assert inputs["confine_feather"] == 0.03
     older = json.loads((ROOT / "tests" / "older" / "workflows" / "edit_a_face_part.json").read_text())
     page.evaluate("(graph) => app.loadGraphData(graph)", older)
     page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'ReSeFa_FactorizeRegion')")
     inputs = sent(page, FACTORIZE)
     assert inputs["only_good"] is False
+    assert inputs["confine_feather"] == 0
     assert inputs["parameters"] == "colour=1, edge=0, regularization=0.0001"
     assert page.problems == []
 

@@ -216,16 +216,20 @@ def test_a_saved_latent_knows_its_edit(comfyui: ComfyUI) -> None:
     assert np.abs(shown - made).max() <= 2
 
 
+SOFT = {"confine_feather": resefa.defaults.CONFINED_FEATHER}
+
+
 def test_directions_for_confined_edits_stay_confined_whatever_confine_says(comfyui: ComfyUI) -> None:
     found = {"method": "resefa-confined", "space": "w", "num_directions": 1}
     before = pixels(comfyui, comfyui.run(graph(apply={"strength": 0.0}))["image"])
     images = []
-    for confine, feather in ((0.0, 0.0), (1.0, 0.0), (0.0, 0.03)):
+    for confine, feather, softened in ((0.0, 0.0, {}), (1.0, 0.0, {}), (0.0, 0.03, {}), (0.0, 0.0, SOFT)):
         apply = {"strength": 4.0, "confine": confine}
-        prompt = graph(factorize=found, apply=apply, region={"feather": feather})
+        prompt = graph(factorize=found | softened, apply=apply, region={"feather": feather})
         images.append(pixels(comfyui, comfyui.run(prompt)["image"]))
     assert np.array_equal(images[0], images[1])
     assert not np.array_equal(images[0], images[2])
+    assert np.array_equal(images[2], images[3])
     for image in (images[0], images[2]):
         change = np.abs(image - before).mean(axis=2)
         assert change[40:48, 22:42].mean() > 10

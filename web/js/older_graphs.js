@@ -11,8 +11,10 @@ app.registerExtension({
   loadedGraphNode(node) {
     if (node.comfyClass !== NODE || !Array.isArray(node.widgets_values)) return;
     const names = node.widgets.map((widget) => widget.name);
-    if (node.widgets_values.length > names.indexOf("only_good")) return;
+    const knew = (name) => node.widgets_values.length > names.indexOf(name);
     const widget = (name) => node.widgets[names.indexOf(name)];
+    if (!knew("confine_feather")) widget("confine_feather").value = 0;
+    if (knew("only_good")) return;
     widget("only_good").value = false;
     if (!OWN_METHODS.includes(widget("method").value)) return;
     const given = widget("parameters").value;
