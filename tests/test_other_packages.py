@@ -203,8 +203,9 @@ def test_a_space_is_analysed_searched_moved_and_saved(odd: str, tmp_path: Path) 
     torch.testing.assert_close(moved[0, 2, 1::2], float(read.steps[0]) * read.vectors[0])
     jacobian.save(tmp_path / "jacobian.safetensors")
     assert resefa.load_jacobian(tmp_path / "jacobian.safetensors").space == odd
-    for method in ("resefa", "resefa-confined", "lowrankgan"):
-        assert resefa.find_directions(generator, latent, REGION, method, space=odd).space == odd
+    for method, parameters in (("resefa", {}), ("resefa-confined", {}), ("lowrankgan", {"lambda": 1.0})):
+        found = resefa.find_directions(generator, latent, REGION, method, space=odd, parameters=parameters)
+        assert found.space == odd
     with pytest.raises(resefa.ParameterError, match="isn't defined in the space odd"):
         resefa.find_directions(generator, latent, REGION, "sefa", space=odd)
     assert quick_space(generator) == "w"
