@@ -18,7 +18,10 @@ LAYERS = (
     "solve",
     "latents.editing latents.edits latents.opening latents.reach latents.sequences parts sheets",
     "methods directions.about inversion",
-    "atlas evaluation hub session",
+    "evaluation",
+    "session",
+    "atlas",
+    "hub",
     "cli",
 )
 """The lowest first. A module belongs to the longest name that it begins with."""

@@ -74,3 +74,16 @@ def test_the_papers_authors_are_its_five() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (bibtex,) = re.findall(r"author += \{(.*)\}", readme)
     assert [person.split(",")[0] for person in bibtex.split(" and ")] == authors
+
+
+def test_one_owner_is_named_wherever_one_is() -> None:
+    """The addresses of the repository: whoever publishes it under another name changes all of them alike."""
+    named = re.compile(r"(?:github|raw\.githubusercontent)\.com/([\w-]+/resefa)\b")
+    texts = [
+        file.read_text(encoding="utf-8")
+        for pattern in ("*.toml", "*.md", "gradio_app/*.py", "gradio_app/locales/*.json", "resefa_core/**/*.py")
+        for file in ROOT.glob(pattern)
+    ]
+    assert len([text for text in texts if named.search(text)]) >= 9
+    papers = "zhujiapeng/resefa"
+    assert len({owner for text in texts for owner in named.findall(text)} - {papers}) == 1

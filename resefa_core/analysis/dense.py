@@ -57,6 +57,12 @@ class DenseJacobian(Jacobian):
     def formed(self, progress: Progress | None = None) -> DenseJacobian:
         return self
 
+    def leading(self) -> tuple[Tensor, Tensor]:
+        return self.matrix, torch.eye(self.dimension, dtype=self.matrix.dtype, device=self.device)
+
+    def leading_gram(self) -> Tensor:
+        return self.gram()
+
     def gram(self, weights: Tensor | None = None, beat: Callable[[], None] | None = None) -> Tensor:
         """`Jᵀ diag(weights) J`, `(d, d)`, in float64.
 

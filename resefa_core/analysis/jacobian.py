@@ -16,6 +16,7 @@ from ..errors import LatentError
 from ..generators.base import Generator
 from ..generators.description import GeneratorDescription
 from ..latents import Latent
+from ..precision import wide
 from ..progress import Progress
 from ..regions import Region
 from ..spaces import channel_sizes, vector_shape
@@ -180,6 +181,17 @@ class Jacobian(LinearOperator):
     @abstractmethod
     def sketch(self) -> Sketch:
         """What serves every region where the Jacobian is only applied; computed when first asked for."""
+
+    def leading(self) -> tuple[Tensor, Tensor]:
+        """What is known of J without another pass: images `(k, 3, h, w)` of orthonormal latent vectors
+        `(k, d)`; all of it where it is formed, what the sketch has of it where it is only applied."""
+        return self.sketch.basis_images, self.sketch.basis
+
+    def leading_gram(self) -> Tensor:
+        """JᵀJ `(d, d)` of what `leading` has, in float64."""
+        images, basis = (wide(each) for each in self.leading())
+        rows = images.flatten(1)
+        return basis.T @ (rows @ rows.T) @ basis
 
     @property
     def searched(self) -> LinearOperator:

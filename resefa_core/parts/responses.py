@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..analysis import DenseJacobian, Jacobian
+from ..analysis import Jacobian
 from ..errors import JacobianError
-from ..precision import analysis_mode, wide
+from ..precision import analysis_mode
 
 RANK = 48
 _POWER = 0.25
@@ -74,7 +74,7 @@ def axes_of(jacobians: Sequence[Jacobian], rank: int = RANK) -> Tensor:
     for each in jacobians:
         check_same(first, each)
         each.check_response()
-        gram = _gram(each) / each.trace
+        gram = each.leading_gram() / each.trace
         total = gram if total is None else total + gram
     assert total is not None
     energies, vectors = torch.linalg.eigh((total + total.T) / 2)
@@ -92,9 +92,8 @@ def responses_of(jacobian: Jacobian, axes: Tensor) -> Responses:
     """
     if axes.shape[0] != jacobian.dimension:
         raise JacobianError(f"axes of {axes.shape[0]} entries, an analysis of {jacobian.dimension}")
-    images, basis = _low_rank(jacobian)
-    along = axes.to(images) if basis is None else basis @ axes.to(images)
-    rows = torch.einsum("dchw,dr->hwcr", images, along).flatten(0, 1).float().cpu()
+    images, basis = jacobian.leading()
+    rows = torch.einsum("dchw,dr->hwcr", images, basis @ axes.to(images)).flatten(0, 1).float().cpu()
     size = torch.einsum("pcr,per->pce", rows, rows).flatten(1).norm(dim=1).sqrt()
     small = size <= 1e-6 * size.max()
     rows = torch.where(small[:, None, None], 0.0, rows / size.clamp_min(1e-30)[:, None, None])
@@ -111,21 +110,3 @@ def check_same(first: Jacobian, other: Jacobian) -> None:
             f"analyses that do not belong together were given: in {first.space} of "
             f"{first.described.name!r}, and in {other.space} of {other.described.name!r}"
         )
-
-
-def _low_rank(jacobian: Jacobian) -> tuple[Tensor, Tensor | None]:
-    """J as images `(k, 3, h, w)` and the latent vectors `(k, d)` that they are of; of all entries for None.
-    Of a Jacobian that is only applied, what its sketch has of it."""
-    if isinstance(jacobian, DenseJacobian):
-        return jacobian.matrix, None
-    sketch = jacobian.sketch
-    return sketch.basis_images, sketch.basis
-
-
-def _gram(jacobian: Jacobian) -> Tensor:
-    """JᵀJ, `(d, d)`, in float64."""
-    if isinstance(jacobian, DenseJacobian):
-        return jacobian.gram()
-    sketch = jacobian.sketch
-    images, basis = wide(sketch.basis_images).flatten(1), wide(sketch.basis)
-    return basis.T @ (images @ images.T) @ basis
