@@ -122,7 +122,8 @@ class FactorizeRegion(Node):
                     max=most,
                     step=0.005,
                     optional=True,
-                    tooltip="Softens the region's edge for resefa-confined; a fraction of the image's height.",
+                    tooltip="Softens the region's edge for resefa-confined; a fraction of the image's "
+                    "height.",
                     advanced=True,
                 ),
             ],

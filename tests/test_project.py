@@ -81,7 +81,13 @@ def test_one_owner_is_named_wherever_one_is() -> None:
     named = re.compile(r"(?:github|raw\.githubusercontent)\.com/([\w-]+/resefa)\b")
     texts = [
         file.read_text(encoding="utf-8")
-        for pattern in ("*.toml", "*.md", "gradio_app/*.py", "gradio_app/locales/*.json", "resefa_core/**/*.py")
+        for pattern in (
+            "*.toml",
+            "*.md",
+            "gradio_app/*.py",
+            "gradio_app/locales/*.json",
+            "resefa_core/**/*.py",
+        )
         for file in ROOT.glob(pattern)
     ]
     assert len([text for text in texts if named.search(text)]) >= 9
