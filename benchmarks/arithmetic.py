@@ -48,7 +48,7 @@ def narrow_gram(jacobian: DenseJacobian) -> Tensor:
 
 
 def formed(generator: resefa.Generator, latent: resefa.Latent, space: str, rough: bool) -> DenseJacobian:
-    jacobian = compute_jacobian(generator, latent, space, method="dense", rough=rough)
+    jacobian = compute_jacobian(generator, latent, space, kind="dense", rough=rough)
     assert isinstance(jacobian, DenseJacobian)
     return jacobian
 

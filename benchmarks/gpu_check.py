@@ -276,7 +276,7 @@ def _space_accuracy(
     layers: list[int] | None,
 ) -> None:
     columns = exact_columns(precise, exact, space, layers)
-    dense = resefa.compute_jacobian(generator, latent, space, layers, method="dense")
+    dense = resefa.compute_jacobian(generator, latent, space, layers, kind="dense")
     found = dense.jvp(torch.eye(dense.dimension, device=check.device))
     check.note(space, d=dense.dimension, columns=relative(found, columns))
     mask = BOX.mask(*columns.shape[2:]).double()
@@ -287,7 +287,7 @@ def _space_accuracy(
     whitened = torch.linalg.solve_triangular(lower, a, upper=False)
     values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(lower, whitened.T, upper=False))
     best = torch.linalg.solve_triangular(lower.T, vectors[:, -4:], upper=True)
-    free = resefa.compute_jacobian(generator, latent, space, layers, method="matrix-free")
+    free = resefa.compute_jacobian(generator, latent, space, layers, kind="matrix-free")
     for kind, each in (("dense", dense), ("matrix-free", free)):
         directions = resefa.factorize(each, BOX, 4, 1e-4).vectors.flatten(1).double()
         quotients = ((directions @ a) * directions).sum(1) / ((directions @ damped) * directions).sum(1)
@@ -325,7 +325,7 @@ def exact_columns(
 def _edit_accuracy(check: Check, generator: resefa.Generator, latent: resefa.Latent) -> None:
     """The same directions on the device and on the CPU: confined edits, and changes at equal change."""
     host = copy.deepcopy(generator).to("cpu")
-    jacobian = resefa.compute_jacobian(generator, latent, "w", method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, "w", kind="dense")
     directions = resefa.with_confined_steps(
         generator, latent, resefa.factorize(jacobian, BOX, 1 if check.tiny else 2)
     )
@@ -369,7 +369,7 @@ def _products(check: Check, name: str, generator: resefa.Generator, latent: rese
     batch = resefa.stack([latent] * count)
     seconds = check.steady(lambda: generator.synthesize(batch)) / count
     check.note(name, images_at_once=count, image_of_these_ms=1e3 * seconds)
-    free = resefa.compute_jacobian(generator, latent, spaces(generator)[1], method="matrix-free")
+    free = resefa.compute_jacobian(generator, latent, spaces(generator)[1], kind="matrix-free")
     vectors = torch.randn(count, free.dimension, device=check.device)
     tangent = check.steady(lambda: free.jvp(vectors)) / count
     cotangents = torch.randn(count, 3, free.height, free.width, device=check.device)
@@ -381,7 +381,7 @@ def _products(check: Check, name: str, generator: resefa.Generator, latent: rese
 def _narrow(check: Check, name: str, generator: resefa.Generator, latent: resefa.Latent) -> None:
     """The analysis of W (Z), a region, a confined edit."""
     space = spaces(generator)[0]
-    analyse = partial(resefa.compute_jacobian, generator, latent, space, method="dense")
+    analyse = partial(resefa.compute_jacobian, generator, latent, space, kind="dense")
     check.note(name, narrow_s=check.seconds(analyse))
     found = analyse()
     check.note(name, narrow_region_ms=1e3 * check.steady(lambda: resefa.factorize(found, BOX)))
@@ -417,7 +417,7 @@ def published(check: Check) -> None:
             check.note(subject, rows=line.passes // 2, published_s=line.seconds, how=line.how)
             if check.tiny:
                 continue
-            analyse = partial(resefa.compute_jacobian, bench.generator, bench.latent, "w", method="dense")
+            analyse = partial(resefa.compute_jacobian, bench.generator, bench.latent, "w", kind="dense")
             ours = check.steady(analyse, most=5)
             check.note(subject, ours_s=ours, times_as_fast=line.seconds / ours)
 
@@ -494,7 +494,7 @@ def memory(check: Check) -> None:
     many = generator.sample(list(range(2 if check.tiny else 512)), 0.7)
 
     def dense() -> resefa.Jacobian:
-        return resefa.compute_jacobian(generator, latent, "w", method="dense")
+        return resefa.compute_jacobian(generator, latent, "w", kind="dense")
 
     def auto() -> resefa.Jacobian:
         return resefa.compute_jacobian(generator, latent, "w+")
@@ -534,7 +534,7 @@ def threads(check: Check) -> None:
 
     def analyse(key: str, index: int) -> None:
         for _ in range(1 if check.tiny else 5):
-            jacobian = resefa.compute_jacobian(generator, latents[index], "w+", method="dense")
+            jacobian = resefa.compute_jacobian(generator, latents[index], "w+", kind="dense")
             found[key, index] = resefa.factorize(jacobian, BOX).vectors
 
     switches = _tf32()

@@ -350,13 +350,13 @@ def jacfwd(bench: Bench) -> list[Line]:
 
 
 def dense(bench: Bench) -> list[Line]:
-    """`compute_jacobian(method="dense")`, or the scaled time of its parts."""
+    """`compute_jacobian(kind="dense")`, or the scaled time of its parts."""
     if not bench.subject.whole:
         return [_dense_extrapolated(bench)]
     found: list[Jacobian] = []
 
     def analyse() -> None:
-        found[:] = [compute_jacobian(bench.generator, bench.latent, bench.task.space, method="dense")]
+        found[:] = [compute_jacobian(bench.generator, bench.latent, bench.task.space, kind="dense")]
 
     memory = Memory(bench.device)
     seconds = bench.median_seconds(analyse)
@@ -432,7 +432,7 @@ def matrix_free(bench: Bench) -> list[Line]:
     """Analysis (the sketch that serves all regions), then a region."""
     memory = Memory(bench.device)
     start = time.perf_counter()
-    jacobian = compute_jacobian(bench.generator, bench.latent, bench.task.space, method="matrix-free")
+    jacobian = compute_jacobian(bench.generator, bench.latent, bench.task.space, kind="matrix-free")
     bench.synchronize()
     seconds = time.perf_counter() - start
     sketch = jacobian.passes
@@ -508,7 +508,7 @@ def layered_cost(bench: Bench) -> list[Figure]:
                 bench.synchronize()
                 columns = time.perf_counter() - start  # noqa: B023
 
-        compute_jacobian(generator, latent, "w+", method="dense", progress=note)
+        compute_jacobian(generator, latent, "w+", kind="dense", progress=note)
         bench.synchronize()
         timings.append((columns, time.perf_counter() - start, passes))
     figures = []
@@ -531,7 +531,7 @@ def speedup(bench: Bench) -> list[Figure]:
     sample = _sample(rows, 8 if bench.task.quick else bench.subject.rows)
 
     def analyse() -> float:
-        return bench.seconds(lambda: compute_jacobian(bench.generator, bench.latent, "w", method="dense"))
+        return bench.seconds(lambda: compute_jacobian(bench.generator, bench.latent, "w", kind="dense"))
 
     analyse()
     ratio, slow, fast = paired(lambda: published_seconds(bench, rows, sample), analyse, pairs)
@@ -551,7 +551,7 @@ def regions(bench: Bench) -> list[Figure]:
     ]
     figures = []
     for title, space, layers in choices:
-        jacobian = compute_jacobian(generator, bench.latent, space, layers, method="dense")
+        jacobian = compute_jacobian(generator, bench.latent, space, layers, kind="dense")
         for name in ("mouth", "eyes"):
             region = Region.preset(name, bench.subject.family)
             solve = partial(factorize, jacobian, region)

@@ -71,7 +71,7 @@ def main() -> None:
     dimension = 0
     for seed in tqdm(range(options.seeds)):
         latent = generator.sample(seed, 0.7)
-        dense = resefa.compute_jacobian(generator, latent, "w+", method="dense").formed()
+        dense = resefa.compute_jacobian(generator, latent, "w+", kind="dense").formed()
         dimension = dense.dimension
         for region in REGIONS.values():
             best = resefa.factorize(dense, region, TOP, lam).eigenvalues.double()

@@ -62,7 +62,7 @@ class Faces:
         self.latents = [self.generator.sample(seed, TRUNCATION) for seed in seeds]
         self.images = [self.generator.synthesize(latent)[0] for latent in self.latents]
         self.analyses = [
-            resefa.compute_jacobian(self.generator, latent, "w", method="dense") for latent in self.latents
+            resefa.compute_jacobian(self.generator, latent, "w", kind="dense") for latent in self.latents
         ]
         self.truth = self._draw(drawings)
 
@@ -313,8 +313,8 @@ def tangents(faces: Faces) -> None:
                 found = 0.0
             rows[f"w, {count} random tangents of 128"][PARTS[part]].append(found)
     for image in sorted({image for image, *_ in points})[:3]:
-        wide = resefa.compute_jacobian(faces.generator, faces.latents[image], "w+", method="dense")
-        free = resefa.compute_jacobian(faces.generator, faces.latents[image], "w+", method="matrix-free")
+        wide = resefa.compute_jacobian(faces.generator, faces.latents[image], "w+", kind="dense")
+        free = resefa.compute_jacobian(faces.generator, faces.latents[image], "w+", kind="matrix-free")
         assert isinstance(free, MatrixFreeJacobian)
         for _, part, x, y in (each for each in points if each[0] == image):
             picture = faces.images[image]

@@ -31,7 +31,7 @@ def split(change: Tensor, region: resefa.Region = REGION) -> tuple[float, float]
 def test_a_small_move_changes_the_image_as_the_jacobian_says(space: str, layers: list[int] | None) -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(0, truncation=0.9)
-    jacobian = resefa.compute_jacobian(generator, latent, space, layers, method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, space, layers, kind="dense")
     directions = resefa.factorize(jacobian, REGION, 3, 1e-3)
     strengths: dict[int | str, float] = {0: 1e-2, "direction 2": -2e-2}
     vector = 1e-2 * directions.steps[0] * directions.vectors[0]

@@ -27,7 +27,7 @@ def test_threads_that_analyse_at_once_find_what_each_finds_alone(
     def columns(seed: int) -> Tensor:
         latent = sampled(generator, seed)
         space = "z" if "z" in generator.spaces else generator.spaces[0]
-        return resefa.compute_jacobian(generator, latent, space, method="dense").columns()
+        return resefa.compute_jacobian(generator, latent, space, kind="dense").columns()
 
     seeds = range(4)
     alone = [columns(seed) for seed in seeds]

@@ -90,7 +90,7 @@ def save_dense(file: Path) -> None:
 
 
 def save_sketch(file: Path) -> None:
-    compute_jacobian(tiny(), tiny().sample(1), "w", method="matrix-free").save(file)
+    compute_jacobian(tiny(), tiny().sample(1), "w", kind="matrix-free").save(file)
 
 
 def save_generator(file: Path) -> None:

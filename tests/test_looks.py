@@ -94,7 +94,7 @@ def looks(effect: Effect, tint: float = 0.0, border: float = 1.0, change: int = 
 def test_flawed_directions_and_those_that_look_alike_are_left_out_and_the_nearest_comes_first() -> None:
     generator = tiny_stylegan2(16)
     region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", method="dense")
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", kind="dense")
     found = resefa.factorize(jacobian, region, 6, objective=resefa.SHAPE)
     good = Effect(0.2, 0.01)
     seen = [
@@ -288,7 +288,7 @@ def test_colours_come_last_or_first_or_not_at_all() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)
     region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
-    jacobian = resefa.compute_jacobian(generator, latent, "w", method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, "w", kind="dense")
     found = resefa.factorize(jacobian, region, 2, objective=resefa.SHAPE)
     short = replace(found, steps=torch.full_like(found.steps, 1e-3))
     before = torch.zeros(3, 16, 16)

@@ -144,7 +144,7 @@ def test_the_derivative_equals_finite_differences_and_automatic_differentiation(
 def test_the_dense_jacobian_is_that_of_the_definition(name: str, space: str) -> None:
     generator = TINY[name]()
     latent = sampled(generator)
-    jacobian = resefa.compute_jacobian(generator, latent, space, method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, space, kind="dense")
     assert isinstance(jacobian, resefa.analysis.DenseJacobian)
     expected = reference_jacobian(
         generator, latent, space, tuple(range(generator.num_layers)), jacobian.dimension

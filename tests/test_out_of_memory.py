@@ -52,11 +52,11 @@ def limit_passes(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -
 def test_analyses_take_fewer_at_once(method: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(1)
-    expected = resefa.compute_jacobian(generator, latent, "w+", method=method)  # type: ignore[arg-type]
+    expected = resefa.compute_jacobian(generator, latent, "w+", kind=method)  # type: ignore[arg-type]
     wanted = resefa.factorize(expected, REGION, 3)
     limit_passes(monkeypatch, 1, error)
     found = resefa.factorize(
-        resefa.compute_jacobian(generator, latent, "w+", method=method),  # type: ignore[arg-type]
+        resefa.compute_jacobian(generator, latent, "w+", kind=method),  # type: ignore[arg-type]
         REGION,
         3,
     )

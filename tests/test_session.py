@@ -66,7 +66,7 @@ def test_find_is_the_librarys_own_recipe(session: Session, avatars: resefa.Gener
 
 
 def test_a_recipe_says_what_was_chosen(session: Session, avatars: resefa.Generator) -> None:
-    free = session.find("mouth", space="w", layers=[2, 3], count=2, analysis="matrix-free")
+    free = session.find("mouth", space="w", layers=[2, 3], count=2, kind="matrix-free")
     given = session.find(
         "mouth", space="w", count=2, jacobian=resefa.compute_jacobian(avatars, session.original, "w")
     )
@@ -77,7 +77,7 @@ def test_a_recipe_says_what_was_chosen(session: Session, avatars: resefa.Generat
         assert torch.equal(session.find_again(recipe).vectors, found.vectors)
         assert torch.equal(session.find_again(recipe.take([1])).vectors, found.vectors[1:])
     with pytest.raises(resefa.JacobianError, match="no analysis"):
-        session.find("mouth", method="sefa", analysis="dense")
+        session.find("mouth", method="sefa", kind="dense")
 
 
 def test_a_recipe_says_every_parameter_and_an_earlier_one_means_what_it_meant(

@@ -148,9 +148,9 @@ def test_opacity_is_laid_over_white_and_kept_in_files(tmp_path: Path) -> None:
 def test_large_images_are_analysed_in_their_own_shape() -> None:
     source = shaped(3, (40, 20), 32)
     assert source.image_size == (320, 160)
-    jacobian = resefa.compute_jacobian(source, source.sample(1), "w", method="dense")
+    jacobian = resefa.compute_jacobian(source, source.sample(1), "w", kind="dense")
     assert (jacobian.height, jacobian.width) == (256, 128)
-    free = resefa.compute_jacobian(source, source.sample(1), "w", method="matrix-free")
+    free = resefa.compute_jacobian(source, source.sample(1), "w", kind="matrix-free")
     vector, cotangent = torch.randn(1, 8), torch.randn(1, 3, 256, 128)
     assert float((free.jvp(vector) * cotangent).sum()) == pytest.approx(
         float((free.vjp(cotangent) * vector).sum()), rel=1e-3

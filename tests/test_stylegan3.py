@@ -227,7 +227,7 @@ def test_reverse_mode_is_the_transpose_of_forward_mode() -> None:
 def test_the_dense_jacobian_equals_jacfwd_over_everything(space: str, layers: tuple[int, ...] | None) -> None:
     generator = tiny_stylegan3(radial=space == "s", channels=2, margin_size=2)
     latent = generator.sample(2, truncation=0.8, truncation_layers=3)
-    found = resefa.compute_jacobian(generator, latent, space, layers, method="dense")
+    found = resefa.compute_jacobian(generator, latent, space, layers, kind="dense")
     assert isinstance(found, DenseJacobian)
     expected = reference_jacobian(generator, latent, space, found.layers, found.dimension)
     torch.testing.assert_close(found.matrix.double(), expected, atol=2e-4, rtol=1e-3)
@@ -285,7 +285,7 @@ def test_a_confined_edit_leaks_less_and_more_confinement_leaks_still_less(radial
     generator = tiny_stylegan3(radial, resolution=64, num_layers=6)
     latent = generator.sample(1)
     region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
-    jacobian = resefa.compute_jacobian(generator, latent, "w", [4, 5, 6], method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, "w", [4, 5, 6], kind="dense")
     directions = resefa.factorize(jacobian, region, 1)
     before = generator.synthesize(latent)[0]
     mask = region.mask(64, 64)
@@ -318,9 +318,9 @@ def test_the_whole_path_from_a_seed_to_a_confined_edit(radial: bool, tmp_path) -
     generator = tiny_stylegan3(radial, c_dim=2).placed((0.05, 0.0), 10.0)
     latent = generator.sample(7, truncation=0.7, label=1)
     layers = [0, 2, 3]
-    free = resefa.compute_jacobian(generator, latent, layers=layers, method="matrix-free")
+    free = resefa.compute_jacobian(generator, latent, layers=layers, kind="matrix-free")
     directions = resefa.factorize(free, BOX, 2)
-    full = resefa.compute_jacobian(generator, latent, layers=layers, method="dense")
+    full = resefa.compute_jacobian(generator, latent, layers=layers, kind="dense")
     dense = resefa.factorize(full, BOX, 2)
     assert float(directions.eigenvalues[0]) == pytest.approx(float(dense.eigenvalues[0]), rel=0.05)
     assert directions.matches(generator)
@@ -335,7 +335,7 @@ def test_the_whole_path_from_a_seed_to_a_confined_edit(radial: bool, tmp_path) -
     image = generator.synthesize(loaded)
     torch.testing.assert_close(image, generator.synthesize(moved), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(image, generator.synthesize(latent), atol=1e-3)
-    again = resefa.compute_jacobian(generator, moved, "w", [2], method="dense")
+    again = resefa.compute_jacobian(generator, moved, "w", [2], kind="dense")
     assert isinstance(again, DenseJacobian)
     unit = torch.zeros_like(moved.codes)
     unit[0, 2, 0] = 1.0

@@ -42,12 +42,12 @@ def take(file: Path, source: resefa.Generator, folder: Path, space: str | None =
 
     space = space or generator.spaces[0]
     layers = generator.check_layers(None)
-    jacobian = resefa.compute_jacobian(generator, latent, space, method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, space, kind="dense")
     assert isinstance(jacobian, resefa.analysis.DenseJacobian)
     expected = reference_jacobian(generator, latent, space, layers, jacobian.dimension)
     scale = float(expected.abs().max())
     torch.testing.assert_close(jacobian.matrix.double(), expected, atol=1e-4 * scale, rtol=1e-3)
-    free = resefa.compute_jacobian(generator, latent, space, method="matrix-free")
+    free = resefa.compute_jacobian(generator, latent, space, kind="matrix-free")
     vector, cotangent = torch.randn(2, jacobian.dimension), torch.randn(2, 3, *generator.image_size)
     forward = (free.jvp(vector) * cotangent).sum(dim=(1, 2, 3))
     torch.testing.assert_close(

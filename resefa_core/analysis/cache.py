@@ -71,11 +71,11 @@ class JacobianCache:
         space: str | None = None,
         layers: Iterable[int] | None = None,
         *,
-        method: KindChoice = "auto",
+        kind: KindChoice = "auto",
         memory_budget: int | None = None,
     ) -> bool:
         """Whether `analyse` has an analysis of this at hand."""
-        return self._key(generator, latent, space, layers, method, memory_budget) in self._kept
+        return self._key(generator, latent, space, layers, kind, memory_budget) in self._kept
 
     def analyse(
         self,
@@ -84,7 +84,7 @@ class JacobianCache:
         space: str | None = None,
         layers: Iterable[int] | None = None,
         *,
-        method: KindChoice = "auto",
+        kind: KindChoice = "auto",
         memory_budget: int | None = None,
         prepared: bool = False,
         progress: Progress | None = None,
@@ -92,12 +92,12 @@ class JacobianCache:
         """The kept Jacobian, or a new one from `compute_jacobian`, which says what is raised.
 
         Args:
-            method: as for `compute_jacobian`; `auto` forms only what can also be kept. What is kept already
+            kind: as for `compute_jacobian`; `auto` forms only what can also be kept. What is kept already
                 does not decide, so that the same question has the same answer whatever was asked before.
             memory_budget: as for `compute_jacobian`.
             prepared: also compute and keep what makes its regions cheap, where it is dense and that fits.
         """
-        key = self._key(generator, latent, space, layers, method, memory_budget)
+        key = self._key(generator, latent, space, layers, kind, memory_budget)
         with self._lock:
             running = self._running.setdefault(key, threading.Lock())
         with running:
@@ -109,7 +109,7 @@ class JacobianCache:
                         latent,
                         key[2],
                         key[3],
-                        method=key[4],
+                        kind=key[4],
                         memory_budget=memory_budget,
                         progress=progress,
                     )
@@ -138,7 +138,7 @@ class JacobianCache:
         space: str,
         layers: tuple[int, ...],
         *,
-        method: Kind,
+        kind: Kind,
         memory_budget: int | None,
         progress: Progress | None,
     ) -> Jacobian:
@@ -148,7 +148,7 @@ class JacobianCache:
             latent,
             space,
             layers,
-            method=method,
+            kind=kind,
             memory_budget=memory_budget,
             progress=progress,
         )
@@ -159,13 +159,13 @@ class JacobianCache:
         latent: Latent,
         space: str | None,
         layers: Iterable[int] | None,
-        method: KindChoice,
+        choice: KindChoice,
         memory_budget: int | None,
     ) -> _Key:
         generator.check_latent(latent)
         space, chosen = space or generator.spaces[0], generator.check_layers(layers)
         budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
-        kind = chosen_kind(generator, space, chosen, method, min(budget, 3 * self.max_bytes // 2))
+        kind = chosen_kind(generator, space, chosen, choice, min(budget, 3 * self.max_bytes // 2))
         return generator.fingerprint, latent.digest, space, chosen, kind, str(generator.device)
 
     def _find(self, key: _Key) -> Jacobian | None:

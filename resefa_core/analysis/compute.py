@@ -47,11 +47,12 @@ def compute_jacobian(
     space: str | None = None,
     layers: Iterable[int] | None = None,
     *,
-    method: KindChoice = "auto",
+    kind: KindChoice = "auto",
     memory_budget: int | None = None,
     confine_to: Region | None = None,
     rough: bool | None = None,
     progress: Progress | None = None,
+    method: KindChoice | None = None,
 ) -> Jacobian:
     """Analyse an image: how each of its pixels depends on each entry of its latent (Eq. 4).
 
@@ -64,7 +65,7 @@ def compute_jacobian(
             comes back is a batch as well, `jacobian[i]`, and `factorize` solves for all of it.
         space: `w+`, `w`, `s`, `z`, `z+`; the generator's default, its first, for None.
         layers: the layers that directions will be applied to; all for None.
-        method: form the Jacobian (`dense`), only apply it (`matrix-free`), or what `kind_for` says of its
+        kind: form the Jacobian (`dense`), only apply it (`matrix-free`), or what `kind_for` says of its
             size (`auto`): the same on every machine.
         memory_budget: what the analysis may take, in bytes. `auto` forms what fits half of it, 1 GiB where
             none is given; passes are split to fit it, by default 2 GiB, or half of what is free on a CUDA
@@ -77,14 +78,16 @@ def compute_jacobian(
             faster at it, which is measured once. One that is formed stays off by a percent, and so does what
             is told of its directions; None: not.
         progress: called with (tangents done, tangents in all); the analysis stops if it raises.
+        method: the name of `kind` in version 0.2.
 
     Raises:
         LatentError: the latent, the space or the layers do not fit the generator, it can't confine edits, or
             the image does not respond to the latent at all.
-        ParameterError: unknown method.
+        ParameterError: unknown kind.
     """
-    if method not in ("auto", "dense", "matrix-free"):
-        raise ParameterError(f"method {method!r} is unknown: expected 'auto', 'dense' or 'matrix-free'")
+    kind = kind if method is None else method
+    if kind not in ("auto", "dense", "matrix-free"):
+        raise ParameterError(f"kind {kind!r} is unknown: expected 'auto', 'dense' or 'matrix-free'")
     generator.check_latent(latent)
     count = len(latent)
     if count > 1:
@@ -98,7 +101,7 @@ def compute_jacobian(
                 latent[index],
                 space,
                 layers,
-                method=method,
+                kind=kind,
                 memory_budget=share,
                 confine_to=confine_to,
                 rough=rough,
@@ -114,9 +117,9 @@ def compute_jacobian(
         chosen = derivative.space
         subject = Subject.of(generator, latent, chosen.name, chosen.layers, confine_to)
         jacobian: Jacobian
-        if method == "auto":
-            method = kind_for(derivative.dimension, derivative.num_outputs, memory_budget)
-        if method == "dense":
+        if kind == "auto":
+            kind = kind_for(derivative.dimension, derivative.num_outputs, memory_budget)
+        if kind == "dense":
             products = derivative.rough(torch.bfloat16) if rough else derivative
             jacobian = DenseJacobian(products.columns(progress), subject, rough=products is not derivative)
             jacobian.passes = jacobian.dimension

@@ -161,7 +161,7 @@ def _run(options: argparse.Namespace) -> None:
             feather=options.feather,
             parameters=parameters,
             only_good=not options.all,
-            analysis=options.analysis,
+            kind=options.analysis,
             jacobian=jacobian,
             progress=report,
         )

@@ -69,7 +69,7 @@ class Analyses(JacobianCache):
             latent,
             space,
             chosen,
-            method=chosen_kind(self.generator, space, chosen),
+            kind=chosen_kind(self.generator, space, chosen),
             progress=progress,
         )
 
@@ -92,7 +92,7 @@ class Analyses(JacobianCache):
         space: str,
         layers: tuple[int, ...],
         *,
-        method: Kind,
+        kind: Kind,
         memory_budget: int | None,
         progress: Progress | None,
     ) -> Jacobian:
@@ -100,8 +100,8 @@ class Analyses(JacobianCache):
         base = self._base if self._base is not None and not SPACES[self._base].shared else None
         known = space in WIDEST_FIRST and not SPACES[space].maps_noise(generator)
         follows = known and (space, layers) != (base, every)
-        if base is not None and follows and self.holds(generator, latent, base, method="dense"):
-            whole = self.analyse(generator, latent, base, method="dense").formed()
+        if base is not None and follows and self.holds(generator, latent, base, kind="dense"):
+            whole = self.analyse(generator, latent, base, kind="dense").formed()
             return derived(generator, whole, space, layers)
         clock = clock_of(generator)
         started = clock()
@@ -110,7 +110,7 @@ class Analyses(JacobianCache):
             latent,
             space,
             layers,
-            method=method,
+            kind=kind,
             memory_budget=memory_budget,
             rough=False,
             progress=progress,

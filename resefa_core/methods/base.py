@@ -153,7 +153,7 @@ class Request:
                     latent,
                     self.space,
                     self.layers,
-                    method=kind,
+                    kind=kind,
                     confine_to=self.region_on(latent) if self.confined else None,
                     progress=own,
                 )

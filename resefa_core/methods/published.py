@@ -76,7 +76,7 @@ def _jacobian(request: Request, latent: Latent, sum_channels: bool, progress: Pr
     if request.analyse is not None and len(request.layers) == generator.num_layers:
         (jacobian,) = request.analyses(progress, [latent])
     else:
-        jacobian = compute_jacobian(generator, latent, request.space, method="dense", progress=progress)
+        jacobian = compute_jacobian(generator, latent, request.space, kind="dense", progress=progress)
     matrix = jacobian.formed().matrix.cpu()
     return matrix.sum(dim=1, keepdim=True) if sum_channels else matrix
 

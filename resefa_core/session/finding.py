@@ -86,7 +86,7 @@ def follow(
                     latent,
                     recipe.space,
                     recipe.layers,
-                    method=recipe.kind,
+                    kind=recipe.kind,
                     memory_budget=budget_of_each(len(latents)),
                     progress=stage(progress, index, stages),
                 )

@@ -156,7 +156,7 @@ class Session(PhotoSession):
             self.original[:1],
             space,
             layers,
-            method=kind,
+            kind=kind,
             prepared=prepared,
             progress=progress,
         )
@@ -185,7 +185,7 @@ class Session(PhotoSession):
         parameters: Mapping[str, float] | None = None,
         quick: bool = False,
         only_good: bool = False,
-        analysis: KindChoice = "auto",
+        kind: KindChoice = "auto",
         jacobian: Jacobian | None = None,
         progress: Progress | None = None,
     ) -> Directions:
@@ -212,7 +212,7 @@ class Session(PhotoSession):
             quick: in a space that is analysed in a moment, where the method has it.
             only_good: of our methods, return those that are worth offering, the nearest first, named by what
                 they change, with the range in which they stay within reach; see `worth_offering`.
-            analysis: whether Jacobians are formed; by sizes for `auto`, the same everywhere.
+            kind: whether Jacobians are formed; by sizes for `auto`, the same everywhere.
             jacobian: an analysis of the image to use, for example from a file.
 
         Raises:
@@ -247,7 +247,7 @@ class Session(PhotoSession):
             count=count,
             samples=total,
             parameters=known.check_parameters(asked, total),
-            kind=analysis if jacobian is None else jacobian.kind,
+            kind=kind if jacobian is None else jacobian.kind,
             own_parts=self._own_parts(chosen, joint=total > 1),
         )
         found = follow(

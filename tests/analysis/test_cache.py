@@ -73,7 +73,7 @@ def test_the_same_latent_drawn_again_is_found() -> None:
 def test_the_least_recently_used_goes_first_and_the_bound_holds() -> None:
     generator = tiny_stylegan2(16)
     latents = [generator.sample(seed) for seed in range(3)]
-    size = resefa.compute_jacobian(generator, latents[0], method="dense").nbytes
+    size = resefa.compute_jacobian(generator, latents[0], kind="dense").nbytes
     cache = resefa.JacobianCache(2 * size + 8)
     kept = [cache.analyse(generator, latent) for latent in latents[:2]]
     assert cache.analyse(generator, latents[0]) is kept[0]
@@ -86,7 +86,7 @@ def test_the_least_recently_used_goes_first_and_the_bound_holds() -> None:
 def test_a_prepared_analysis_is_kept_so_within_the_bound() -> None:
     generator = tiny_stylegan2(16)
     latents = [generator.sample(seed) for seed in range(3)]
-    plain = resefa.compute_jacobian(generator, latents[0], method="dense")
+    plain = resefa.compute_jacobian(generator, latents[0], kind="dense")
     cache = resefa.JacobianCache(4 * plain.nbytes)
     kept = [cache.analyse(generator, latent) for latent in latents]
     assert [each.spectrum for each in kept] == [None] * 3
@@ -123,7 +123,7 @@ def test_what_could_not_be_kept_is_not_formed_unless_asked_for() -> None:
     generator = tiny_stylegan2(16)
     cache = resefa.JacobianCache(1 << 14)
     assert cache.analyse(generator, generator.sample(0)).kind == "matrix-free"
-    assert cache.analyse(generator, generator.sample(0), method="dense").kind == "dense"
+    assert cache.analyse(generator, generator.sample(0), kind="dense").kind == "dense"
     assert cache.nbytes <= cache.max_bytes
     with pytest.raises(resefa.ParameterError, match="max_bytes"):
         resefa.JacobianCache(-1)
@@ -133,16 +133,16 @@ def test_another_kind_is_analysed_anew_and_what_was_asked_before_does_not_decide
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)
     cache = resefa.JacobianCache(1 << 24)
-    free = cache.analyse(generator, latent, method="matrix-free")
+    free = cache.analyse(generator, latent, kind="matrix-free")
     reports, progress = counting()
-    again = cache.analyse(generator, latent, method="matrix-free", progress=progress)
+    again = cache.analyse(generator, latent, kind="matrix-free", progress=progress)
     assert (reports, again.kind) == ([], "matrix-free")
     found = [resefa.factorize(each, REGION, 2, max_passes=0).vectors for each in (free, again)]
     torch.testing.assert_close(*found)
     dense = cache.analyse(generator, latent)
     assert dense.kind == "dense"
-    assert cache.analyse(generator, latent, method="dense") is dense
-    assert cache.analyse(generator, latent, method="matrix-free").kind == "matrix-free"
+    assert cache.analyse(generator, latent, kind="dense") is dense
+    assert cache.analyse(generator, latent, kind="matrix-free").kind == "matrix-free"
     assert cache.analyse(generator, latent) is dense
 
 
@@ -150,12 +150,12 @@ def test_a_kept_analysis_works_on_the_generator_that_is_given() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)
     cache = resefa.JacobianCache(1 << 24)
-    first = cache.analyse(generator, latent, method="matrix-free")
+    first = cache.analyse(generator, latent, kind="matrix-free")
     expected = resefa.factorize(first, REGION, 2).vectors
     twin = copy.deepcopy(generator)
     for parameter in (*generator.parameters(), *generator.buffers()):
         parameter.data.fill_(float("nan"))
-    again = cache.analyse(twin, latent, method="matrix-free")
+    again = cache.analyse(twin, latent, kind="matrix-free")
     torch.testing.assert_close(resefa.factorize(again, REGION, 2).vectors, expected)
 
 
@@ -179,20 +179,18 @@ def test_a_kept_dense_analysis_over_the_budget_is_not_used() -> None:
 
 def test_several_images_are_solved_with_one_set_of_states_at_a_time() -> None:
     generator = tiny_stylegan2(16)
-    free = [
-        resefa.compute_jacobian(generator, generator.sample(seed), method="matrix-free") for seed in (0, 1)
-    ]
+    free = [resefa.compute_jacobian(generator, generator.sample(seed), kind="matrix-free") for seed in (0, 1)]
     held = [each.nbytes for each in free]
     joint = resefa.factorize(free, REGION, 2, 1e-3)
     assert all(each.nbytes < before for each, before in zip(free, held, strict=True))
-    dense = [resefa.compute_jacobian(generator, generator.sample(seed), method="dense") for seed in (0, 1)]
+    dense = [resefa.compute_jacobian(generator, generator.sample(seed), kind="dense") for seed in (0, 1)]
     overlap = joint.vectors * resefa.factorize(dense, REGION, 2, 1e-3).vectors
     assert float(overlap.flatten(1).sum(dim=1).abs().min()) > 0.98
 
 
 def test_a_matrix_free_solution_can_be_stopped_in_the_middle_of_a_block() -> None:
     generator = tiny_stylegan2(16)
-    free = resefa.compute_jacobian(generator, generator.sample(0), method="matrix-free")
+    free = resefa.compute_jacobian(generator, generator.sample(0), kind="matrix-free")
     before = free.passes
 
     def stop(done: int, total: int) -> None:
@@ -245,7 +243,7 @@ def test_an_analysis_that_is_stopped_leaves_nothing_behind() -> None:
 
 def test_a_dense_jacobian_moves_with_its_gram_matrix() -> None:
     generator = tiny_stylegan2(16)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), method="dense")
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), kind="dense")
     assert isinstance(jacobian, DenseJacobian)
     assert jacobian.to("cpu") is jacobian
     elsewhere = jacobian.to("meta")
@@ -282,7 +280,7 @@ def test_the_last_formed_analyses_stay_on_the_accelerator_within_a_bound(
 
     monkeypatch.setattr(DenseJacobian, "to", counted)
     latents = [here.sample(seed) for seed in range(3)]
-    size = compute(here, latents[0], method="dense").nbytes
+    size = compute(here, latents[0], kind="dense").nbytes
     cache = resefa.JacobianCache(1 << 24, compute, max_device_bytes=2 * size)
     for latent in latents:
         cache.analyse(there, latent)

@@ -45,7 +45,7 @@ def point(name: str) -> tuple[Generator, list[Style], Tensor | None, dict[int, T
 
 
 def dense(generator: Generator, latent: resefa.Latent, space: str, **more: object) -> DenseJacobian:
-    found = resefa.compute_jacobian(generator, latent, space, method="dense", **more)  # type: ignore[arg-type]
+    found = resefa.compute_jacobian(generator, latent, space, kind="dense", **more)  # type: ignore[arg-type]
     assert isinstance(found, DenseJacobian)
     return found
 
@@ -157,7 +157,7 @@ def test_matrix_free_and_dense_agree(space: str) -> None:
     generator = tiny_stylegan2()
     latent = generator.sample(3)
     formed = dense(generator, latent, space, confine_to=REGION)
-    free = resefa.compute_jacobian(generator, latent, space, method="matrix-free", confine_to=REGION)
+    free = resefa.compute_jacobian(generator, latent, space, kind="matrix-free", confine_to=REGION)
     assert isinstance(free, MatrixFreeJacobian)
     noise = torch.Generator().manual_seed(0)
     vectors = torch.randn(3, formed.dimension, generator=noise)
@@ -221,7 +221,7 @@ def test_it_is_not_saved(method: str, tmp_path: Path) -> None:
         generator,
         generator.sample(3),
         "w",
-        method=method,  # type: ignore[arg-type]
+        kind=method,  # type: ignore[arg-type]
         confine_to=REGION,
     )
     with pytest.raises(resefa.JacobianError, match="serves one region: save its directions"):

@@ -15,7 +15,7 @@ from resefa_core.precision import analysis_mode
 
 
 def dense(generator: resefa.Generator, latent: resefa.Latent, space: str | None = None, layers=None, **more):  # type: ignore[no-untyped-def]
-    found = resefa.compute_jacobian(generator, latent, space, layers, method="dense", **more)
+    found = resefa.compute_jacobian(generator, latent, space, layers, kind="dense", **more)
     assert isinstance(found, DenseJacobian)
     return found
 
@@ -68,7 +68,7 @@ def test_images_above_256_pixels_are_averaged_over_areas() -> None:
     latent = generator.sample(0)
     found = dense(generator, latent, "w", [3])
     assert (found.height, found.width) == (256, 256)
-    free = resefa.compute_jacobian(generator, latent, "w", [3], method="matrix-free")
+    free = resefa.compute_jacobian(generator, latent, "w", [3], kind="matrix-free")
     noise = torch.Generator().manual_seed(0)
     vectors = torch.randn(2, found.dimension, generator=noise)
     images = torch.randn(2, 3, 256, 256, generator=noise)
@@ -80,7 +80,7 @@ def test_a_matrix_free_jacobian_applies_the_dense_one_and_counts_its_passes() ->
     generator = tiny_stylegan2(16)
     latent = generator.sample(2)
     full = dense(generator, latent, "w+")
-    free = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
+    free = resefa.compute_jacobian(generator, latent, "w+", kind="matrix-free")
     assert isinstance(free, MatrixFreeJacobian)
     probes = min(SKETCH_SIZE, free.dimension)
     assert free.passes == 4 * probes
@@ -165,7 +165,7 @@ def test_progress_rises_to_the_total_and_stops_the_analysis_by_raising(method: s
     latent = generator.sample(1)
     seen: list[tuple[int, int]] = []
     resefa.compute_jacobian(
-        generator, latent, space, method=method, memory_budget=1, progress=lambda d, t: seen.append((d, t))
+        generator, latent, space, kind=method, memory_budget=1, progress=lambda d, t: seen.append((d, t))
     )  # type: ignore[call-overload]
     done = [d for d, _ in seen]
     assert done == sorted(done)
@@ -178,7 +178,7 @@ def test_progress_rises_to_the_total_and_stops_the_analysis_by_raising(method: s
         raise CancelledError
 
     with pytest.raises(CancelledError):
-        resefa.compute_jacobian(generator, latent, space, method=method, progress=cancel)  # type: ignore[arg-type]
+        resefa.compute_jacobian(generator, latent, space, kind=method, progress=cancel)  # type: ignore[arg-type]
 
 
 def test_analysis_works_in_inference_mode_with_latents_made_there() -> None:
@@ -188,7 +188,7 @@ def test_analysis_works_in_inference_mode_with_latents_made_there() -> None:
         latent = generator.sample(1)
         assert latent.codes.is_inference()
         for method in ("dense", "matrix-free"):
-            found = resefa.compute_jacobian(generator, latent, "w", method=method)  # type: ignore[arg-type]
+            found = resefa.compute_jacobian(generator, latent, "w", kind=method)  # type: ignore[arg-type]
             torch.testing.assert_close(found.jvp(torch.eye(8)), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -217,7 +217,7 @@ def test_a_wrapped_functions_jacobian_equals_jacfwd() -> None:
 def test_a_saved_jacobian_gives_the_same_directions(method: str, tmp_path: Path) -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(4, truncation=0.7)
-    jacobian = resefa.compute_jacobian(generator, latent, "s", [1, 2], method=method)  # type: ignore[arg-type]
+    jacobian = resefa.compute_jacobian(generator, latent, "s", [1, 2], kind=method)  # type: ignore[arg-type]
     region = resefa.Region.from_box(0.25, 0.25, 0.5, 0.5)
     file = tmp_path / "analysis.safetensors"
     jacobian.save(file)
@@ -232,7 +232,7 @@ def test_a_saved_jacobian_gives_the_same_directions(method: str, tmp_path: Path)
 
 def test_a_matrix_free_jacobian_needs_its_own_generator_back(tmp_path: Path) -> None:
     generator = tiny_stylegan2(16)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), method="matrix-free")
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), kind="matrix-free")
     jacobian.save(tmp_path / "analysis.safetensors")
     with pytest.raises(resefa.JacobianError, match="needs its generator"):
         load_jacobian(tmp_path / "analysis.safetensors")
@@ -244,7 +244,7 @@ def test_a_collapsed_sample_is_refused_by_its_seed() -> None:
     flat = resefa.WrappedGenerator(lambda z: (0.0 * z).sum(1).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8), 4)
     for method in ("dense", "matrix-free"):
         with pytest.raises(resefa.LatentError, match="seed 9"):
-            resefa.compute_jacobian(flat, flat.sample(9), method=method)  # type: ignore[arg-type]
+            resefa.compute_jacobian(flat, flat.sample(9), kind=method)  # type: ignore[arg-type]
 
 
 def test_unfit_spaces_layers_and_batches_are_refused_before_any_work() -> None:

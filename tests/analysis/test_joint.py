@@ -17,9 +17,9 @@ BOX = resefa.Region.from_box(0.3, 0.3, 0.4, 0.4)
 def test_a_batch_is_analysed_image_by_image(method: str) -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample([1, 2, 3], 0.7)
-    joint = resefa.compute_jacobian(generator, latent, "w", method=method)  # type: ignore[arg-type]
+    joint = resefa.compute_jacobian(generator, latent, "w", kind=method)  # type: ignore[arg-type]
     alone = [
-        resefa.compute_jacobian(generator, latent[index], "w", method=method)  # type: ignore[arg-type]
+        resefa.compute_jacobian(generator, latent[index], "w", kind=method)  # type: ignore[arg-type]
         for index in range(3)
     ]
     assert len(joint) == 3

@@ -32,7 +32,7 @@ def found(generator: resefa.Generator, method: str, memory: int | None = None) -
     jacobian = resefa.compute_jacobian(
         generator,
         sampled(generator),
-        method=method,  # type: ignore[arg-type]
+        kind=method,  # type: ignore[arg-type]
         memory_budget=memory,
     )
     return resefa.factorize(jacobian, REGION, 6)

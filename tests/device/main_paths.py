@@ -101,7 +101,7 @@ def both(function: Callable[[resefa.Generator], Tensor], name: str = "stylegan2"
 
 @functools.cache
 def found(name: str = "stylegan2", space: str = "w") -> resefa.Directions:
-    jacobian = resefa.compute_jacobian(host(name), sample(host(name)), space, method="dense")
+    jacobian = resefa.compute_jacobian(host(name), sample(host(name)), space, kind="dense")
     return resefa.factorize(jacobian, REGION, 2)
 
 
@@ -134,7 +134,7 @@ def test_loading(tmp_path: Path) -> None:
 )
 def test_directions(name: str, space: str, method: Any) -> None:
     def directions(generator: resefa.Generator) -> resefa.Directions:
-        jacobian = resefa.compute_jacobian(generator, sample(generator), space, method=method)
+        jacobian = resefa.compute_jacobian(generator, sample(generator), space, kind=method)
         return resefa.factorize(jacobian, REGION, 2)
 
     on_host, on_device = directions(host(name)), directions(there(name))
@@ -162,8 +162,7 @@ def test_directions_that_were_moved(space: str, tmp_path: Path) -> None:
 def test_solvers_and_several_images() -> None:
     def directions(generator: resefa.Generator, solver: Any, prepared: bool) -> Tensor:
         jacobians = [
-            resefa.compute_jacobian(generator, sample(generator, seed), "w", method="dense")
-            for seed in (3, 4)
+            resefa.compute_jacobian(generator, sample(generator, seed), "w", kind="dense") for seed in (3, 4)
         ]
         alone = jacobians[0]
         if prepared:
@@ -180,9 +179,9 @@ def test_analyses_are_kept_and_saved(tmp_path: Path, method: Any) -> None:
     generator = there("stylegan2")
     latent, cache = sample(generator), resefa.JacobianCache(1 << 24)
     for _ in range(2):
-        kept = cache.analyse(generator, latent, "w", method=method, prepared=True)
+        kept = cache.analyse(generator, latent, "w", kind=method, prepared=True)
         assert resefa.factorize(kept, REGION, 2).eigenvalues[0] > 0.0
-    jacobian = resefa.compute_jacobian(generator, latent, "w", method=method)
+    jacobian = resefa.compute_jacobian(generator, latent, "w", kind=method)
     jacobian.save(tmp_path / "jacobian.safetensors")
     read = resefa.load_jacobian(tmp_path / "jacobian.safetensors", generator)
     assert read.device.type == torch.device(DEVICE).type
@@ -350,7 +349,7 @@ def test_engine_of_the_demo() -> None:
 def test_an_analysis_on_another_thread() -> None:
     def analyse() -> Tensor:
         generator = there("stylegan2")
-        jacobian = resefa.compute_jacobian(generator, sample(generator), "w", method="matrix-free")
+        jacobian = resefa.compute_jacobian(generator, sample(generator), "w", kind="matrix-free")
         return resefa.factorize(jacobian, REGION, 2).eigenvalues
 
     with ThreadPoolExecutor(1) as pool:

@@ -32,7 +32,7 @@ def test_what_follows_from_a_wider_space_is_what_would_be_computed(
     known.prepare(latent)
     for space in spaces:
         found = known(latent, space, layers)
-        expected = resefa.compute_jacobian(generator, latent, space, layers, method="dense")
+        expected = resefa.compute_jacobian(generator, latent, space, layers, kind="dense")
         assert isinstance(found, DenseJacobian)
         assert isinstance(expected, DenseJacobian)
         scale = float(expected.matrix.abs().max())

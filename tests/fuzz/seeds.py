@@ -239,7 +239,7 @@ def _others(folder: Path) -> list[Seed]:
     found = []
     latent = tiny().sample(1)
     for method in ("dense", "matrix-free"):
-        resefa.compute_jacobian(tiny(), latent, "w", method=method).save(folder / "j.safetensors")
+        resefa.compute_jacobian(tiny(), latent, "w", kind=method).save(folder / "j.safetensors")
         found.append(Seed(f"{method}.safetensors", _bytes(folder / "j.safetensors"), use_jacobian))
     region = (BOX | ~Region.from_mask(np.eye(4, dtype=np.float32))).feather(0.1).to_json()
     found.append(Seed("region.json", json.dumps(region).encode(), use_region))

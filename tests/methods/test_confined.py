@@ -37,7 +37,7 @@ def test_they_are_far_more_local_than_others_confined_or_not(avatars: Generator)
     gains = []
     for seed in (11, 12):
         latent = avatars.sample(seed, truncation=0.7)
-        jacobian = resefa.compute_jacobian(avatars, latent, "w", method="dense")
+        jacobian = resefa.compute_jacobian(avatars, latent, "w", kind="dense")
         for part in ("mouth", "eyes"):
             region = Region.preset(f"avatars/{part}")
             plain = resefa.factorize(jacobian, region, 1, 1e-4)
@@ -66,7 +66,7 @@ def test_they_neither_tint_the_region_nor_jump_at_its_edge(avatars: Generator) -
         for part in ("mouth", "eyes"):
             region = Region.preset(f"avatars/{part}")
             mask = region.mask(64, 64)
-            jacobian = resefa.compute_jacobian(avatars, latent, "w", method="dense", confine_to=region)
+            jacobian = resefa.compute_jacobian(avatars, latent, "w", kind="dense", confine_to=region)
             for objective in (resefa.PAPER, resefa.SHAPE_ALONE):
                 found = resefa.factorize(jacobian, region, 2, objective=objective)
                 changes = jacobian.jvp(found.vectors)

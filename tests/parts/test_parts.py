@@ -103,7 +103,7 @@ def test_a_sketch_serves_as_the_jacobian_does(space: str) -> None:
     generator = tiny_stylegan2()
     latent = generator.sample(2)
     formed, applied = (
-        resefa.compute_jacobian(generator, latent, space, method=method)  # type: ignore[arg-type]
+        resefa.compute_jacobian(generator, latent, space, kind=method)  # type: ignore[arg-type]
         for method in ("dense", "matrix-free")
     )
     masks = [resefa.part_at(each, 0.3, 0.6, 0.3).mask(16, 16) for each in (formed, applied)]

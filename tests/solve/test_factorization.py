@@ -17,7 +17,7 @@ LAMBDA = 1e-4
 
 
 def dense(generator: resefa.Generator, latent: resefa.Latent, space: str | None = None, layers=None):  # type: ignore[no-untyped-def]
-    return resefa.compute_jacobian(generator, latent, space, layers, method="dense")
+    return resefa.compute_jacobian(generator, latent, space, layers, kind="dense")
 
 
 def assert_matches_reference(jacobian: resefa.Jacobian, reference: Tensor, region: resefa.Region) -> None:
@@ -174,8 +174,8 @@ def test_one_image_given_twice_is_that_image() -> None:
 def test_the_matrix_free_solution_reaches_the_dense_optimum(seeds: tuple[int, ...]) -> None:
     generator = tiny_stylegan2(32, channels=24)
     latents = [generator.sample(seed) for seed in seeds]
-    full = [resefa.compute_jacobian(generator, latent, "s", method="dense") for latent in latents]
-    free = [resefa.compute_jacobian(generator, latent, "s", method="matrix-free") for latent in latents]
+    full = [resefa.compute_jacobian(generator, latent, "s", kind="dense") for latent in latents]
+    free = [resefa.compute_jacobian(generator, latent, "s", kind="matrix-free") for latent in latents]
     best = resefa.factorize(full, REGION, 6, LAMBDA)
     found = resefa.factorize(free, REGION, 6, LAMBDA, accuracy=0.999, max_passes=2 * full[0].dimension)
     total_a, total_b = 0.0, 0.0
@@ -195,7 +195,7 @@ def test_the_matrix_free_solution_of_the_bundled_generator_takes_a_third_of_the_
 ) -> None:
     latent = avatars.sample(0, truncation=0.7)
     region = resefa.Region.preset("mouth")
-    jacobian = resefa.compute_jacobian(avatars, latent, "w+", method="matrix-free")
+    jacobian = resefa.compute_jacobian(avatars, latent, "w+", kind="matrix-free")
     seen: list[tuple[int, int]] = []
     found = resefa.factorize(jacobian, region, 4, LAMBDA, progress=lambda d, t: seen.append((d, t)))
     assert jacobian.passes <= jacobian.dimension // 3
@@ -208,7 +208,7 @@ def test_the_matrix_free_solution_of_the_bundled_generator_takes_a_third_of_the_
 def test_a_search_that_begins_near_its_end_takes_fewer_passes(avatars: resefa.Generator) -> None:
     region, layers = resefa.Region.preset("mouth"), range(2, 6)
     latent = avatars.sample(0, truncation=0.7)
-    jacobian = resefa.compute_jacobian(avatars, latent, "w+", layers, method="matrix-free")
+    jacobian = resefa.compute_jacobian(avatars, latent, "w+", layers, kind="matrix-free")
     analysed = jacobian.passes
     cold = resefa.factorize(jacobian, region, 4)
     first = jacobian.passes - analysed
@@ -221,7 +221,7 @@ def test_a_start_of_another_space_is_refused() -> None:
     generator = tiny_stylegan2(16)
     latent = generator.sample(0)
     start = resefa.factorize(resefa.compute_jacobian(generator, latent, "w"), REGION, 2)
-    jacobian = resefa.compute_jacobian(generator, latent, "w+", method="matrix-free")
+    jacobian = resefa.compute_jacobian(generator, latent, "w+", kind="matrix-free")
     with pytest.raises(resefa.JacobianError, match=r"a start in w on layers .* was given: expected w\+"):
         resefa.factorize(jacobian, REGION, 2, start=start)
 
@@ -260,7 +260,7 @@ def test_a_region_that_does_not_respond_is_refused() -> None:
     generator = resefa.WrappedGenerator(right_only, latent_dim=3)
     left = resefa.Region.from_box(0.0, 0.0, 0.5, 1.0)
     for method in ("dense", "matrix-free"):
-        jacobian = resefa.compute_jacobian(generator, generator.sample(0), method=method)  # type: ignore[arg-type]
+        jacobian = resefa.compute_jacobian(generator, generator.sample(0), kind=method)  # type: ignore[arg-type]
         with pytest.raises(resefa.RegionError, match="does not respond here"):
             resefa.factorize(jacobian, left)
         with pytest.raises(resefa.RegionError, match="nothing is left outside"):
@@ -303,7 +303,7 @@ def test_numbers_out_of_range_and_jacobians_that_do_not_belong_together_are_refu
     other = tiny_stylegan2(16, seed=5)
     with pytest.raises(resefa.JacobianError, match="different generators"):
         resefa.factorize([jacobian, dense(other, other.sample(0), "w")], REGION)
-    free = resefa.compute_jacobian(generator, generator.sample(0), "w", method="matrix-free")
+    free = resefa.compute_jacobian(generator, generator.sample(0), "w", kind="matrix-free")
     with pytest.raises(resefa.JacobianError, match="can't be solved together"):
         resefa.factorize([jacobian, free], REGION)
     with pytest.raises(resefa.RegionError, match="needs a dense"):

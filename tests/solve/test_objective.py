@@ -67,10 +67,10 @@ def test_every_solver_finds_the_optima_of_a_float64_reference(
     a, _, damped = reference(rows, region, objective)
     optima = scipy.linalg.eigvalsh(a, damped)[::-1]
     formed = [
-        resefa.compute_jacobian(generator, each, "w", method="dense", confine_to=edits) for each in latents
+        resefa.compute_jacobian(generator, each, "w", kind="dense", confine_to=edits) for each in latents
     ]
     free = [
-        resefa.compute_jacobian(generator, each, "w", method="matrix-free", confine_to=edits)
+        resefa.compute_jacobian(generator, each, "w", kind="matrix-free", confine_to=edits)
         for each in latents
     ]
     answers = {
@@ -102,13 +102,13 @@ def test_each_image_may_have_the_region_in_its_own_place(objective: Objective, c
     damped = b + LAMBDA * np.trace(b) * np.eye(len(b))
     optima = scipy.linalg.eigvalsh(a, damped)[::-1]
 
-    def analyses(method: str) -> list[resefa.Jacobian]:
+    def analyses(kind: str) -> list[resefa.Jacobian]:
         return [
             resefa.compute_jacobian(
                 generator,
                 latent,
                 "w",
-                method=method,  # type: ignore[arg-type]
+                kind=kind,  # type: ignore[arg-type]
                 confine_to=region if confined else None,
             )
             for latent, region in zip(latents, regions, strict=True)
@@ -140,7 +140,7 @@ def test_each_image_may_have_the_region_in_its_own_place(objective: Objective, c
 def test_a_spectrum_serves_objectives_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny_stylegan2(32, channels=24)
     latent = generator.sample(0)
-    jacobian = resefa.compute_jacobian(generator, latent, "s", method="dense")
+    jacobian = resefa.compute_jacobian(generator, latent, "s", kind="dense")
     for region in (REGION, ~REGION):
         before = resefa.factorize(jacobian, region, 6, objective=SHAPE)
         with monkeypatch.context() as patched:
@@ -156,8 +156,8 @@ def test_a_spectrum_serves_objectives_without_colour(monkeypatch: pytest.MonkeyP
 def test_block_davidson_reaches_the_optima_in_a_large_space(objective: Objective) -> None:
     generator = tiny_stylegan2(32, channels=24)
     latent = generator.sample(0)
-    full = resefa.compute_jacobian(generator, latent, "s", method="dense")
-    free = resefa.compute_jacobian(generator, latent, "s", method="matrix-free")
+    full = resefa.compute_jacobian(generator, latent, "s", kind="dense")
+    free = resefa.compute_jacobian(generator, latent, "s", kind="matrix-free")
     assert isinstance(full, DenseJacobian)
     best = resefa.factorize(full, REGION, 4, LAMBDA, objective=objective)
     found = resefa.factorize(free, REGION, 4, LAMBDA, objective=objective, accuracy=0.999, max_passes=2000)
@@ -167,7 +167,7 @@ def test_block_davidson_reaches_the_optima_in_a_large_space(objective: Objective
 
 def test_what_is_reported_is_the_whole_change_whatever_counts() -> None:
     generator = tiny_stylegan2(16)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", method="dense")
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", kind="dense")
     found = resefa.factorize(jacobian, REGION, 4, objective=SHAPE_ALONE)
     a, b, _ = reference([jacobian.formed().matrix.double()], REGION, PAPER)
     scale, mask = jacobian.trace, REGION.mask(16, 16)
@@ -186,7 +186,7 @@ def test_where_only_the_colour_changes_it_has_to_count(method: str) -> None:
         return torch.cat([left, right], dim=3)
 
     generator = resefa.WrappedGenerator(halves, latent_dim=6)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), method=method)  # type: ignore[arg-type]
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), kind=method)  # type: ignore[arg-type]
     left = resefa.Region.from_box(0.0, 0.0, 0.5, 1.0)
     with pytest.raises(resefa.RegionError, match="mean colour"):
         resefa.factorize(jacobian, left, objective=SHAPE)
@@ -195,7 +195,7 @@ def test_where_only_the_colour_changes_it_has_to_count(method: str) -> None:
 
 def test_the_colour_of_a_single_pixel_counts() -> None:
     generator = tiny_stylegan2(16)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", method="dense")
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", kind="dense")
     pixel = resefa.Region.from_box(0.5, 0.5, 1 / 16, 1 / 16)
     one, other = (resefa.factorize(jacobian, pixel, 3, objective=each) for each in (PAPER, SHAPE))
     torch.testing.assert_close(one.vectors, other.vectors)
@@ -211,7 +211,7 @@ def test_names_of_objectives_are_read_back() -> None:
 
 def test_a_file_says_the_objective_and_one_that_does_not_means_the_papers() -> None:
     generator = tiny_stylegan2(16)
-    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", method="dense")
+    jacobian = resefa.compute_jacobian(generator, generator.sample(0), "w", kind="dense")
     for objective in OBJECTIVES:
         found = resefa.factorize(jacobian, REGION, 2, objective=objective)
         data = found.to_bytes()

@@ -31,7 +31,7 @@ def test_products_in_bfloat16_are_off_by_a_percent(confined: bool, change: dict[
     latent = generator.sample(1)
     region = MOUTH if confined else None
     jacobian = resefa.compute_jacobian(
-        generator, latent, "w+", method="matrix-free", confine_to=region, rough=True
+        generator, latent, "w+", kind="matrix-free", confine_to=region, rough=True
     )
     noise = torch.Generator().manual_seed(0)
     vectors = torch.randn(4, jacobian.dimension, generator=noise)
@@ -48,10 +48,10 @@ def test_what_is_found_is_as_good_and_its_figures_are_those_of_float32(
 ) -> None:
     generator = tiny_stylegan2(32)
     latent = generator.sample(list(range(count)))
-    free = resefa.compute_jacobian(generator, latent, "s", method="matrix-free", rough=True)
-    dense = resefa.compute_jacobian(generator, latent, "s", method="dense")
+    free = resefa.compute_jacobian(generator, latent, "s", kind="matrix-free", rough=True)
+    dense = resefa.compute_jacobian(generator, latent, "s", kind="dense")
     found = resefa.factorize(free, MOUTH, 4, objective=objective)
-    exact = resefa.compute_jacobian(generator, latent, "s", method="matrix-free", rough=False)
+    exact = resefa.compute_jacobian(generator, latent, "s", kind="matrix-free", rough=False)
     wanted = resefa.factorize(exact, MOUTH, 4, objective=objective)
     assert bool((found.eigenvalues >= 0.99 * wanted.eigenvalues).all())
     mask = MOUTH.mask(dense[0].height, dense[0].width)
@@ -67,8 +67,7 @@ def test_a_rough_jacobian_can_be_formed_on_request() -> None:
     generator = tiny_stylegan2(32)
     latent = generator.sample(1)
     exact, rough = (
-        resefa.compute_jacobian(generator, latent, "w+", method="dense", rough=rough)
-        for rough in (None, True)
+        resefa.compute_jacobian(generator, latent, "w+", kind="dense", rough=rough) for rough in (None, True)
     )
     assert isinstance(exact, DenseJacobian)
     assert isinstance(rough, DenseJacobian)
@@ -88,7 +87,7 @@ def test_float32_is_kept_for_little_regularization() -> None:
     latent = generator.sample(1)
     found = [
         resefa.factorize(
-            resefa.compute_jacobian(generator, latent, "w+", method="matrix-free", rough=rough),
+            resefa.compute_jacobian(generator, latent, "w+", kind="matrix-free", rough=rough),
             MOUTH,
             2,
             regularization=1e-6,
@@ -119,11 +118,11 @@ def test_generators_without_it_search_in_float32() -> None:
     generator = resefa.WrappedGenerator(
         torch.nn.Sequential(torch.nn.Linear(6, 48), torch.nn.Unflatten(1, (3, 4, 4))), 6
     )
-    jacobian = resefa.compute_jacobian(generator, generator.sample(1), method="matrix-free", rough=True)
+    jacobian = resefa.compute_jacobian(generator, generator.sample(1), kind="matrix-free", rough=True)
     vectors = torch.randn(2, 6)
     assert torch.equal(jacobian.searched.jvp(vectors), jacobian.jvp(vectors))
     formed, rough = (
-        resefa.compute_jacobian(generator, generator.sample(1), method="dense", rough=rough)
+        resefa.compute_jacobian(generator, generator.sample(1), kind="dense", rough=rough)
         for rough in (False, True)
     )
     assert torch.equal(rough.gram(), formed.gram())
