@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -109,21 +108,18 @@ def as_float32(generator: Generator) -> Generator:
     return twin
 
 
-_ROUGH_GAIN = 1.25
 _TURNS = 5
-_measured: dict[str, bool] = {}
 _rates: dict[str, float] = {}
 
 
 def rough_type(device: torch.device) -> torch.dtype | None:
-    """bfloat16 where a device convolves faster in it than in float32 by a quarter or more, for products that
-    may be off by a percent; else None. Measured once for each device and process."""
-    if device.type not in ("cpu", "cuda"):
-        return None
-    key = str(device)
-    if key not in _measured:
-        _measured[key] = _has_bfloat16(device) and _gain(device) > _ROUGH_GAIN
-    return torch.bfloat16 if _measured[key] else None
+    """bfloat16 where a device multiplies in it, which is several times as fast as in float32, for products
+    that may be off by a percent; else None. Told by the device alone, so that it is the same at all times."""
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and _multiplies_bfloat16()
+    return torch.bfloat16 if native else None
 
 
 def float64_rate(device: torch.device) -> float:
@@ -138,28 +134,14 @@ def float64_rate(device: torch.device) -> float:
     return _rates[key]
 
 
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+def _multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for it, and oneDNN uses them: PyTorch before 2.5 does not tell.
+    Without them oneDNN has bfloat16 on AVX-512 all the same, slower than float32."""
     operators: Any = torch.ops.mkldnn
-    return torch.backends.mkldnn.is_available() and bool(operators._is_mkldnn_bf16_supported())
-
-
-def _gain(device: torch.device) -> float:
-    """How many times as fast as in float32 a convolution in bfloat16 is."""
-    operands = [
-        [
-            torch.ones(shape, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-            for shape in ((8, 64, 64, 64), (64, 64, 3, 3))
-        ]
-        for dtype in (torch.float32, torch.bfloat16)
-    ]
-
-    def convolved(x: Tensor, weight: Tensor) -> None:
-        float(F.conv2d(x, weight, padding=1)[0, 0, 0, 0])  # which waits for a card
-
-    float32, bfloat16 = _quickest([partial(convolved, *pair) for pair in operands])
-    return float32 / bfloat16
+    if not torch.backends.mkldnn.is_available() or not operators._is_mkldnn_bf16_supported():
+        return False
+    tells = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in tells)
 
 
 def _quickest(jobs: Sequence[Callable[[], object]]) -> list[float]:

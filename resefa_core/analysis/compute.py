@@ -74,8 +74,8 @@ def compute_jacobian(
             an analysis is for directions of that region; None: of any.
         rough: whether products are taken in bfloat16, off by a percent, where the generator has such ones.
             Of a Jacobian that is only applied this is for the search for directions alone: what they change,
-            quotients and steps are computed in float32 all the same; None: where the processor or card is
-            faster at it, which is measured once. One that is formed stays off by a percent, and so does what
+            quotients and steps are computed in float32 all the same; None: where the processor or card
+            multiplies in it. One that is formed stays off by a percent, and so does what
             is told of its directions; None: not.
         progress: called with (tangents done, tangents in all); the analysis stops if it raises.
         method: the name of `kind` in version 0.2.
