@@ -153,7 +153,7 @@ class Visitor(threading.Thread):
                 self.seed = int(change["seed"])
             if "alt" in picker:
                 told = picker["alt"]
-                assert told.startswith(f"Face number {self.seed}, "), f"{self.seed}: {told}"
+                assert told.startswith(f"Picture number {self.seed}, "), f"{self.seed}: {told}"
             if "link" in picker:
                 link = dict(parse_qsl(picker["link"][1:]))
                 assert link["seed"] == str(self.seed), f"{self.seed}: {link}"
@@ -205,7 +205,7 @@ class Slow(threading.Thread):
                 event = self.page.event("generalize", "click")
                 changes = self.session.take(event, self.faces)
                 said = [change["status"]["text"] for change in changes if "status" in change]
-                assert said[-1].startswith(f"Solved over {self.faces} faces"), said[-1]
+                assert said[-1].startswith(f"Solved over {self.faces} pictures"), said[-1]
             number += 20
             with self.findings.timed("slow visitor: draw"):
                 self.session.take(self.page.event("seed", "submit"), "avatars", number, 0.7, "")

@@ -165,7 +165,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--warm",
         action=argparse.BooleanOptionalAction,
         default=environment.get("RESEFA_WARM", "1") == "1",
-        help="look at the first face before anybody comes, and pack the page's scripts well (default)",
+        help="look at the first picture before anybody comes, and pack the page's scripts well (default)",
     )
     options = parser.parse_args(arguments)
     bundled = sorted(resefa.bundled_names(), key=lambda name: name != SHOWN_FIRST)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _SCRIPT = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _TRANSLATE = Path(__file__).with_name("translate.js").read_text(encoding="utf-8")
 _BEFORE = b"</head>"
-_LOADING = "ReSeFa is loading: point at a part of a face, and change it."
-_DRAWN = "A face that {name} drew"
+_LOADING = "ReSeFa is loading: point at a part of a picture, and change it."
+_DRAWN = "A picture that {name} drew"
 
 
 class Sight:

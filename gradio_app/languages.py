@@ -44,8 +44,8 @@ class Language:
         """One of the widgets' texts, filled in.
 
         Example:
-            >>> Language(words={"face {number}": "Gesicht {number}"}).say("face {number}", number=5)
-            'Gesicht 5'
+            >>> Language(words={"picture {number}": "Bild {number}"}).say("picture {number}", number=5)
+            'Bild 5'
         """
         return self.words.get(text, text).format(**values)
 

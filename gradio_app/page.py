@@ -66,7 +66,7 @@ A GAN, a network that makes pictures from numbers, drew it.
 
 _SEED_TYPED = "(window.resefa ??= {}).seed = values[2];"
 _SEED_LEFT = "if (window.resefa?.seed === values[2]) values[2] = null; else " + _SEED_TYPED
-"""Who leaves the field without a change asks for nothing: another face may be on its way."""
+"""Who leaves the field without a change asks for nothing: another picture may be on its way."""
 
 _IDLE_SECONDS = 3600
 _AT_ONCE, _WAITING = 4, 16
@@ -316,7 +316,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 parts["viewer"] = widget("viewer", elem_id="viewer")
                 parts["history"] = widget("history", elem_id="history")
             with gr.Column(scale=14, min_width=320, elem_id="right"):
-                parts["status"] = widget("status", said("Drawing a face"), elem_id="status")
+                parts["status"] = widget("status", said("Drawing a picture"), elem_id="status")
                 parts["background"] = widget("status", said(""), elem_id="background")
                 parts["offer"] = gr.Button(
                     "Use the new directions", visible="hidden", size="sm", elem_id="offer"
@@ -327,15 +327,16 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 _confine_controls(parts)
                 _advanced(parts, studio)
         with gr.Tabs():
-            with gr.Tab("Other faces"):
+            with gr.Tab("Other pictures"):
                 parts["others_shown"] = gr.Checkbox(
                     False,
-                    label="Move other faces along",
+                    label="Move other pictures along",
                     info=f"The next {NUM_OTHERS}, before and with the same edit. Click one to go on there",
                 )
                 parts["others"] = widget("pictures", {"images": []}, elem_id="others")
                 gr.Markdown(
-                    "What is found on one face may not suit others; what is found on several together does."
+                    "What is found on one picture may not suit others; what is found on several together "
+                    "does."
                 )
                 with gr.Row():
                     parts["joint"] = gr.Slider(
@@ -343,7 +344,7 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                         LARGEST_JOINT,
                         4,
                         step=1,
-                        label="Faces",
+                        label="Pictures",
                         info="This one and the next. More of them take longer, and carry over better",
                     )
                     generalize = gr.Button(
@@ -408,14 +409,14 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
     with gr.Row(elem_id="face"):
         parts["seed"] = gr.Number(
             FIRST_SEED,
-            label="Number of the face",
+            label="Number of the picture",
             precision=0,
             minimum=0,
             maximum=SEEDS - 1,
             min_width=100,
             elem_id="seed",
         )
-        parts["random"] = gr.Button("Random face", min_width=110, elem_id="random")
+        parts["random"] = gr.Button("Random picture", min_width=110, elem_id="random")
         parts["surprise"] = gr.Button("Surprise me", min_width=110, elem_id="surprise")
     parts["generator"] = _choice(
         studio.names,
@@ -453,7 +454,7 @@ def _advanced(parts: Parts, studio: Studio) -> None:
             TRUNCATION,
             step=0.05,
             label="Variety (truncation)",
-            info="How far faces go from the average of all, which is 0",
+            info="How far pictures go from the average of all, which is 0",
         )
         parts["method"] = _choice(
             [(method_title(key), key) for key in studio.methods(first)],

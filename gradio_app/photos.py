@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from gradio_app.page import Parts
 
 _ABOUT = """Drop a picture of what the generator draws: it is looked for, which takes a moment, and can then
-be edited as a drawn face can. **Don't use pictures of people without their consent.**
+be edited as a drawn one can. **Don't use pictures of people without their consent.**
 
 The file is removed from the server as soon as it is read. The picture stays in its memory while this page is
 open, for an hour at most after you used it last. What was found of it is kept in this tab of your browser,
 goes into no link, and is in files that you make here."""
 _FACE = (
-    "x and y in pixels: eye at the left, eye at the right, middle of the mouth; empty: the picture's middle"
+    "Of a face, x and y in pixels: eye at the left, eye at the right, middle of the mouth; empty: the "
+    "picture's middle"
 )
 _AUTO = "; auto: they are found"
 
@@ -42,7 +43,7 @@ def add_photos(parts: Parts) -> gr.Button:
         with gr.Row():
             parts["whole"] = gr.Checkbox(
                 False,
-                label="The whole drawn face",
+                label="The whole drawn picture",
                 info="Instead of what the edit changed: its look then differs from the rest of your picture",
                 elem_id="whole",
             )

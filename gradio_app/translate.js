@@ -1,5 +1,5 @@
 /** Texts in the visitor's language, of the words that the page has brought: a known one, or one of a known form such
-    as `face {number}`, or one that is put together of such; English otherwise. Forms are tried as they stand in the
+    as `picture {number}`, or one that is put together of such; English otherwise. Forms are tried as they stand in the
     language's file, from the top. What stands in a form's place is translated where it is known; digits alone stand
     for `{number}`, and known texts alone for `{words}`. */
 window.resefa.translate = (() => {

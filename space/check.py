@@ -1,8 +1,8 @@
 """Starts the Space in a clean environment, as Hugging Face does: `python space/check.py [--python PYTHON]`.
 
 Makes a virtual environment of PYTHON (this one by default), installs what the Space declares and nothing else
-(its requirements, and Gradio in the version of its README), starts the assembled demo and asks it for a face,
-directions and an edit. PyTorch comes as pip gives it: gigabytes, which are removed at the end.
+(its requirements, and Gradio in the version of its README), starts the assembled demo and asks it for a
+picture, directions and an edit. PyTorch comes as pip gives it: gigabytes, which are removed at the end.
 Exit codes: 0 the demo answered and its log holds no traceback; 1 not so, with the reason on standard error.
 """
 

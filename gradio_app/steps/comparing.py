@@ -1,4 +1,4 @@
-"""Ways of finding directions, side by side on the same part of the same face."""
+"""Ways of finding directions, side by side on the same part of the same picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Comparing(Finding):
 
     @told
     def compare(self, visit: Visit) -> Updates:
-        """The first direction of each method, on the whole face, and where it changes it."""
+        """The first direction of each method, on the whole picture, and where it changes it."""
         session, name = visit.needed, visit.name
         region, original = session.selected, session.original
         visit.comparing += 1
@@ -51,7 +51,7 @@ class Comparing(Finding):
                 rows.append({"title": title, "words": str(error)})
             except jobs.Stopped:
                 if visit.comparing == mine:
-                    yield {"compared_status": said("Stopped, as there is another face now.")}
+                    yield {"compared_status": said("Stopped, as there is another picture now.")}
                 return
             except resefa.ReSeFaError:
                 yield {"compared_status": said("")}
@@ -59,7 +59,7 @@ class Comparing(Finding):
             else:
                 rows.append({"title": title, **_shown(strip)})
             yield {"compared": {"rows": rows[:]}}
-        yield {"compared_status": said(f"{len(rows)} methods on the same part of the same face.")}
+        yield {"compared_status": said(f"{len(rows)} methods on the same part of the same picture.")}
 
     @told
     def stop_comparing(self, visit: Visit) -> Updates:
@@ -69,7 +69,7 @@ class Comparing(Finding):
 
 
 def _shown(strip: Strip) -> dict[str, Any]:
-    """What a direction does to the face, and where."""
+    """What a direction does to the picture, and where."""
     before, ends = strip.images[len(strip.images) // 2], (strip.images[0], strip.images[-1])
     return {
         "words": strip.effect.words,

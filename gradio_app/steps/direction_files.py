@@ -141,7 +141,7 @@ class DirectionFiles(Finding):
 
     @told
     def film(self, visit: Visit) -> Updates:
-        """Give the browser the way from the face before all edits to the edited one, as a video."""
+        """Give the browser the way from the picture before all edits to the edited one, as a video."""
         session = visit.needed
         visit.settle()
         if not session.moves:

@@ -1,4 +1,4 @@
-"""Sliders, what was done before, and the same edit on other faces."""
+"""Sliders, what was done before, and the same edit on other pictures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NUM_OTHERS = 6
 
 
 class Editing(Finding):
-    """Steps that edit the face."""
+    """Steps that edit the picture."""
 
     @told
     def slide(self, visit: Visit, payload: object) -> Updates:
-        """Edit the face as the sliders say. Other steps may have taken that from them already: the one of the
-        slider that rests does not wait for this."""
+        """Edit the picture as the sliders say. Other steps may have taken that from them already: the one of
+        the slider that rests does not wait for this."""
         visit.needed  # noqa: B018
         directions = visit.needed_directions
         strengths = payloads.read_strengths(
@@ -51,7 +51,7 @@ class Editing(Finding):
 
     @told
     def travel(self, visit: Visit, payload: object) -> Updates:
-        """One step back or forth in what was done, also to another face."""
+        """One step back or forth in what was done, also to another picture."""
         session = visit.needed
         visit.settle()
         index = payloads.read_index(payload, len(session.moves))
@@ -92,10 +92,10 @@ class Editing(Finding):
 
     @told
     def carry_to(self, visit: Visit, payload: object) -> Updates:
-        """Go on with another face, with the same edit."""
+        """Go on with another picture, with the same edit."""
         session = visit.needed
         sent = payload.get("seed") if isinstance(payload, Mapping) else None
-        seed = int(payloads.read_number(sent, 0, SEEDS - 1, "number of the face"))
+        seed = int(payloads.read_number(sent, 0, SEEDS - 1, "number of the picture"))
         visit.settle()
         latent = session.original[:1]
         session.set_image(seed, keep_edit=True)
@@ -117,7 +117,7 @@ class Editing(Finding):
 
     @told
     def others(self, visit: Visit, shown: object, payload: object = None) -> Updates:
-        """Other faces, moved along with this one, as the sliders say."""
+        """Other pictures, moved along with this one, as the sliders say."""
         session = visit.session
         if shown is not True or session is None:
             yield {"others": {"images": []}}
@@ -132,7 +132,7 @@ class Editing(Finding):
                 generator, [like(generator, session.original, other.seed or 0)]
             )
             picture = payloads.data_url(resefa.to_pil(other.image))
-            told = {"seed": other.seed, "label": f"face {other.seed}"}
+            told = {"seed": other.seed, "label": f"picture {other.seed}"}
             images.append({**told, "before": before, "image": picture})
             if len(images) < NUM_OTHERS and time.monotonic() - last_shown > SHOWN_EVERY:
                 yield {"others": {"images": images[:]}}

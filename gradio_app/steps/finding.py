@@ -197,7 +197,7 @@ class Finding(Showing):
     def generalize(self, visit: Visit, count: object) -> Updates:
         """Find the region's directions jointly over several faces, and tell how well they carry over."""
         session, alone = visit.needed, visit.needed_directions
-        count = int(payloads.read_number(count, 2, LARGEST_JOINT, "number of faces"))
+        count = int(payloads.read_number(count, 2, LARGEST_JOINT, "number of pictures"))
         wanted = visit.begin()
         visit.settle()
 
@@ -205,14 +205,14 @@ class Finding(Showing):
             return session.generalize(alone, count, progress=self.studio.giving_way(report))
 
         going = jobs.run_in_turn(self.studio.lines.joint, visit.address, solve, wanted)
-        joint = yield from progress(going, f"Solving over {count} faces together")
+        joint = yield from progress(going, f"Solving over {count} pictures together")
         if not wanted():
             return
         yield from self.show(visit, joint.directions)
         yield {
             "status": said(
-                f"Solved over {count} faces together. On {joint.unseen} faces it has not seen, the first "
-                f"direction changes the region {times(joint.after.ratio)} as much as the rest; "
+                f"Solved over {count} pictures together. On {joint.unseen} pictures it has not seen, the "
+                f"first direction changes the region {times(joint.after.ratio)} as much as the rest; "
                 f"the one before: {times(joint.before.ratio)}."
             )
         }
@@ -266,7 +266,7 @@ class Finding(Showing):
         try:
             yield from self.place(visit, wanted)
         except resefa.RegionError as error:
-            visit.note = f"{visit.note} The part is where the last face had it: {error}.".strip()
+            visit.note = f"{visit.note} The part is where the last picture had it: {error}.".strip()
         if wanted():
             visit.origin = (session.selected, region, chosen_on)
 

@@ -57,7 +57,7 @@ class Photos(Finding):
         """
         photo = visit.needed.photo
         if photo is None:
-            raise resefa.PhotoError("this face is not from a picture of yours: drop one first")
+            raise resefa.PhotoError("what is shown is not from a picture of yours: drop one first")
         size = (photo.width, photo.height)
         face = [[share * side for share, side in zip(place, size, strict=True)] for place in _clicked(places)]
         yield from self._found(visit, photo.aligned(visit.needed.generator, face=face))

@@ -110,7 +110,7 @@ class Showing:
         elif directions.method not in (OURS, "imported"):
             line += f", by {about.method_title(directions.method)}"
         if directions.num_samples > 1:
-            line += f", found on {directions.num_samples} faces together"
+            line += f", found on {directions.num_samples} pictures together"
         note = f" {visit.note}" if visit.note else ""
         if better and directions.num_samples == 1:
             return f"{line}; better ones follow.{note}"
@@ -158,7 +158,7 @@ class Showing:
             "parts": list(session.part_names),
             "seed": session.seed,
             "mark": payloads.mark(mark_of(session.original)),
-            "alt": f"Face number {session.seed}, drawn by {visit.name}"
+            "alt": f"Picture number {session.seed}, drawn by {visit.name}"
             if session.original.crop is None
             else f"Your picture as {visit.name} draws it",
             "of": visit.version,

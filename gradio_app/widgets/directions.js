@@ -46,7 +46,7 @@ function set(slider, value) {
   trigger("release");
 }
 
-/** A strip's pictures, shown in their place on the face. */
+/** A strip's pictures, shown in their place on the picture. */
 const film = make("div", { className: "resefa-film", ariaHidden: "true" });
 film.hidden = true;
 let playing = 0;
@@ -97,11 +97,11 @@ function row(item, index) {
   slider.setAttribute("aria-label", translate("Strength of {title}, {effect}", { title, effect }));
   const zero = make("button", { type: "button", className: "zero", textContent: "↺", title: translate("Back to 0") });
   zero.setAttribute("aria-label", translate("{title} back to 0", { title }));
-  const start = make("button", { type: "button", className: "play", textContent: "▶", title: translate("Play it on the face") });
-  start.setAttribute("aria-label", translate("Play {title} on the face", { title }));
+  const start = make("button", { type: "button", className: "play", textContent: "▶", title: translate("Play it on the picture") });
+  start.setAttribute("aria-label", translate("Play {title} on the picture", { title }));
   start.setAttribute("aria-pressed", "false");
-  const star = make("button", { type: "button", className: "star", textContent: "☆", title: translate("Keep it for one click on any face") });
-  star.setAttribute("aria-label", translate("Keep {title} for one click on any face", { title }));
+  const star = make("button", { type: "button", className: "star", textContent: "☆", title: translate("Keep it for one click on any picture") });
+  star.setAttribute("aria-label", translate("Keep {title} for one click on any picture", { title }));
   star.addEventListener("click", () => tell("resefa-keep", { version, index, strength: Number(slider.value) }));
   const alt = translate("{title}, from {low} to {high}: {effect}", { title, low: signed(shown[0]), high: signed(shown[shown.length - 1]), effect });
   const strip = make("img", { className: "strip", src: item.strip, alt });

@@ -6,7 +6,7 @@ function update() {
   const faces = props.value && props.value.faces;
   if (!faces) return;
   element.querySelector(".faces").replaceChildren(...faces.map((each) => {
-    const image = make("img", { src: each.image, alt: translate("Face number {number}", { number: each.seed }) });
+    const image = make("img", { src: each.image, alt: translate("Picture number {number}", { number: each.seed }) });
     const button = make("button", { type: "button" }, image);
     button.addEventListener("click", () => ask({ seed: each.seed }));
     return button;

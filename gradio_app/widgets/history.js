@@ -13,7 +13,7 @@ element.addEventListener("click", (event) => {
   if (pressed) go(pressed.dataset.go);
 });
 
-/** The edits of the face, each with a cross that takes it back. */
+/** The edits of the picture, each with a cross that takes it back. */
 const EDITED = translate(", edited: "), moves = element.querySelector(".moves");
 function chip(words, index) {
   const cross = make("button", { type: "button", className: "cross", textContent: "×", title: translate("Take this edit back") });

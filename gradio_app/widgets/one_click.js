@@ -17,7 +17,7 @@ function ask(way) {
 }
 
 function button(words, whole, way) {
-  const made = make("button", { type: "button", textContent: words, title: translate("Edit the face so, at one click") });
+  const made = make("button", { type: "button", textContent: words, title: translate("Edit the picture so, at one click") });
   made.setAttribute("aria-label", whole);
   made.addEventListener("click", () => ask(way));
   return made;

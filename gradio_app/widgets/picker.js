@@ -453,7 +453,7 @@ function showPresets(regions) {
 function update() {
   const value = props.value;
   if (!value) return;
-  const image = value.image || value.before; // a face without edits is sent once
+  const image = value.image || value.before; // a picture without edits is sent once
   if (value.before) {
     find(".before").src = value.before;
     (window.resefa ??= {}).seed = value.seed;

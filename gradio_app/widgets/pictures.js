@@ -5,7 +5,7 @@ function update() {
     if (!each.before) {
       return make("figure", {}, make("img", { src: each.image, alt: title }), make("figcaption", { textContent: title }));
     }
-    const pair = make("button", { type: "button", title: translate("Go on with this face and the same edit") },
+    const pair = make("button", { type: "button", title: translate("Go on with this picture and the same edit") },
       make("img", { src: each.before, alt: translate("{title} before", { title }) }),
       make("img", { className: "edited", src: each.image, alt: translate("{title} with the edit", { title }) }));
     pair.addEventListener("click", () => {

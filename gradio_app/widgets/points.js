@@ -5,7 +5,7 @@ let points = [];
 function show() {
   const next = WANTED[points.length];
   const asked = { place: next, step: points.length + 1, all: WANTED.length };
-  find(".asked").textContent = next ? translate("Is the face not in the middle, or turned? Click {place} ({step} of {all}).", asked) : translate("Looking again, with the face where you clicked.");
+  find(".asked").textContent = next ? translate("Is it a face that is not in the middle, or turned? Click {place} ({step} of {all}).", asked) : translate("Looking again, with the face where you clicked.");
   find(".again").hidden = !points.length;
   for (const old of element.querySelectorAll(".point")) old.remove();
   for (const [x, y] of points) {

@@ -1,4 +1,4 @@
-/** The picture, sharp at any size, with the face before the edits while a button is held. */
+/** The picture, sharp at any size, with the one before the edits while a button is held. */
 const SIDE = 512, LOBES = 3, FILE_SIDE = 1024;
 const stage = document.querySelector("#picker .stage");
 const after = stage.querySelector(".after"), before = stage.querySelector(".before");
@@ -92,7 +92,7 @@ function compare(wanted) {
   badge.hidden = !wanted;
   stage.classList.toggle("comparing", wanted);
   hold.setAttribute("aria-pressed", String(wanted));
-  element.querySelector(".told").textContent = translate(wanted ? "The face before the edits" : "The face with the edits");
+  element.querySelector(".told").textContent = translate(wanted ? "The picture before the edits" : "The picture with the edits");
   paint();
 }
 const BRIEF_MS = 250, SEEN_MS = 1000;
@@ -151,9 +151,9 @@ function keep(blob, name) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
-const number = () => (window.resefa?.seed ?? "face");
-element.querySelector(".save-one").addEventListener("click", () => download([after], "face-" + number() + ".png"));
-element.querySelector(".save-both").addEventListener("click", () => download([before, after], "face-" + number() + "-before-after.png"));
+const number = () => (window.resefa?.seed ?? "picture");
+element.querySelector(".save-one").addEventListener("click", () => download([after], "picture-" + number() + ".png"));
+element.querySelector(".save-both").addEventListener("click", () => download([before, after], "picture-" + number() + "-before-after.png"));
 
 const film = element.querySelector(".save-film");
 film.addEventListener("click", () => trigger("input"));
@@ -161,7 +161,7 @@ async function update() {
   const value = props.value;
   if (!value) return;
   setTimeout(() => { props.value = null; }); // so that the same film is news when it comes again
-  keep(await (await fetch(value.film)).blob(), "face-" + number() + value.suffix);
+  keep(await (await fetch(value.film)).blob(), "picture-" + number() + value.suffix);
 }
 watch("value", update);
 

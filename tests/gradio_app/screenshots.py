@@ -50,7 +50,7 @@ def main() -> None:
                 "(src) => document.querySelector('.after').src !== src", arg=before, timeout=PATIENCE
             )
             if name != "demo-phone":
-                page.get_by_label("Move other faces along").check()
+                page.get_by_label("Move other pictures along").check()
                 page.wait_for_function(
                     "() => document.querySelectorAll('#others figure').length === 6", timeout=PATIENCE
                 )

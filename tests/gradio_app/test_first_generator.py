@@ -77,7 +77,8 @@ def test_the_page_opens_with_it() -> None:
         page = context.new_page()
         page.goto(address, timeout=PATIENCE)
         page.wait_for_selector(READY, timeout=PATIENCE)
-        assert page.get_attribute("img.after", "alt") == f"Face number {FIRST_SEED}, drawn by {SHOWN_FIRST}"
+        alt = page.get_attribute("img.after", "alt")
+        assert alt == f"Picture number {FIRST_SEED}, drawn by {SHOWN_FIRST}"
         assert page.eval_on_selector("img.after", "(image) => image.naturalWidth") == 128
         assert page.get_by_label("Generator", exact=True).input_value() == SHOWN_FIRST
         page.goto(f"{address}?seed={FIRST_SEED}&region=mouth", timeout=PATIENCE)

@@ -56,7 +56,7 @@ def test_the_page_brings_a_face_and_nothing_else_does(
         assert json.loads(found[1]) == data_url(session.picture)
         words = re.search(r"face\.alt = (\".*?\");", head)
         assert words is not None
-        assert json.loads(words[1]) == "A face that $picture </script> drew"
+        assert json.loads(words[1]) == "A picture that $picture </script> drew"
         assert client.get("/other").text == "</head>"
         assert client.head("/").text == ""
 

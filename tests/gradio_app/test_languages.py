@@ -47,8 +47,8 @@ MADE = {
     "{number} direction files found",
     "Published: {url}",
     "Updated: {url}",
-    "On {count} faces it has not seen, the first direction changes the region {number} times as much as the "
-    "rest; the one before: {ratio} times",
+    "On {count} pictures it has not seen, the first direction changes the region {number} times as much as "
+    "the rest; the one before: {ratio} times",
     "{number} times as much inside as outside",
     "{number} images",
     "{number} image",
@@ -331,8 +331,8 @@ def test_texts_are_put_together_of_their_parts(translate: Any) -> None:
         "4 quick ways to change the mouth; better ones follow. The link's seed 'x' makes no sense.": (
             "Mund: 4 schnelle Varianten; bessere folgen. seed 'x' im Link ergibt keinen Sinn."
         ),
-        "2 ways to change this part alone, found on 4 faces together. Move a slider.": (
-            "dieser Teil: 2 Varianten, nur dort, auf 4 Gesichtern zusammen gefunden. Einen Regler bewegen."
+        "2 ways to change this part alone, found on 4 pictures together. Move a slider.": (
+            "dieser Teil: 2 Varianten, nur dort, auf 4 Bildern zusammen gefunden. Einen Regler bewegen."
         ),
         "4 ways to change the left eye, by SeFa. Move a slider.": (
             "linkes Auge: 4 Varianten, mit SeFa. Einen Regler bewegen."

@@ -863,7 +863,7 @@ def test_parts_are_outlined_under_the_pointer_and_taken_by_clicks_and_keys(
     assert named.inner_text() == told[1]
     demo.settle(lambda: demo.page.keyboard.press("Enter"))
     assert demo.query["part"] == f"part:{told[1]}"
-    demo.settle(lambda: demo.page.get_by_label("Parts of this face").select_option(label="mouth"))
+    demo.settle(lambda: demo.page.get_by_label("Parts of this picture").select_option(label="mouth"))
     assert demo.query["part"] == "part:mouth"
 
 
@@ -901,7 +901,7 @@ def test_parts_follow_from_the_pointer_to_the_next_face(
     assert demo.box == pytest.approx(MOUTH, abs=0.01)
     x, y = demo.place(*middle(here["mouth"]))
     take(lambda: demo.touch(("touchStart", [(x, y)]), ("touchEnd", [])), "part:mouth")
-    take(lambda: demo.page.get_by_label("Parts of this face").select_option(label="hair"), "part:hair")
+    take(lambda: demo.page.get_by_label("Parts of this picture").select_option(label="hair"), "part:hair")
     assert all(one != other for one, other in itertools.pairwise(strips))
     demo.settle(lambda: _type_seed(demo, "13"))
     assert demo.query["part"] == "part:hair"
@@ -976,9 +976,9 @@ def test_a_face_of_the_gallery_and_other_ones(demo: Demo) -> None:
     sync_api.expect(faces).to_have_count(12)
     demo.settle(lambda: faces.nth(1).click())
     shown = faces.nth(1).locator("img").get_attribute("alt")
-    assert shown == f"Face number {demo.query['seed']}"
+    assert shown == f"Picture number {demo.query['seed']}"
     before = faces.nth(0).locator("img").get_attribute("src")
-    demo.page.get_by_role("button", name="More faces").click()
+    demo.page.get_by_role("button", name="More pictures").click()
     demo.wait("(src) => document.querySelector('#faces .faces img').src !== src", before)
 
 
@@ -1055,7 +1055,7 @@ def test_a_video_shows_the_way_to_the_edit(still: Callable[..., Demo], tmp_path:
     for _ in range(2):  # the same film comes a second time
         with demo.page.expect_download() as download:
             button.click()
-        assert download.value.suggested_filename == f"face-{FIRST_SEED}.mp4"
+        assert download.value.suggested_filename == f"picture-{FIRST_SEED}.mp4"
     download.value.save_as(tmp_path / "film.mp4")
     with av.open(str(tmp_path / "film.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24").astype(float) for frame in video.decode(video=0)]
@@ -1222,11 +1222,11 @@ def test_what_is_said_out_of_sight_is_shown_below_and_the_same_line_again(demo: 
 
 
 def test_other_faces_move_along(demo: Demo) -> None:
-    demo.tab("Other faces")
-    demo.page.get_by_label("Move other faces along").check()
+    demo.tab("Other pictures")
+    demo.page.get_by_label("Move other pictures along").check()
     demo.wait("() => document.querySelectorAll('#others figure').length === 6")
     captions = demo.page.locator("#others figcaption").all_inner_texts()
-    assert captions == [f"face {seed}" for seed in range(FIRST_SEED + 1, FIRST_SEED + 7)]
+    assert captions == [f"picture {seed}" for seed in range(FIRST_SEED + 1, FIRST_SEED + 7)]
     first = demo.page.eval_on_selector_all("#others .edited", "all => all.map((each) => each.src)")
     demo.slide(0, 4)
     demo.wait(
@@ -1239,14 +1239,14 @@ def test_other_faces_move_along(demo: Demo) -> None:
     assert demo.query["seed"] == str(FIRST_SEED + 2)
     assert demo.page.locator("#history li").count() == 1
     assert demo.slider().input_value() == "4"
-    demo.page.get_by_label("Move other faces along").uncheck()
+    demo.page.get_by_label("Move other pictures along").uncheck()
     demo.wait("() => document.querySelectorAll('#others img').length === 0")
 
 
 def test_generalizing_shows_progress_and_how_well_it_carries_over(demo: Demo) -> None:
-    demo.tab("Other faces")
-    demo.page.get_by_role("spinbutton", name="Faces").fill("2")
-    demo.page.get_by_role("spinbutton", name="Faces").blur()
+    demo.tab("Other pictures")
+    demo.page.get_by_role("spinbutton", name="Pictures").fill("2")
+    demo.page.get_by_role("spinbutton", name="Pictures").blur()
     demo.page.evaluate(
         """() => {
           window.fractions = [];
@@ -1257,7 +1257,7 @@ def test_generalizing_shows_progress_and_how_well_it_carries_over(demo: Demo) ->
         }"""
     )
     demo.settle(lambda: demo.page.get_by_role("button", name="Find ways that hold on all of them").click())
-    demo.said("Solved over 2 faces together")
+    demo.said("Solved over 2 pictures together")
     assert re.search(r"changes the region \d+(\.\d)? times as much", demo.status)
     fractions = demo.page.evaluate("window.fractions")
     assert len({round(value, 3) for value in fractions}) > 2
@@ -1577,11 +1577,11 @@ def test_every_tab_fits_the_screen_and_nothing_keeps_people_out(
         demo.page.add_script_tag(path=axe)
     demo.after(lambda: demo.slide(0, 3))
     found = {}
-    for name in ("Other faces", "Compare methods", "Save", "Open", "Browse the Hub", "Publish"):
+    for name in ("Other pictures", "Compare methods", "Save", "Open", "Browse the Hub", "Publish"):
         _open_tab(demo, name)
         assert demo.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        if name == "Other faces":
-            demo.page.get_by_label("Move other faces along").check()
+        if name == "Other pictures":
+            demo.page.get_by_label("Move other pictures along").check()
             demo.wait("() => document.querySelectorAll('#others figure').length === 6")
         if axe is not None:
             report = demo.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")

@@ -98,7 +98,7 @@ def test_the_demo_starts_from_it_as_a_space_does(space: Path) -> None:
         with Image.open(picture) as face:
             assert face.size == (64, 64)
     assert asked.returncode == 0, asked.stderr
-    assert asked.stdout == "a face of 64 x 64, 6 directions, an edit\n"
+    assert asked.stdout == "a picture of 64 x 64, 6 directions, an edit\n"
 
 
 def test_the_demo_starts_from_it_on_other_systems(space: Path) -> None:

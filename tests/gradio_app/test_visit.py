@@ -99,7 +99,7 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     assert shown[0]["generator"] == {"value": "avatars", "info": ""}
     assert shown[0]["class"] == {"visible": False, "hint": ""}
     assert picture(shown[0]["picker"]["image"]).size == (64, 64)
-    assert shown[0]["picker"]["alt"] == f"Face number {FIRST_SEED}, drawn by avatars"
+    assert shown[0]["picker"]["alt"] == f"Picture number {FIRST_SEED}, drawn by avatars"
     assert set(shown[0]["picker"]["presets"]) == set(resefa.PRESETS["avatars"])
     rows = last(shown, "directions")
     assert rows["version"] == visit.version
@@ -861,7 +861,7 @@ def test_generalizing(steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatc
     shown = list(steps.generalize(visit, 2))
     assert visit.directions is not None
     assert visit.directions.num_samples == 2
-    assert last(shown, "status")["text"].startswith("Solved over 2 faces together. On 5 faces")
+    assert last(shown, "status")["text"].startswith("Solved over 2 pictures together. On 5 pictures")
     monkeypatch.setattr(Session, "is_analysed", lambda *_: True)
     shown = list(steps.analyse(visit))
     assert "the next region" in last(shown, "background")["text"]
@@ -870,7 +870,7 @@ def test_generalizing(steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10**400, None, "4", float("nan"), True])
 def test_numbers_of_faces_that_are_refused(steps: Steps, lasting: Visit, count: object) -> None:
-    assert "number of faces" in problem_of(list(steps.generalize(lasting, count)))
+    assert "number of pictures" in problem_of(list(steps.generalize(lasting, count)))
 
 
 @pytest.mark.parametrize("step", ["generalize", "pick", "save", "use"])
