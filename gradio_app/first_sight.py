@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gradio_app.languages import LANGUAGES, Language, asked, in_script
 from gradio_app.payloads import data_url
 from gradio_app.rewriting import rewritten
+from resefa_core.directions.about import credit_of
 from resefa_core.session import Session
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _TRANSLATE = Path(__file__).with_name("translate.js").read_text(encoding="utf-8"
 _BEFORE = b"</head>"
 _LOADING = "ReSeFa is loading: point at a part of a picture, and change it."
 _DRAWN = "A picture that {name} drew"
+_CREDIT = "Credit: {whom}"
 
 
 class Sight:
@@ -29,6 +31,7 @@ class Sight:
 
     def __init__(self, session: Session) -> None:
         self._picture, self._name = data_url(session.picture), session.generator.name
+        self._whom = credit_of(session.generator)
         self._scripts: dict[str, bytes] = {}
         self.show([])
 
@@ -51,6 +54,7 @@ class Sight:
             "loading": in_script(language.say(_LOADING)),
             "drawn": in_script(language.say(_DRAWN, name=self._name)),
             "picture": in_script(self._picture),
+            "credit": in_script(language.say(_CREDIT, whom=self._whom) if self._whom else ""),
             "ways": in_script(ways),
         }
         return _SCRIPT.substitute(told).encode("utf-8")

@@ -311,7 +311,8 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
         gr.Markdown(_TITLE, elem_id="title")
         with gr.Row(elem_id="work"):
             with gr.Column(scale=9, min_width=320, elem_id="left"):
-                parts["picker"] = widget("picker", elem_id="picker")
+                first = studio.generator(studio.names[0])
+                parts["picker"] = widget("picker", {"credit": credit_of(first)}, elem_id="picker")
                 parts["one_click"] = widget("one_click", elem_id="one-click")
                 parts["viewer"] = widget("viewer", elem_id="viewer")
                 parts["history"] = widget("history", elem_id="history")
@@ -422,7 +423,6 @@ def _face_controls(parts: Parts, studio: Studio, settings: Settings) -> None:
         studio.names,
         value=studio.names[0],
         label="Generator",
-        info=credit_of(studio.generator(studio.names[0])),
         visible=len(studio.names) > 1 or settings.checkpoints,
         allow_custom_value=settings.checkpoints,
     )

@@ -134,7 +134,7 @@ class Showing:
         return {
             "seed": session.seed,
             "truncation": session.original.truncation,
-            "generator": {"value": visit.name, "info": about.credit_of(generator)},
+            "generator": visit.name,
             "class": {"visible": bool(generator.num_classes), "hint": hint},
             "method": {"choices": [(about.method_title(key), key) for key in keys], "value": visit.method},
             "confine": {"visible": generator.can_confine} | ({"value": True} if visit.confine else {}),
@@ -161,6 +161,7 @@ class Showing:
             "alt": f"Picture number {session.seed}, drawn by {visit.name}"
             if session.original.crop is None
             else f"Your picture as {visit.name} draws it",
+            "credit": about.credit_of(session.generator),
             "of": visit.version,
         }
 

@@ -467,6 +467,7 @@ function update() {
   }
   if ("mark" in value) (window.resefa ??= {}).mark = value.mark;
   if (value.alt) find(".after").alt = translate(value.alt);
+  if ("credit" in value) find(".credit").textContent = value.credit && translate("Credit: {whom}", { whom: value.credit });
   if (value.before) {
     choices = [];
     delete stage.dataset.choices;

@@ -41,6 +41,7 @@ def test_the_page_brings_a_face_and_nothing_else_does(
 ) -> None:
     session = resefa.Session(avatars, seed=29)
     monkeypatch.setattr(avatars, "name", "$picture </script>")
+    monkeypatch.setattr(avatars, "author", "{0} </script>")
     app = Starlette(
         routes=[Route("/", page), Route("/other", other)],
         middleware=[Middleware(GZipMiddleware, minimum_size=100), Middleware(FirstSight, Sight(session))],
@@ -57,6 +58,9 @@ def test_the_page_brings_a_face_and_nothing_else_does(
         words = re.search(r"face\.alt = (\".*?\");", head)
         assert words is not None
         assert json.loads(words[1]) == "A picture that $picture </script> drew"
+        whom = re.search(r"\"figcaption\", \{ textContent: (\".*?\") \}", head)
+        assert whom is not None
+        assert json.loads(whom[1]) == "Credit: {0} </script>"
         assert client.get("/other").text == "</head>"
         assert client.head("/").text == ""
 

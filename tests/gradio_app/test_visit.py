@@ -33,6 +33,7 @@ from gradio_app.thumbnails import Thumbnails
 from gradio_app.updates import told
 from gradio_app.visit import Visit
 from resefa_core.defaults import NUM_DIRECTIONS
+from resefa_core.directions.about import credit_of
 from resefa_core.latents.edits import MAX_MOVES, Edit
 from resefa_core.latents.samples import SEEDS
 from resefa_core.memo import Memo
@@ -96,7 +97,8 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     visit = Visit()
     shown = list(steps.arrive(visit, {}))
     assert shown[0]["seed"] == FIRST_SEED
-    assert shown[0]["generator"] == {"value": "avatars", "info": ""}
+    assert shown[0]["generator"] == "avatars"
+    assert shown[0]["picker"]["credit"] == ""
     assert shown[0]["class"] == {"visible": False, "hint": ""}
     assert picture(shown[0]["picker"]["image"]).size == (64, 64)
     assert shown[0]["picker"]["alt"] == f"Picture number {FIRST_SEED}, drawn by avatars"
@@ -116,19 +118,18 @@ def test_arriving_shows_the_first_face_and_directions(steps: Steps) -> None:
     json.dumps(shown, allow_nan=False)
 
 
-def test_whom_to_credit_is_shown_beside_the_choice_of_generator(avatars: resefa.Generator) -> None:
+def test_whom_to_credit_follows_the_choice_of_generator(avatars: resefa.Generator) -> None:
     steps, visit = Steps(Studio({"avatars": avatars, "cats": resefa.load_generator("cats")})), Visit()
     shown = list(steps.arrive(visit, {}))
     shown = list(steps.draw(visit, "cats", FIRST_SEED, 0.7))
-    chosen = last(shown, "generator")
-    assert chosen["value"] == "cats"
-    assert "David Revoy" in chosen["info"]
+    assert last(shown, "generator") == "cats"
     face = next(update["picker"] for update in shown if "presets" in update.get("picker", {}))
+    assert face["credit"] == credit_of(visit.needed.generator) != ""
     assert picture(face["image"]).size == (128, 128)
     assert set(face["presets"]) == set(resefa.PRESETS["cats"])
     assert last(shown, "one_click")["sets"]
-    chosen = last(list(steps.draw(visit, "avatars", FIRST_SEED, 0.7)), "generator")
-    assert chosen == {"value": "avatars", "info": ""}
+    back = next(steps.draw(visit, "avatars", FIRST_SEED, 0.7))
+    assert (back["generator"], back["picker"]["credit"]) == ("avatars", "")
 
 
 def test_faces_that_others_were_shown_are_not_drawn_again(
