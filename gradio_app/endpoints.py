@@ -21,7 +21,7 @@ from gradio_app.files import fresh_folder
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
 from gradio_app.steps.showing import strips_of
-from gradio_app.studio import Studio
+from gradio_app.studio import DIRECTIONS_FOR_VISITORS, Studio
 from gradio_app.updates import explained
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, NUM_DIRECTIONS, TRUNCATION
 from resefa_core.directions import about
@@ -140,7 +140,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         session = opened_face(seed, truncation, generator, class_name)
         part = resefa.Selection.meant(str(region), session.part_names)
         place = session.region(str(region)) if part is None else part  # parts are looked for in turn
-        number = int(payloads.read_number(count, 1, 32, "count"))
+        number = int(payloads.read_number(count, 1, DIRECTIONS_FOR_VISITORS, "count"))
         quick = not layered and method in (OURS, resefa.CONFINED)
 
         def find(report: Progress) -> resefa.Directions:

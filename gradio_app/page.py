@@ -24,12 +24,12 @@ from gradio_app.methods import about_method
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import KEPT_SECONDS, Quota
 from gradio_app.sharing import add_sharing
-from gradio_app.steps import FIRST_SEED, LARGEST_JOINT, NUM_OTHERS, Steps
-from gradio_app.studio import Studio
+from gradio_app.steps import FIRST_SEED, NUM_OTHERS, Steps
+from gradio_app.studio import JOINT_FOR_VISITORS, Studio
 from gradio_app.updates import problem, said
 from gradio_app.visit import Visit
 from gradio_app.widgets import widget
-from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, TRUNCATION
+from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, SAMPLES_TO_SHARE, TRUNCATION
 from resefa_core.directions.about import credit_of, method_title
 from resefa_core.kinds import DIRECTION_SUFFIXES
 from resefa_core.latents.samples import SEEDS
@@ -342,8 +342,8 @@ def build(studio: Studio, settings: Settings) -> gr.Blocks:
                 with gr.Row():
                     parts["joint"] = gr.Slider(
                         2,
-                        LARGEST_JOINT,
-                        4,
+                        JOINT_FOR_VISITORS,
+                        SAMPLES_TO_SHARE,
                         step=1,
                         label="Pictures",
                         info="This one and the next. More of them take longer, and carry over better",

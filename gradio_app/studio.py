@@ -22,6 +22,11 @@ from resefa_core.progress import Progress
 
 _EARLIER_FIRST = "avatars"
 MAX_UPLOADED = 2
+JOINT_FOR_VISITORS = 8
+"""Images that a visitor may have solved together, as the server is others', too; `LARGEST_JOINT` is what is
+possible."""
+DIRECTIONS_FOR_VISITORS = 32
+"""Directions that a program may ask for at once, likewise; `MAX_DIRECTIONS` is what is possible."""
 _ANALYSES_AT_ONCE = 2
 _FOUND = 64
 _T = TypeVar("_T")

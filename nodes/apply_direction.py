@@ -103,6 +103,7 @@ def move_along(
 class ApplyDirection(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
+        least, most = resefa.defaults.STRENGTH_RANGE
         return schema(
             node_id="ReSeFa_ApplyDirection",
             display_name="Apply Direction",
@@ -113,8 +114,8 @@ class ApplyDirection(Node):
                 io.Float.Input(
                     "strength",
                     default=3.0,
-                    min=-12.0,
-                    max=12.0,
+                    min=least,
+                    max=most,
                     step=0.1,
                     display_mode=io.NumberDisplay.slider,
                     tooltip="How far, in steps: one step is the same visible change for every direction.",
@@ -148,6 +149,7 @@ class ApplyDirection(Node):
 class DirectionSweep(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
+        least, most = resefa.defaults.STRENGTH_RANGE
         return schema(
             node_id="ReSeFa_DirectionSweep",
             display_name="Direction Sweep",
@@ -156,9 +158,9 @@ class DirectionSweep(Node):
             inputs=[
                 *direction_inputs(),
                 io.Float.Input(
-                    "first", default=-4.0, min=-12.0, max=12.0, step=0.5, tooltip="First strength."
+                    "first", default=-4.0, min=least, max=most, step=0.5, tooltip="First strength."
                 ),
-                io.Float.Input("last", default=4.0, min=-12.0, max=12.0, step=0.5, tooltip="Last strength."),
+                io.Float.Input("last", default=4.0, min=least, max=most, step=0.5, tooltip="Last strength."),
                 io.Int.Input(
                     "frames", default=9, min=2, max=MOST_FRAMES, tooltip="How many images, evenly spaced."
                 ),

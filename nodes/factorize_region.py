@@ -42,7 +42,7 @@ class FactorizeRegion(Node):
                     "num_directions",
                     default=resefa.defaults.NUM_DIRECTIONS,
                     min=1,
-                    max=64,
+                    max=resefa.defaults.MAX_DIRECTIONS,
                     tooltip="How many, the most local first.",
                 ),
                 io.Int.Input(

@@ -7,8 +7,13 @@ SHOWN_FIRST = "avatars-128"
 names none it is the smaller one, `avatars`, as it always was."""
 TRUNCATION = 0.7
 NUM_DIRECTIONS = 6
+MAX_DIRECTIONS = 512
+"""Directions that may be asked for at once, and that a set may hold."""
 STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 """Of strips and sheets."""
+STRENGTH_RANGE = (-12.0, 12.0)
+"""What inputs for a strength offer where they don't know of which directions; `bounds.STRENGTH` is what is
+possible."""
 CONFINED_FEATHER = 0.03
 """How soft a region is that confined edits end at; a fraction of the image's height. Others are sharp."""
 FEATHERS = (0.0, 0.2)

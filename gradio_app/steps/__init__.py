@@ -11,12 +11,11 @@ from gradio_app.steps.comparing import Comparing
 from gradio_app.steps.direction_files import DirectionFiles
 from gradio_app.steps.editing import NUM_OTHERS, Editing
 from gradio_app.steps.faces import FIRST_SEED, Faces
-from gradio_app.steps.finding import LARGEST_JOINT
 from gradio_app.steps.one_click import OneClick
 from gradio_app.steps.photos import Photos
 from gradio_app.studio import Studio
 
-__all__ = ["FIRST_SEED", "LARGEST_JOINT", "NUM_OTHERS", "Steps"]
+__all__ = ["FIRST_SEED", "NUM_OTHERS", "Steps"]
 
 
 class Steps(Faces, Editing, OneClick, Comparing, DirectionFiles, Photos):

@@ -13,6 +13,7 @@ from gradio_app import jobs, payloads
 from gradio_app.line import CrowdedError
 from gradio_app.methods import about_method
 from gradio_app.steps.showing import Showing
+from gradio_app.studio import JOINT_FOR_VISITORS
 from gradio_app.updates import Update, Updates, progress, said, told
 from gradio_app.visit import Visit, Wanted
 from resefa_core.defaults import FEATHERS
@@ -24,7 +25,6 @@ from resefa_core.regions import preset_family
 from resefa_core.session import Session
 from resefa_core.session.finding import OURS
 
-LARGEST_JOINT = 8
 MOST_ROWS = 4
 """Of the directions worth offering, until more are asked for."""
 
@@ -197,7 +197,7 @@ class Finding(Showing):
     def generalize(self, visit: Visit, count: object) -> Updates:
         """Find the region's directions jointly over several faces, and tell how well they carry over."""
         session, alone = visit.needed, visit.needed_directions
-        count = int(payloads.read_number(count, 2, LARGEST_JOINT, "number of pictures"))
+        count = int(payloads.read_number(count, 2, JOINT_FOR_VISITORS, "number of pictures"))
         wanted = visit.begin()
         visit.settle()
 

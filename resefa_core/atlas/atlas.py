@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from ..bounds import whole
-from ..defaults import NUM_DIRECTIONS
+from ..defaults import MAX_DIRECTIONS, NUM_DIRECTIONS
 from ..directions import Directions
-from ..directions.format import MAX_DIRECTIONS
 from ..directions.looks import names_from
 from ..directions.objective import Objective
 from ..errors import AtlasError, RegionError

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._version import __version__
+from ..defaults import MAX_DIRECTIONS
 from ..errors import DirectionFileError
 from ..generators.description import GeneratorDescription
 from ..kinds import COMPONENT_ORDER, DIRECTIONS_KEY
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .sets import Directions
 
 FORMAT_VERSION = "1"
-MAX_DIRECTIONS = 512
 _FOLLOWING = "resefa.region_of_parts"
 """Of a region that follows each image: all of it, beside what older readers take."""
 _IMPLEMENTATION = "https://github.com/zhujiapeng/resefa"

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..defaults import MAX_DIRECTIONS
 from ..files.contents import Contents, numbers_of
 from ..generators import PUBLISHED
 from ..generators.description import GeneratorDescription
@@ -29,7 +30,6 @@ from ..kinds import COMPONENT_ORDER, MAX_BYTES, Kind, kind_of_contents, names_of
 from ..spaces import SPACES, space_named
 
 _ALIKE = 1e-5
-_MOST = 512
 _MOST_LAYERS = 100
 _METHODS = ("sefa", "ganspace")
 _LAYER_COUNTS = range(8, 20, 2)
@@ -93,7 +93,7 @@ def read_vectors(contents: Contents) -> Vectors:
             raise ValueError(
                 f"eigvec has shape {tuple(columns.shape)}: expected (D, k), a direction a column"
             )
-        return Vectors(columns.T[:_MOST].contiguous(), space="w", method="sefa")
+        return Vectors(columns.T[:MAX_DIRECTIONS].contiguous(), space="w", method="sefa")
     return _by_name(root)
 
 
@@ -148,9 +148,11 @@ def _ganspace(root: Mapping[Any, object]) -> Vectors:
 
 def _components(root: Mapping[Any, object], metadata: Mapping[str, str]) -> Vectors:
     order = json.loads(metadata[COMPONENT_ORDER])
-    if not isinstance(order, list) or not 1 <= len(order) <= _MOST or not all(type(n) is str for n in order):
+    named = isinstance(order, list) and all(type(name) is str for name in order)
+    if not named or not 1 <= len(order) <= MAX_DIRECTIONS:
         raise ValueError(
-            f"its {COMPONENT_ORDER} is {str(order)[:80]}: expected the names of up to {_MOST} tensors"
+            f"its {COMPONENT_ORDER} is {str(order)[:80]}: expected the names of up to {MAX_DIRECTIONS} "
+            "tensors"
         )
     if sorted(order) != sorted(root):
         raise ValueError(f"its {COMPONENT_ORDER} is {str(order)[:80]}, its tensors {str(sorted(root))[:80]}")

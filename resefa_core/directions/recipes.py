@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..bounds import TRUNCATION, number, shown, whole
+from ..defaults import MAX_DIRECTIONS
 from ..errors import LatentError, ParameterError, ReSeFaError
 from ..generators.base import Generator
 from ..latents import Latent
@@ -16,7 +17,6 @@ from ..regions import Region
 if TYPE_CHECKING:
     from ..analysis import KindChoice
 
-_MAX_COUNT = 512
 _MAX_LAYERS = 1000
 _MAX_PARAMETERS = 32
 _MAX_NAME = 100
@@ -172,7 +172,7 @@ class Recipe:
         given = _object(data, "a recipe")
         points = tuple(Point.from_json(point) for point in listed(given.get("points"), "points", 64))
         layers, chosen, own_parts = given.get("layers"), given.get("chosen"), given.get("own_parts")
-        count = whole(given.get("count"), "count", 1, _MAX_COUNT)
+        count = whole(given.get("count"), "count", 1, MAX_DIRECTIONS)
         parameters = _object(given.get("parameters", {}), "parameters")
         if len(parameters) > _MAX_PARAMETERS:
             raise ParameterError(f"{len(parameters)} parameters are more than a method has")

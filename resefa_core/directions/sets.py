@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..bounds import CHANGE, CODE, STEP, STRENGTH, TRUNCATION, check_values, number, whole
+from ..defaults import MAX_DIRECTIONS
 from ..errors import DirectionFileError, LatentError, ParameterError, RegionError
 from ..files import DAMAGE, pack_tensors, parse_tensors, write_bytes, write_tensors
 from ..files.contents import Contents
@@ -34,7 +35,7 @@ from ..kinds import (
 from ..plain import MAX_NAME, is_plain, plain
 from ..regions import Region
 from ..spaces import channel_sizes, space_named, vector_shape
-from .format import FORMAT_VERSION, MAX_DIRECTIONS, fields_of, to_metadata, to_tensors
+from .format import FORMAT_VERSION, fields_of, to_metadata, to_tensors
 from .imported import read_vectors, settle
 from .objective import PAPER, Objective
 from .recipes import Recipe

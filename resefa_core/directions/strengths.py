@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 
 from ..bounds import STRENGTH, number
+from ..defaults import MAX_DIRECTIONS
 from ..errors import ParameterError
 from ..parsing import parse_keyframes, parse_numbers, parse_strength, parse_which
-from .format import MAX_DIRECTIONS
 from .sets import Directions
 
 _MOST_LINES = 4 * MAX_DIRECTIONS

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..bounds import CONFINE, FEATHER, TRUNCATION, number, whole
+from ..defaults import LARGEST_JOINT
 from ..directions import CONFINED
 from ..errors import ParameterError, RegionError
 from ..files import is_file, read_bytes
@@ -232,7 +233,7 @@ def _check_row(row: Row) -> None:
     check_method(row.method, parameters=row.parameters)
     if row.space is not None and row.space not in SPACES:
         raise ParameterError(f"space {row.space[:40]!r} is unknown: expected one of {', '.join(SPACES)}")
-    _check_whole("samples", row.samples, 0, 64)
+    _check_whole("samples", row.samples, 0, LARGEST_JOINT)
     if row.adapt and (not row.samples or row.method == CONFINED):
         raise ParameterError("adapt is for directions that others found, for edits that act everywhere")
     _check_number("confine", row.confine, *CONFINE)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..bounds import CONFINE, FEATHER, STEP, STRENGTH, number, whole
+from ..defaults import MAX_DIRECTIONS
 from ..directions import MAX_FILE_BYTES, Directions
 from ..directions.bundled import read_bundled, told_as_bundled
 from ..directions.recipes import Recipe, listed
@@ -416,7 +417,7 @@ def _read_move(data: object, sets: int) -> _Draft:
     if not isinstance(data, Mapping):
         raise ParameterError("a move of an edit is not an object")
     given = data.get("strengths")
-    if not isinstance(given, Mapping) or len(given) > 512:
+    if not isinstance(given, Mapping) or len(given) > MAX_DIRECTIONS:
         raise ParameterError("a move's strengths are not an object of numbers by index")
     strengths: dict[int | str, float] = {}
     for key, value in given.items():
@@ -433,7 +434,7 @@ def _read_move(data: object, sets: int) -> _Draft:
         region=Region.from_json(data["region"]) if "region" in data else None,
         steps=None
         if steps is None
-        else [number(step, "step", *STEP) for step in listed(steps, "steps", 512)],
+        else [number(step, "step", *STEP) for step in listed(steps, "steps", MAX_DIRECTIONS)],
     )
 
 

@@ -18,6 +18,7 @@ from ..analysis import (
     compute_jacobian,
 )
 from ..bounds import shown, whole
+from ..defaults import MAX_DIRECTIONS
 from ..directions import METHOD_NAME, Directions
 from ..errors import JacobianError, ParameterError, RegionError
 from ..generators.base import Generator
@@ -418,4 +419,4 @@ def energies(request: Request, rows: Tensor, progress: Progress | None = None) -
 
 def check_count(num_directions: object) -> None:
     """Raise ParameterError unless that many directions can be asked for."""
-    whole(num_directions, "num_directions", 1, 512)
+    whole(num_directions, "num_directions", 1, MAX_DIRECTIONS)

@@ -13,7 +13,7 @@ import torch
 
 from ..analysis import DenseJacobian, Jacobian
 from ..bounds import CHANGE, number, whole
-from ..defaults import NUM_DIRECTIONS
+from ..defaults import MAX_DIRECTIONS, NUM_DIRECTIONS
 from ..directions import CONFINED, Directions
 from ..directions.objective import PAPER, Objective
 from ..errors import JacobianError, ParameterError
@@ -167,7 +167,7 @@ def _directions(
 
 def check_options(num_directions: int, regularization: float, solver: str) -> None:
     """Raise ParameterError unless `factorize` takes these."""
-    whole(num_directions, "num_directions", 1, 512)
+    whole(num_directions, "num_directions", 1, MAX_DIRECTIONS)
     number(regularization, "regularization", *CHANGE)
     if solver not in ("auto", "cholesky", "woodbury"):
         raise ParameterError(f"solver {solver!r} is unknown: expected 'auto', 'cholesky' or 'woodbury'")
