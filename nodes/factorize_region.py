@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import torch.nn.functional as F
@@ -158,7 +157,7 @@ class FactorizeRegion(Node):
     ) -> io.NodeOutput:
         session = gan.session(latent)
         generator = session.generator
-        given = parsing.parse_parameters(part for part in re.split(r"[,\n]", parameters) if part.strip())
+        given = parsing.parse_parameters(parameters)
         if method in regularized():
             chosen = {"colour": float(bool(colour))}
             if colour is None:  # a graph of an earlier version

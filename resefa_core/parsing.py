@@ -144,8 +144,11 @@ def parse_keyframes(text: str) -> list[tuple[int, float]]:
     return sorted(keys.items())
 
 
-def parse_parameters(texts: Iterable[str]) -> dict[str, float]:
+def parse_parameters(texts: Iterable[str] | str) -> dict[str, float]:
     """`regularization=0.01`, several times, as parameters of a method.
+
+    Args:
+        texts: one each, or all in a text, separated by commas or line breaks.
 
     Raises:
         ParameterError: anything else.
@@ -153,7 +156,11 @@ def parse_parameters(texts: Iterable[str]) -> dict[str, float]:
     Example:
         >>> parse_parameters(["num_samples=20", "candidates = 8"])
         {'num_samples': 20.0, 'candidates': 8.0}
+        >>> parse_parameters("num_samples=20, candidates=8")
+        {'num_samples': 20.0, 'candidates': 8.0}
     """
+    if isinstance(texts, str):
+        texts = [part for part in re.split(r"[,\n]", texts) if part.strip()]
     parameters = {}
     for text in texts:
         name, separator, value = text.partition("=")

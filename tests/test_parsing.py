@@ -33,6 +33,8 @@ def test_words_become_values() -> None:
     ]
     assert parse_strength("a=b=-2") == ("a=b", -2.0)
     assert parse_parameters(["lambda=0.1", "grid = 8", "grid=9"]) == {"lambda": 0.1, "grid": 9.0}
+    assert parse_parameters("lambda=0.1, grid = 8\n\ngrid=9,") == {"lambda": 0.1, "grid": 9.0}
+    assert parse_parameters("") == {}
     assert [parse_confine(value) for value in (True, False, 0, 0.25, "1")] == [1.0, 0.0, 0.0, 0.25, 1.0]
 
 
