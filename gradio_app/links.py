@@ -10,10 +10,13 @@ from urllib.parse import urlencode
 
 import resefa_core as resefa
 from gradio_app.payloads import shown
+from resefa_core.bounds import CONFINE
 from resefa_core.defaults import FEATHERS
 from resefa_core.latents.edits import Edit, is_told_briefly
 from resefa_core.latents.samples import SEEDS
+from resefa_core.parsing import parse_parameters
 from resefa_core.session import Session
+from resefa_core.session.finding import OURS
 from resefa_core.session.saved import unpack
 
 LONGEST_EDIT = 6000
@@ -48,7 +51,11 @@ def read(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
 
     number("seed", SEEDS - 1, whole=True)
     number("truncation", 1.0)
-    number("confine", FEATHERS[1])
+    number("confine", CONFINE.most)
+    number("feather", FEATHERS[1])
+    confine = asked.get("confine")
+    if confine is not None and confine <= FEATHERS[1] and not query.get("feather"):
+        asked["confine"], asked["feather"] = float(confine > 0.0), confine  # as earlier versions told it
     if box := query.get("box", "")[:100]:
         numbers = [_float(part) for part in box.split(",")]
         if len(numbers) == 4 and None not in numbers:
@@ -62,12 +69,37 @@ def read(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     for key in ("generator", "class", "method"):
         if query.get(key):
             asked[key] = query[key][:100]
+    if query.get("parameters"):
+        try:
+            asked["parameters"] = parse_parameters(query["parameters"])
+        except resefa.ParameterError as error:
+            notes.append(f"the link's parameters can't be used: {error}")
     if query.get("edit"):
         try:
             asked["edit"] = unpack(query["edit"])
         except resefa.ReSeFaError as error:
             notes.append(str(error))
     return asked, notes
+
+
+def settings(method: str, confine: float, feather: float, parameters: Mapping[str, float]) -> dict[str, str]:
+    """What a link tells of how directions are found, and edits made: nothing of what is so anyway.
+
+    Example:
+        >>> settings("resefa", 1.0, 0.03, {"regularization": 0.01, "colour": 1.0})
+        {'confine': '1', 'feather': '0.03', 'parameters': 'regularization=0.01,colour=1'}
+    """
+    told = {} if method == OURS else {"method": method}
+    if confine:
+        told |= {"confine": f"{confine:g}", "feather": f"{feather:g}"}
+    if parameters:
+        told["parameters"] = ",".join(f"{name}={exactly(value)}" for name, value in parameters.items())
+    return told
+
+
+def exactly(value: float) -> str:
+    """A number as text that reads as the same one."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def write(session: Session, is_known: bool, **others: str) -> tuple[str, str]:
@@ -109,15 +141,23 @@ def _query(query: Mapping[str, str]) -> str:
     return "?" + urlencode(query, safe=",")
 
 
-def stored(session: Session, class_name: str, method: str, confine: bool, feather: float) -> str | None:
+def stored(
+    session: Session,
+    class_name: str,
+    method: str,
+    confine: float,
+    feather: float,
+    parameters: Mapping[str, float],
+) -> str | None:
     """What a browser keeps of a session, as text; None if that is too long to come back."""
     try:
         kept = {
             "session": session.to_json(),
             "class": class_name,
             "method": method,
-            "confine": float(confine),
+            "confine": confine,
             "feather": feather,
+            "parameters": dict(parameters),
         }
     except resefa.ReSeFaError:
         return None
@@ -142,6 +182,8 @@ def read_stored(text: object) -> dict[str, Any] | None:
         value = data.get(key)
         if isinstance(value, (int, float)) and 0.0 <= value <= 1.0:
             kept[key] = min(float(value), FEATHERS[1]) if key == "feather" else float(value)
+    if isinstance(data.get("parameters"), dict):
+        kept["parameters"] = data["parameters"]
     return kept
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from gradio_app.links import exactly
 from resefa_core import METHODS
 
 PLAINLY = {
@@ -27,3 +29,34 @@ def about_method(key: str) -> dict[str, Any]:
     """What a method is and whose, for the page."""
     method = METHODS[key]
     return {"rows": [["What it does", PLAINLY.get(key, method.summary)], ["From", method.citation]]}
+
+
+def fields_of(key: str, parameters: Mapping[str, float]) -> dict[str, Any]:
+    """What a method takes, for the page: a field for each, empty where it is as usual."""
+    rows = [
+        {
+            "name": each.name,
+            "help": each.help,
+            "low": f"{each.minimum:.7g}",
+            "high": f"{each.maximum:.7g}",
+            "usual": f"{each.default:.7g}",
+            "value": exactly(parameters[each.name]) if each.name in parameters else "",
+        }
+        for each in METHODS[key].parameters
+    ]
+    return {"method": key, "rows": rows}
+
+
+def unusual(key: str, given: Mapping[str, object]) -> dict[str, float]:
+    """Of a method's parameters those that are not as the method has them by itself.
+
+    Raises:
+        ParameterError: a name that it doesn't have, or a value out of range.
+
+    Example:
+        >>> unusual("resefa", {"colour": 1, "edge": 0})
+        {'colour': 1.0}
+    """
+    method = METHODS[key]
+    usual = method.check_parameters(None)
+    return {name: value for name, value in method.check_parameters(given).items() if value != usual[name]}

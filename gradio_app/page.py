@@ -20,7 +20,7 @@ from gradio_app import photos
 from gradio_app.blocks import Page
 from gradio_app.door import Door
 from gradio_app.endpoints import add_endpoints, fetch_nothing
-from gradio_app.methods import about_method
+from gradio_app.methods import about_method, fields_of
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import KEPT_SECONDS, Quota
 from gradio_app.sharing import add_sharing
@@ -73,7 +73,18 @@ _AT_ONCE, _WAITING = 4, 16
 _STEPS_AT_ONCE = 12
 _THREADS = 200
 _END: Any = object()
-_SENT = ("picker", "directions", "faces", "others", "back", "kept", "points", "one_click", "row")
+_SENT = (
+    "picker",
+    "directions",
+    "faces",
+    "others",
+    "back",
+    "kept",
+    "points",
+    "one_click",
+    "row",
+    "parameters",
+)
 """What scripts of the page send. They keep it to themselves, and it is read when an event is on its way: what
 the server shows meanwhile can't take its place."""
 
@@ -464,6 +475,7 @@ def _advanced(parts: Parts, studio: Studio) -> None:
             elem_id="method",
         )
         parts["about_method"] = widget("details", about_method(OURS), elem_id="about-method")
+        parts["parameters"] = widget("parameters", fields_of(OURS, {}), elem_id="parameters")
 
 
 def _choice(*args: Any, **options: Any) -> gr.Dropdown:
@@ -521,16 +533,17 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
         drawn.append(parts.step(parts["photo"].upload, steps.find_photo, "photo", "photo_face"))
         drawn.append(parts.step(parts["points"].input, steps.place_face, "points"))
     method = parts.step(
-        parts["method"].input, steps.choose_method, "method", changes=("about_method", *shown)
+        parts["method"].input, steps.choose_method, "method", changes=("about_method", "parameters", *shown)
     )
+    tuned = parts.step(parts["parameters"].input, steps.choose_parameters, "parameters", changes=shown)
     parts.step(parts["status"].input, steps.stop, changes=("directions",))
     parts.step(parts["background"].input, steps.stop_behind, changes=("background",))
     picked = parts.step(parts["picker"].release, steps.pick, "picker", changes=shown)
     confined = [
-        parts.step(listen, steps.confine, "confine", "feather", changes=shown)
+        parts.step(listen, steps.confine, "confine", "feather", changes=("parameters", *shown))
         for listen in (parts["confine"].input, parts["feather"].input)
     ]
-    for event in (loaded, *drawn, travelled, method, *confined):
+    for event in (loaded, *drawn, travelled, method, tuned, *confined):
         parts.step(event.then, steps.analyse, ordered=False)
     parts.step_at_once(parts["directions"].input, steps.slide, "directions", changes=("picker",))
     rest = parts.step(parts["directions"].select, steps.show_rest, changes=shown)
@@ -546,7 +559,7 @@ def _listen(page: gr.Blocks, parts: Parts, steps: Steps, generalize: gr.Button) 
     for event in (parts["upload"].upload, parts["file_space"].input, parts["file_layers"].submit):
         parts.step(event, steps.open_file, *read)
     used = parts.step(parts["usable"].click, steps.use)
-    for event in (*drawn, travelled, method, picked, rest, *confined, taken, clicked, joint, used):
+    for event in (*drawn, travelled, method, tuned, picked, rest, *confined, taken, clicked, joint, used):
         parts.step(event.then, steps.others, "others_shown", **moved)
 
 

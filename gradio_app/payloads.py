@@ -183,6 +183,23 @@ def read_number(value: object, low: float, high: float, what: str) -> float:
     return float(value)
 
 
+def read_parameters(payload: object) -> tuple[str, dict[str, object]]:
+    """The method whose fields a browser sent, and what stands in those that are not empty: numbers, or what
+    is none, which the method refuses."""
+    sent = payload if isinstance(payload, Mapping) else {}
+    values = sent.get("values")
+    given = values if isinstance(values, Mapping) else {}
+    filled = {name: value for name, value in given.items() if not isinstance(value, str) or value.strip()}
+    return str(sent.get("method")), {str(name): _as_number(value) for name, value in filled.items()}
+
+
+def _as_number(value: object) -> object:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def shown(value: object) -> str:
     """A value that was sent, as messages quote it."""
     return repr(value)[:40] if isinstance(value, (int, float, str)) else type(value).__name__

@@ -6,6 +6,7 @@ Knows nothing of Gradio.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ JOINT_FOR_VISITORS = 8
 possible."""
 DIRECTIONS_FOR_VISITORS = 32
 """Directions that a program may ask for at once, likewise; `MAX_DIRECTIONS` is what is possible."""
+LONGEST_FOR_VISITORS = 300.0
+"""Seconds that a method may take by parameters that a visitor asked for."""
 _ANALYSES_AT_ONCE = 2
 _FOUND = 64
 _T = TypeVar("_T")
@@ -172,11 +175,19 @@ class Studio:
         with self._calm:
             self._calm.wait_for(lambda: self._urgent == 0, seconds)
 
-    def giving_way(self, report: Progress) -> Progress:
-        """Progress of work that is slow, and lets what people wait for go first."""
+    def giving_way(self, report: Progress, bounded: bool = False) -> Progress:
+        """Progress of work that is slow, and lets what people wait for go first.
+
+        Args:
+            bounded: refuse to go on for longer than `LONGEST_FOR_VISITORS`, as work may by parameters that a
+                visitor asked for.
+        """
+        start = time.monotonic()
 
         def progress(done: int, total: int) -> None:
             report(done, total)
+            if bounded and time.monotonic() - start > LONGEST_FOR_VISITORS:
+                raise resefa.ParameterError("with these parameters it takes too long here: ask for less")
             self.give_way()
 
         return progress

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import resefa_core as resefa
 from resefa_core.atlas import Atlas
 from resefa_core.defaults import CONFINED_FEATHER
+from resefa_core.directions import CONFINED
 from resefa_core.latents.edits import Move
 from resefa_core.session import Session
 from resefa_core.session.finding import OURS
@@ -41,7 +42,8 @@ class Visit:
         stale: whether the directions shown are of another region, or face, than is asked for.
         troubled: whether the last line said what went wrong.
         every: whether directions that are not worth offering are shown, too.
-        confine, feather: whether edits are to stay in the region, and how soft its edge is then.
+        confine, feather: how far edits are to stay in the region, from 0 to 1, and how soft its edge is then.
+        parameters: of methods, by their keys: what is asked for instead of the method's own.
         note: what the link asked for in vain.
         opened: a direction set, or an atlas, that was loaded and is not in use yet.
         offered: directions of an atlas that are offered at one click, by region.
@@ -68,8 +70,9 @@ class Visit:
     stale: bool = False
     troubled: bool = False
     every: bool = False
-    confine: bool = False
+    confine: float = 0.0
     feather: float = CONFINED_FEATHER
+    parameters: dict[str, dict[str, float]] = field(default_factory=dict)
     note: str = ""
     opened: resefa.Directions | Atlas | None = None
     offered: dict[str, resefa.Directions] = field(default_factory=dict)
@@ -99,7 +102,22 @@ class Visit:
     @property
     def confinement(self) -> tuple[float, float]:
         """How far edits along the directions shown are confined, and how softly."""
-        return self.needed.possible_confinement(self.directions, float(self.confine), self.feather)
+        return self.needed.possible_confinement(self.directions, self.confine, self.feather)
+
+    @property
+    def finds_confined(self) -> bool:
+        """Whether directions are found for confined edits."""
+        return self.method == OURS and self.confine > 0.0 and self.needed.generator.can_confine
+
+    @property
+    def finder(self) -> str:
+        """The key of the method that finds directions: that for confined edits in place of ours."""
+        return CONFINED if self.finds_confined else self.method
+
+    @property
+    def asked(self) -> dict[str, float]:
+        """The parameters that are asked for of the method that finds directions."""
+        return self.parameters.get(self.finder, {})
 
     @property
     def kept(self) -> tuple[Move, ...]:

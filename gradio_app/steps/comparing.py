@@ -37,8 +37,14 @@ class Comparing(Finding):
         for key in self.studio.methods(session.generator):
 
             def find(report: Progress, key: str = key) -> resefa.Directions:
-                steady = self.studio.giving_way(report)
-                return aside.find(region, method=key, only_good=key == OURS, progress=steady)
+                asked = visit.parameters.get(key)
+                return aside.find(
+                    region,
+                    method=key,
+                    parameters=asked,
+                    only_good=key == OURS,
+                    progress=self.studio.giving_way(report, bounded=bool(asked)),
+                )
 
             title = about.method_title(key)
             try:

@@ -72,7 +72,7 @@ class Editing(Finding):
             top = moves[-1]
             region = top.directions.region
             session.selected = region if region is not None else session.selected
-            visit.confine = top.confine > 0.0
+            visit.confine = top.confine
             visit.feather = top.feather or visit.feather
             on_top = visit.directions is not None and bool(session.strengths(visit.directions))
             shown: resefa.Directions | None = visit.directions if on_top else top.directions
@@ -82,7 +82,8 @@ class Editing(Finding):
             yield self.everything(visit)
         yield {
             "status": said("Taken back." if back else "Done again."),
-            "confine": {"visible": session.generator.can_confine, "value": visit.confine},
+            "confine": {"visible": session.generator.can_confine, "value": visit.confine > 0.0},
+            **self.fields(visit),
         }
         if shown is None:
             yield from self.follow(visit, wanted, before[:1])

@@ -10,6 +10,7 @@ from typing import Any
 
 import resefa_core as resefa
 from gradio_app import jobs, links, payloads
+from gradio_app.methods import unusual
 from gradio_app.steps.finding import Finding, preset
 from gradio_app.updates import Update, Updates, progress, told
 from gradio_app.visit import Visit
@@ -38,13 +39,13 @@ class Faces(Finding):
         region."""
         asked, notes = links.read(query)
         try:
-            yield from self._restored(visit, asked, stored)
+            yield from self._restored(visit, asked, notes, stored)
             return
         except _NothingStored:
             pass
         except resefa.ReSeFaError as error:
             notes.append(f"what was edited can't be brought back: {error}")
-        visit.note = " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
+        visit.note = _noted(notes)
         name = asked.get("generator", self.studio.unnamed if asked else self.studio.names[0])
         if name not in self.studio.names:
             visit.note += f" The link's generator {payloads.shown(name)} isn't here."
@@ -58,13 +59,7 @@ class Faces(Finding):
             class_name = ""
             session = self.studio.session(name, seed, truncation)
         wanted = self.enter(visit, session, name, class_name)
-        method = asked.get("method", OURS)
-        if method in self.studio.methods(session.generator):
-            visit.method = method
-        else:
-            visit.note += f" The link's method {payloads.shown(method)} can't be used here."
-        visit.confine = bool(asked.get("confine")) and session.generator.can_confine
-        visit.feather = asked.get("confine", visit.feather)
+        self._set(visit, asked)
         try:
             self.choose(visit, asked.get("region"))
         except resefa.RegionError as error:
@@ -96,19 +91,19 @@ class Faces(Finding):
         strips = session.strips(jobs.finished(self._solved(visit, wanted)))
         return [(strip.name, payloads.data_url(strip.picture(), _SIGHT_QUALITY)) for strip in strips]
 
-    def _restored(self, visit: Visit, asked: Mapping[str, Any], stored: object) -> Updates:
+    def _restored(
+        self, visit: Visit, asked: Mapping[str, Any], notes: Sequence[str], stored: object
+    ) -> Updates:
         """Bring back what was done; raises `_NothingStored` where there is nothing."""
         saved = links.read_stored(stored)
         if saved is None and "edit" not in asked:
             raise _NothingStored
         if saved is None:
             saved = {"session": asked["edit"], **asked}
-            saved["method"] = asked.get("method", OURS)
         described = resefa.GeneratorDescription.of(saved["session"].get("generator"))
         name = self.studio.name_of(described.fingerprint or "")
         if name is None:
             raise resefa.ParameterError("its generator isn't here")
-        generator = self.studio.generator(name)
         wanted = visit.begin()
 
         def bring(report: Progress) -> Session:
@@ -123,10 +118,8 @@ class Faces(Finding):
         work = jobs.run_in_turn(self.studio.lines.faces, visit.address, bring, wanted)
         session = yield from progress(work, "Bringing your work back")
         wanted = self.enter(visit, session, name, saved.get("class", ""))
-        if saved.get("method") in self.studio.methods(generator):
-            visit.method = saved["method"]
-        visit.confine = saved.get("confine", 0.0) > 0.0 and generator.can_confine
-        visit.feather = saved.get("feather", visit.feather)
+        visit.note = _noted(notes)
+        self._set(visit, saved)
         if session.selected is None:
             self.choose(visit, None)
         yield self.everything(visit)
@@ -137,6 +130,21 @@ class Faces(Finding):
         else:
             yield from self.show(visit, session.directions)
         yield self.gallery(visit, FIRST_FACES)
+
+    def _set(self, visit: Visit, asked: Mapping[str, Any]) -> None:
+        """Take how a link, or the browser, has directions found and edits made; what can't be is noted."""
+        generator = visit.needed.generator
+        visit.confine = asked.get("confine", 0.0) if generator.can_confine else 0.0
+        visit.feather = asked.get("feather", visit.feather)
+        method = asked.get("method") or OURS
+        if method not in self.studio.methods(generator):
+            visit.note += f" The link's method {payloads.shown(method)} can't be used here."
+            return
+        visit.method = method
+        try:
+            visit.parameters[visit.finder] = unusual(visit.finder, asked.get("parameters", {}))
+        except resefa.ParameterError as error:
+            visit.note += f" The link's parameters can't be used: {error}."
 
     @told
     def draw(
@@ -257,6 +265,11 @@ class Faces(Finding):
                 ]
             }
         }
+
+
+def _noted(notes: Sequence[str]) -> str:
+    """What a link asks for in vain, in sentences."""
+    return " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
 
 
 class _NothingStored(Exception):  # noqa: N818

@@ -11,15 +11,16 @@ from typing import Any
 import resefa_core as resefa
 from gradio_app import jobs, payloads
 from gradio_app.line import CrowdedError
-from gradio_app.methods import about_method
+from gradio_app.methods import about_method, unusual
 from gradio_app.steps.showing import Showing
 from gradio_app.studio import JOINT_FOR_VISITORS
 from gradio_app.updates import Update, Updates, progress, said, told
 from gradio_app.visit import Visit, Wanted
 from resefa_core.defaults import FEATHERS
-from resefa_core.directions import about
+from resefa_core.directions import CONFINED, about
 from resefa_core.latents.edits import MAX_MOVES
 from resefa_core.methods import check_method
+from resefa_core.parsing import parse_confine
 from resefa_core.progress import Progress
 from resefa_core.regions import preset_family
 from resefa_core.session import Session
@@ -164,19 +165,41 @@ class Finding(Showing):
             return
         visit.method = str(key)
         wanted = visit.begin()
-        yield {"about_method": about_method(visit.method)}
+        yield {"about_method": about_method(visit.method), **self.fields(visit)}
         if session.selected is not None and wanted():
             visit.settle()
             yield from self.find(visit, wanted)
 
     @told
+    def choose_parameters(self, visit: Visit, payload: object) -> Updates:
+        """Find directions with other parameters of the method."""
+        session = visit.needed
+        key, given = payloads.read_parameters(payload)
+        if key != visit.finder:  # another method was chosen meanwhile
+            return
+        asked = unusual(key, given)
+        if asked == visit.asked:
+            if visit.troubled:
+                visit.troubled = False
+                yield {"status": said("")}
+            return
+        visit.parameters[key] = asked
+        wanted = visit.begin()
+        if session.selected is not None:
+            visit.settle()
+            yield from self.find(visit, wanted)
+
+    @told
     def confine(self, visit: Visit, confine: object, feather: object) -> Updates:
-        """Keep edits inside the region, or not; the strips show the difference."""
-        visit.feather = payloads.read_number(feather, *FEATHERS, "feather")
-        visit.confine = confine is True
+        """Keep edits inside the region, or not; the strips show the difference. A tick alone leaves it at how
+        far they do already."""
+        softness = payloads.read_number(feather, *FEATHERS, "feather")
+        amount = visit.confine if confine is True and visit.confine else parse_confine(confine)
+        visit.confine, visit.feather = amount, softness
         session, directions = visit.session, visit.directions
         if session is None or directions is None:
             return
+        yield self.fields(visit)
         visit.begin()
         can = session.generator.can_confine
         if visit.method != OURS or not session.found_alone(directions):
@@ -307,16 +330,17 @@ class Finding(Showing):
     def _solved(self, visit: Visit, wanted: Wanted) -> Generator[Update, None, resefa.Directions]:
         """Directions of the chosen region: thorough if the face is analysed, else quick; for confined edits
         where they are to be confined."""
-        session, method = visit.needed, visit.method
+        session, method, asked = visit.needed, visit.method, visit.asked
         region, lines = session.selected, self.studio.lines
         if method != OURS:
 
             def compare(report: Progress) -> resefa.Directions:
-                return session.find(region, method=method, progress=self.studio.giving_way(report))
+                steady = self.studio.giving_way(report, bounded=bool(asked))
+                return session.find(region, method=method, parameters=asked, progress=steady)
 
             trying = jobs.run_in_turn(lines.methods, visit.address, compare, wanted)
             return (yield from progress(trying, f"Trying {about.method_title(method)}"))
-        confined = visit.confine and session.generator.can_confine
+        confined = visit.finds_confined
         quick = not session.is_analysed()
         if quick and not confined:
             yield from self._look(visit, wanted)
@@ -339,8 +363,9 @@ class Finding(Showing):
         region = session.select(session.selected if region is None else region)
         asked: dict[str, Any] = {
             "quick": quick or confined,
-            "confine": float(confined),
+            "confine": visit.confine if confined else 0.0,
             "feather": visit.feather if confined else None,
+            "parameters": visit.parameters.get(CONFINED if confined else OURS, {}),
             "only_good": not visit.every,
         }
 
@@ -354,7 +379,8 @@ class Finding(Showing):
             session.original.digest,
             json.dumps(region.to_json(embed=True)),
         )
-        return _few(visit, self.studio.found.get((*place, *asked.values()), find))
+        key = (*place, json.dumps(asked, sort_keys=True))
+        return _few(visit, self.studio.found.get(key, find))
 
 
 def preset(session: Session, name: str) -> resefa.Region:

@@ -40,7 +40,7 @@ class OneClick(Finding):
         here = session.here(directions)
         if here.region is not None:
             session.selected = here.region
-        confine, feather = session.possible_confinement(here, float(visit.confine), visit.feather)
+        confine, feather = session.possible_confinement(here, visit.confine, visit.feather)
         before = dict[int | str, float](session.strengths(here).items())
         session.adjust(here, before | strengths, confine=confine, feather=feather)
         yield from self.show(visit, here)

@@ -10,6 +10,7 @@ from PIL import Image
 
 import resefa_core as resefa
 from gradio_app import links, payloads
+from gradio_app.methods import about_method, fields_of
 from gradio_app.studio import Studio
 from gradio_app.updates import Update, Updates, said, working
 from gradio_app.visit import Visit
@@ -116,7 +117,8 @@ class Showing:
             return f"{line}; better ones follow.{note}"
         spilling = sum(item["spills"] for item in items)
         if 2 * spilling > len(items) and not directions.confined:
-            return f"{line}. Most change much elsewhere too: draw a larger part, or confine the edits to it."
+            line += ". Most change much elsewhere too: draw a larger part, or confine the edits to it"
+            return f"{line}.{note}"
         return f"{line}. Move a slider.{note}"
 
     def edited(self, visit: Visit) -> str:
@@ -137,6 +139,8 @@ class Showing:
             "generator": visit.name,
             "class": {"visible": bool(generator.num_classes), "hint": hint},
             "method": {"choices": [(about.method_title(key), key) for key in keys], "value": visit.method},
+            "about_method": about_method(visit.method),
+            **self.fields(visit),
             "confine": {"visible": generator.can_confine} | ({"value": True} if visit.confine else {}),
             "feather": visit.feather,
             "picker": {**self._picture(visit), "link": history["link"]},
@@ -144,6 +148,10 @@ class Showing:
             "history": history,
             "one_click": buttons(visit, generator),
         }
+
+    def fields(self, visit: Visit) -> Update:
+        """What the method that finds directions takes."""
+        return {"parameters": fields_of(visit.finder, visit.asked)}
 
     def _picture(self, visit: Visit) -> Update:
         session = visit.needed
@@ -183,10 +191,7 @@ class Showing:
         others = {"class": visit.class_name} if session.generator.num_classes else {}
         if visit.name != self.studio.unnamed:
             others["generator"] = visit.name
-        if visit.method != OURS:
-            others["method"] = visit.method
-        if visit.confine:
-            others["confine"] = f"{visit.feather:g}"
+        others |= links.settings(visit.method, visit.confine, visit.feather, visit.asked)
         return links.write(session, visit.name in self.studio.names, **others)
 
     def history(self, visit: Visit) -> Update:
@@ -201,7 +206,9 @@ class Showing:
             "moves": [move.brief for move in session.moves],
             "link": link,
             "left_out": left_out,
-            "stored": links.stored(session, visit.class_name, visit.method, visit.confine, visit.feather),
+            "stored": links.stored(
+                session, visit.class_name, visit.method, visit.confine, visit.feather, visit.asked
+            ),
         }
 
 

@@ -53,6 +53,34 @@ def test_links_round_trip() -> None:
     }
 
 
+def test_links_tell_how_directions_are_found_and_edits_made() -> None:
+    parameters = {"regularization": 0.1234567890123, "colour": 1.0}
+    link, _ = links.write(session(), True, **links.settings("paper", 0.5, 0.1, parameters))
+    read = asked(link)
+    assert (read["method"], read["confine"], read["feather"]) == ("paper", 0.5, 0.1)
+    assert read["parameters"] == parameters
+    assert links.settings("resefa", 0.0, 0.1, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "confine", "feather"),
+    [
+        ("seed=7&confine=0.03", 1.0, 0.03),
+        ("seed=7&confine=0.2", 1.0, 0.2),
+        ("seed=7&confine=0", 0.0, 0.0),
+        ("seed=7&confine=0.03&feather=0.1", 0.03, 0.1),
+        ("seed=7&confine=0&feather=0.1", 0.0, 0.1),
+        ("seed=7&confine=0.5", 0.5, None),
+        ("seed=7&feather=0.1", None, 0.1),
+    ],
+)
+def test_links_that_tell_of_confined_edits_by_their_feather_alone_mean_what_they_meant(
+    query: str, confine: float | None, feather: float | None
+) -> None:
+    read = asked(f"?{query}")
+    assert (read.get("confine"), read.get("feather")) == (confine, feather)
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, SEEDS - 1), st.floats(0, 1), st.lists(st.floats(0.1, 0.4), min_size=4, max_size=4))
 def test_every_link_that_is_written_is_read(seed: int, truncation: float, box: list[float]) -> None:
@@ -73,6 +101,9 @@ def test_every_link_that_is_written_is_read(seed: int, truncation: float, box: l
         ({"edit": "x" * 100}, 1),
         ({"edit": "x" * 100_000}, 1),
         ({"confine": "3"}, 1),
+        ({"feather": "0.3"}, 1),
+        ({"parameters": "regularization"}, 1),
+        ({"parameters": "regularization=much"}, 1),
     ],
 )
 def test_links_that_make_no_sense_are_told(query: dict[str, str], count: int) -> None:
@@ -118,9 +149,10 @@ def test_what_browsers_keep_comes_back() -> None:
     shown = session()
     shown.edit(shown.find([0.1, 0.1, 0.4, 0.4]), {0: 2.0})
     shown.set_image(8)
-    kept = links.read_stored(links.stored(shown, "", "resefa", True, 0.1))
+    kept = links.read_stored(links.stored(shown, "", "resefa", 0.5, 0.1, {"colour": 1.0}))
     assert kept is not None
-    assert (kept["method"], kept["confine"], kept["feather"]) == ("resefa", 1.0, 0.1)
+    assert (kept["method"], kept["confine"], kept["feather"]) == ("resefa", 0.5, 0.1)
+    assert kept["parameters"] == {"colour": 1.0}
     again = Session.from_json(kept["session"], GENERATOR)
     assert again.seed == 8
     assert again.undo()
@@ -136,5 +168,5 @@ def test_what_browsers_do_not_keep_like_that_is_nothing(text: object) -> None:
 
 
 def test_numbers_that_browsers_keep_are_of_their_range() -> None:
-    text = json.dumps({"session": {}, "confine": 9, "feather": "x"})
+    text = json.dumps({"session": {}, "confine": 9, "feather": "x", "parameters": [1]})
     assert links.read_stored(text) == {"session": {}, "class": "", "method": ""}

@@ -1417,6 +1417,42 @@ def test_other_methods_are_a_choice_and_say_what_they_are(visit: Callable[..., D
     assert "method" not in demo.query
 
 
+def test_parameters_of_a_method_are_fields_beside_it(visit: Callable[..., Demo]) -> None:
+    demo = visit(f"?seed={FIRST_SEED}&region=mouth")
+    demo.thorough()
+    strips = demo.strips()
+
+    def labels() -> list[str]:
+        return list(demo.page.locator("#parameters label").all_inner_texts())
+
+    field = demo.page.get_by_label("regularization")
+    assert not field.is_visible()
+    demo.page.get_by_role("button", name="Advanced").click()
+    field.wait_for()
+    assert labels() == ["regularization", "colour", "edge"]
+    assert (field.input_value(), field.get_attribute("placeholder")) == ("", "0.001")
+    field.fill("0.5")
+    demo.settle(lambda: field.press("Enter"))
+    assert demo.strips() != strips
+    assert demo.query["parameters"] == "regularization=0.5"
+    strips = demo.strips()
+    field.fill("much")
+    field.blur()
+    demo.said("regularization 'much' is out of range: expected a number from 0 to 1000")
+    assert (demo.strips(), demo.query["parameters"]) == (strips, "regularization=0.5")
+    demo.page.locator("#method input").click()
+    demo.settle(lambda: demo.page.get_by_role("option", name="SeFa", exact=True).click())
+    assert labels() == ["candidates"]
+    assert "parameters" not in demo.query
+    demo.page.locator("#method input").click()
+    demo.settle(lambda: demo.page.get_by_role("option", name="ReSeFa", exact=True).click())
+    assert field.input_value() == "0.5"
+    demo.wait("() => location.search.includes('regularization%3D0.5')")
+    again = visit("?" + urlsplit(demo.page.url).query)
+    again.page.get_by_role("button", name="Advanced").click()
+    assert again.page.get_by_label("regularization").input_value() == "0.5"
+
+
 def test_methods_side_by_side(demo: Demo) -> None:
     rows, status = demo.strips(), demo.status
     demo.tab("Compare methods")

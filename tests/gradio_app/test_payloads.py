@@ -292,6 +292,19 @@ def test_numbers_that_are_refused(value: object) -> None:
         payloads.read_number(value, 0, 10, "count")
 
 
+def test_parameters_are_numbers_or_what_stands_there() -> None:
+    values = {"edge": " 1 ", "colour": "", "regularization": "0,1", "lambda": " ", "grid": 64}
+    assert payloads.read_parameters({"method": "resefa", "values": values}) == (
+        "resefa",
+        {"edge": 1.0, "regularization": "0,1", "grid": 64},
+    )
+
+
+@pytest.mark.parametrize("payload", [None, 3, [], {}, {"method": {}, "values": 3}, {"values": [DEEP]}])
+def test_parameters_that_are_none_are_none(payload: object) -> None:
+    assert payloads.read_parameters(payload)[1] == {}
+
+
 @pytest.mark.parametrize("size", [(64, 64), (2048, 1024), (480, 96), (1, 1)])
 def test_pictures_are_sent_small(size: tuple[int, int]) -> None:
     url = payloads.data_url(Image.new("RGB", size))

@@ -34,6 +34,7 @@ from gradio_app.updates import told
 from gradio_app.visit import Visit
 from resefa_core.defaults import NUM_DIRECTIONS
 from resefa_core.directions.about import credit_of
+from resefa_core.directions.recipes import Recipe
 from resefa_core.latents.edits import MAX_MOVES, Edit
 from resefa_core.latents.samples import SEEDS
 from resefa_core.memo import Memo
@@ -625,7 +626,7 @@ def test_strips_show_the_region(steps: Steps, visit: Visit) -> None:
 
 def test_feathers_out_of_range_are_told(steps: Steps, visit: Visit) -> None:
     assert "feather 3" in problem_of(list(steps.confine(visit, True, 3)))
-    assert visit.confine is False
+    assert visit.confine == 0.0
     assert list(steps.confine(Visit(), True, 0.1)) == []
 
 
@@ -709,6 +710,168 @@ def test_methods_are_offered_where_they_are_defined(avatars: resefa.Generator) -
     assert field["choices"][0] == ("ReSeFa", "resefa")
     assert "can't be used here" in problem_of(list(steps.choose_method(visit, "stylespace")))
     assert visit.method == "resefa"
+
+
+def asked_for(method: str, **values: object) -> dict[str, object]:
+    """What the page's fields send."""
+    return {"method": method, "values": values}
+
+
+def recipe_of(visit: Visit) -> Recipe:
+    assert visit.directions is not None
+    assert visit.directions.recipe is not None
+    return visit.directions.recipe
+
+
+def test_fields_are_those_of_the_method_that_finds(steps: Steps) -> None:
+    visit = arrived(steps, 903)
+
+    def shown(updates: Updates) -> tuple[str, list[str]]:
+        told = last(updates, "parameters")
+        return told["method"], [row["name"] for row in told["rows"]]
+
+    for key in ("sefa", "published", "resefa"):
+        names = [each.name for each in resefa.METHODS[key].parameters]
+        assert shown(list(steps.choose_method(visit, key))) == (key, names)
+    for confine, key in ((True, resefa.CONFINED), (False, "resefa")):
+        names = [each.name for each in resefa.METHODS[key].parameters]
+        assert shown(list(steps.confine(visit, confine, 0.03))) == (key, names)
+
+
+def test_parameters_of_the_method(steps: Steps) -> None:
+    visit, other = arrived(steps, 903), arrived(steps, 903)
+    assert visit.directions is not None
+    assert other.directions is not None
+    before, version = visit.directions, visit.version
+    sent = asked_for("resefa", regularization="0.5", colour="1", edge="0")
+    shown = list(steps.choose_parameters(visit, sent))
+    assert visit.version > version
+    asked = {"regularization": 0.5, "colour": 1.0}
+    assert recipe_of(visit).parameters == {**asked, "edge": 0.0}
+    assert not torch.equal(visit.directions.vectors[0], before.vectors[0])
+    link = last(shown, "history")["link"]
+    assert dict(parse_qsl(link[1:]))["parameters"] == "regularization=0.5,colour=1"
+    assert steps.fields(visit)["parameters"]["rows"][0]["value"] == "0.5"
+    list(steps.pick(other, {"region": {"preset": "mouth"}}))
+    assert recipe_of(other).parameters == recipe_of(arrived(steps, 903)).parameters
+    assert torch.equal(other.directions.vectors, before.vectors)
+    assert list(steps.choose_parameters(visit, sent)) == []
+    list(steps.pick(visit, {"region": {"preset": "eyes"}}))
+    assert recipe_of(visit).parameters == {**asked, "edge": 0.0}
+    back = Visit()
+    list(steps.arrive(back, dict(parse_qsl(link[1:]))))
+    assert back.asked == asked
+    assert recipe_of(back).parameters == {**asked, "edge": 0.0}
+    list(steps.choose_parameters(visit, asked_for("resefa", regularization="", colour=" ")))
+    assert visit.asked == {}
+    assert "parameters" not in dict(parse_qsl(steps.history(visit)["link"][1:]))
+
+
+def test_parameters_come_back_with_what_the_browser_keeps(steps: Steps, visit: Visit) -> None:
+    list(steps.choose_method(visit, "sefa"))
+    list(steps.choose_parameters(visit, asked_for("sefa", candidates="8")))
+    assert recipe_of(visit).parameters == {"candidates": 8.0}
+    back = Visit()
+    list(steps.arrive(back, {}, steps.history(visit)["stored"]))
+    assert (back.method, back.asked) == ("sefa", {"candidates": 8.0})
+    list(steps.choose_method(back, "resefa"))
+    assert back.asked == {}
+    list(steps.choose_method(back, "sefa"))
+    assert recipe_of(back).parameters == {"candidates": 8.0}
+
+
+def test_parameters_are_those_of_confined_edits_where_they_are_confined(steps: Steps, visit: Visit) -> None:
+    list(steps.choose_parameters(visit, asked_for("resefa", regularization="0.5")))
+    list(steps.confine(visit, True, 0.03))
+    assert recipe_of(visit).method == resefa.CONFINED
+    assert recipe_of(visit).parameters["regularization"] == 0.01
+    list(steps.choose_parameters(visit, asked_for(resefa.CONFINED, edge="0")))
+    assert recipe_of(visit).parameters == {"regularization": 0.01, "colour": 0.0, "edge": 0.0}
+    list(steps.confine(visit, False, 0.03))
+    assert recipe_of(visit).parameters["regularization"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"regularization": "much"}, "regularization 'much' is out of range: expected a number from 0"),
+        ({"regularization": "0,1"}, "regularization '0,1' is out of range"),
+        ({"regularization": "nan"}, "regularization nan is out of range"),
+        ({"colour": "0.5"}, "expected a whole number from 0 to 1"),
+        ({"edge": ["x"]}, "edge list is out of range"),
+        ({"grid": "64"}, "resefa has no parameter 'grid': expected regularization, colour, edge"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused_in_words(
+    steps: Steps, lasting: Visit, values: dict[str, object], words: str
+) -> None:
+    before = lasting.directions
+    assert words in problem_of(list(steps.choose_parameters(lasting, asked_for("resefa", **values))))
+    assert (lasting.asked, lasting.directions) == ({}, before)
+    assert last(list(steps.choose_parameters(lasting, asked_for("resefa"))), "status")["text"] == ""
+
+
+@pytest.mark.parametrize("payload", [None, 3, {}, {"method": "sefa", "values": {"candidates": "8"}}])
+def test_fields_of_another_method_are_passed_over(steps: Steps, lasting: Visit, payload: object) -> None:
+    assert list(steps.choose_parameters(lasting, payload)) == []
+    assert lasting.asked == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"parameters": "regularization=-1"}, "The link's parameters can't be used: regularization -1.0 is"),
+        ({"parameters": "candidates=8"}, "resefa has no parameter 'candidates'"),
+        ({"parameters": "much"}, "The link's parameters can't be used: 'much' is not like"),
+        ({"method": "magic", "parameters": "edge=1"}, "The link's method 'magic' can't be used here"),
+    ],
+)
+def test_parameters_of_links_that_make_no_sense_are_told(
+    steps: Steps, query: dict[str, str], words: str
+) -> None:
+    visit = Visit()
+    shown = list(steps.arrive(visit, {"seed": "900", "region": "mouth", **query}))
+    assert words in last(shown, "status")["text"]
+    assert visit.asked == {}
+
+
+def test_what_takes_long_by_a_visitors_parameters_ends(
+    steps: Steps, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(steps.choose_method(visit, "lowrankgan"))
+    monkeypatch.setattr(studio, "LONGEST_FOR_VISITORS", 0.0)
+    sent = asked_for("lowrankgan", relaxation="3")
+    assert "it takes too long here" in problem_of(list(steps.choose_parameters(visit, sent)))
+    list(steps.choose_parameters(visit, asked_for("lowrankgan")))
+    assert recipe_of(visit).parameters["relaxation"] == 0.0
+
+
+def test_edits_are_confined_as_far_as_a_link_says(steps: Steps) -> None:
+    query = {"seed": "12", "truncation": "0.7", "region": "eyes", "confine": "0.5", "feather": "0.1"}
+    visit = Visit()
+    shown = list(steps.arrive(visit, query))
+    assert (visit.confine, visit.feather) == (0.5, 0.1)
+    assert shown[0]["confine"]["value"] is True
+    assert dict(parse_qsl(last(shown, "history")["link"][1:])) == query
+    list(steps.confine(visit, True, 0.05))
+    assert (visit.confine, visit.feather) == (0.5, 0.05)
+    list(steps.confine(visit, False, 0.05))
+    assert visit.confine == 0.0
+    list(steps.confine(visit, True, 0.05))
+    assert visit.confine == 1.0
+    for nonsense in (3, -1, None, "x", [1]):
+        assert "from 0 to 1" in problem_of(list(steps.confine(visit, nonsense, 0.05)))
+    assert visit.confine == 1.0
+
+
+def test_a_link_of_before_confines_as_it_did(steps: Steps) -> None:
+    visit = Visit()
+    shown = list(steps.arrive(visit, {"seed": "12", "truncation": "0.7", "region": "eyes", "confine": "0.1"}))
+    assert (visit.confine, visit.feather) == (1.0, 0.1)
+    assert visit.directions is not None
+    assert visit.directions.confined
+    assert dict(parse_qsl(last(shown, "history")["link"][1:]))["confine"] == "1"
+    assert dict(parse_qsl(last(shown, "history")["link"][1:]))["feather"] == "0.1"
 
 
 @pytest.mark.parametrize("key", ["magic", None, 3, ["sefa"], "x" * 10_000])
