@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,16 +22,17 @@ from gradio_app.files import fresh_folder
 from gradio_app.presence import Presence, address_from
 from gradio_app.quota import Quota
 from gradio_app.steps.showing import strips_of
-from gradio_app.studio import DIRECTIONS_FOR_VISITORS, Studio
+from gradio_app.studio import DIRECTIONS_FOR_VISITORS, JOINT_FOR_VISITORS, Studio
 from gradio_app.updates import explained
 from resefa_core.defaults import CONFINED_FEATHER, FEATHERS, NUM_DIRECTIONS, TRUNCATION
 from resefa_core.directions import about
 from resefa_core.errors import named
 from resefa_core.kinds import DIRECTION_SUFFIXES
 from resefa_core.latents.samples import SEEDS
+from resefa_core.parsing import parse_confine, parse_parameters
 from resefa_core.progress import Progress
 from resefa_core.session import Session
-from resefa_core.session.finding import OURS
+from resefa_core.session.finding import OURS, method_for
 
 Outcome = Any
 
@@ -87,10 +89,20 @@ def fetch_nothing(field: gr.File, folder: Path | None = None) -> None:
     field.async_move_resource_to_block_cache = take_own  # type: ignore[assignment, method-assign]
 
 
-def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota) -> None:
-    """Add them to the page, where nothing of them is seen."""
+class Endpoints:
+    """What programs may ask for: each public method is an endpoint under its name, with its parameters in
+    their order, and described by its docstring.
+
+    Args:
+        folder: where files are written; see `Settings`.
+        quota: of what callers cause to be written.
+    """
+
+    def __init__(self, studio: Studio, folder: Path, quota: Quota) -> None:
+        self._studio, self._folder, self._quota = studio, folder, quota
 
     def draw_face(
+        self,
         request: gr.Request,
         seed: float = 0,
         truncation: float = TRUNCATION,
@@ -108,9 +120,10 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             The image.
         """
-        return picture(request, opened_face(seed, truncation, generator, class_name).before)
+        return self._picture(request, self._session(seed, truncation, generator, class_name).before)
 
     def find_directions(
+        self,
         request: gr.Request,
         seed: float = 0,
         truncation: float = TRUNCATION,
@@ -119,7 +132,11 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         count: float = NUM_DIRECTIONS,
         generator: str = "",
         class_name: str = "",
-        method: str = OURS,
+        method: str = "",
+        samples: float = 1,
+        confine: float = 0.0,
+        parameters: str = "",
+        only_good: bool = True,
     ) -> tuple[str, dict[str, Any]]:
         """Find directions that change a region of an image and leave the rest alone.
 
@@ -128,49 +145,65 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             truncation: of the image, from 0 to 1.
             region: a part or preset by name, "box:NAME", or "x,y,width,height" in fractions of the image.
             layered: let resefa analyse every layer by itself: slower, and edits stay closer in place.
-            count: how many directions, from 1 to 32.
+            count: how many directions to look for, from 1 to 32.
             generator: a generator's name; for nothing the first, of those that come along avatars.
             class_name: a class's name or number, for generators that have classes.
             method: resefa, resefa-confined, paper, published, sefa, ganspace, lowrankgan, or stylespace.
+            samples: images to solve together, from 1 to 8: 1 for this one, 6 or more to hold on others, too.
+            confine: how far edits are to stay inside the region, from 0 to 1; above 0 for resefa-confined.
+            parameters: of the method, as NAME=VALUE, separated by commas; for nothing its own.
+            only_good: give those of resefa that are worth offering, named by what they change; or else all.
 
         Returns:
-            A direction file (safetensors), each direction's mean squared change inside and outside, and a
-            link to the page that shows them.
+            A direction file (safetensors), each direction's mean squared change inside and outside, the range
+            of strengths worth offering, and a link to the page that shows them.
         """
-        session = opened_face(seed, truncation, generator, class_name)
+        session = self._session(seed, truncation, generator, class_name)
+        studio, address = self._studio, address_from(request)
         part = resefa.Selection.meant(str(region), session.part_names)
         place = session.region(str(region)) if part is None else part  # parts are looked for in turn
         number = int(payloads.read_number(count, 1, DIRECTIONS_FOR_VISITORS, "count"))
-        quick = not layered and method in (OURS, resefa.CONFINED)
+        total = int(payloads.read_number(samples, 1, JOINT_FOR_VISITORS, "samples"))
+        amount, given = parse_confine(confine), parse_parameters(str(parameters or ""))
+        key = method_for(str(method or "") or None, amount)
+        ours = key in (OURS, resefa.CONFINED)
+        quick = ours and not layered
 
         def find(report: Progress) -> resefa.Directions:
-            steady = report if quick else studio.giving_way(report)
-            return session.find(place, method=str(method), count=number, quick=quick, progress=steady)
+            steady = report if quick else studio.giving_way(report, bounded=bool(given))
+            return session.find(
+                place,
+                method=key,
+                count=number,
+                samples=total,
+                confine=amount,
+                parameters=given,
+                quick=quick,
+                only_good=only_good is True,
+                progress=steady,
+            )
 
-        line = studio.lines.methods if method not in (OURS, resefa.CONFINED) else studio.lines.layers
-        line = studio.lines.faces if quick else line
-        directions = jobs.finished(jobs.run_in_turn(line, address_from(request), find))
-        quota.charge(address_from(request), directions.vectors.nbytes)
-        file = fresh_folder(folder) / "directions.safetensors"
+        lines = studio.lines
+        line = lines.joint if total > 1 else lines.methods if not ours else lines.layers
+        line = lines.faces if quick and total == 1 else line
+        directions = jobs.finished(jobs.run_in_turn(line, address, find))
+        self._quota.charge(address, directions.vectors.nbytes)
+        file = fresh_folder(self._folder) / "directions.safetensors"
         directions.save(file)
-        squares = (
-            directions.steps.square() * directions.inside,
-            directions.steps.square() * directions.outside,
+        settings = links.settings(
+            OURS if ours else key, amount or float(key == resefa.CONFINED), CONFINED_FEATHER, given
         )
-        table = [
-            {"name": name, "inside": float(inside), "outside": float(outside)}
-            for name, inside, outside in zip(directions.names, *squares, strict=True)
-        ]
-        report = {"space": directions.space, "method": directions.method, "directions": table}
-        return str(file), report | {"link": link(request, session, generator, class_name, str(method))}
+        link = self._link(request, session, generator, class_name, settings)
+        return str(file), _report(directions) | {"link": link}
 
     def apply_directions(
+        self,
         request: gr.Request,
         file: str,
         strengths: str,
         seed: float = 0,
         truncation: float = TRUNCATION,
-        confine: bool = False,
+        confine: float = 0.0,
         feather: float = CONFINED_FEATHER,
         generator: str = "",
         class_name: str = "",
@@ -182,7 +215,7 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
             strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
-            confine: let the codes move inside the directions' region only, as resefa-confined always does.
+            confine: how far edits stay inside the region, from 0 to 1; those of resefa-confined always do.
             feather: softness of a confined edit's edge, from 0 to 0.2.
             generator: a generator's name; for nothing the first, of those that come along avatars.
             class_name: a class's name or number, for generators that have classes.
@@ -190,15 +223,16 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             The edited image.
         """
-        directions = opened(file, generator)
-        session = opened_face(seed, truncation, generator, class_name)
-        softness = payloads.read_number(feather, *FEATHERS, "feather")
-        asked = (None, None) if directions.confined else (float(confine), softness)
+        directions = self._opened(file, generator)
+        session = self._session(seed, truncation, generator, class_name)
+        amount, softness = parse_confine(confine), payloads.read_number(feather, *FEATHERS, "feather")
+        asked = (None, None) if directions.confined else (amount, softness)
         moved = _read_strengths(strengths, directions.strength_range)
         session.edit(directions, moved, confine=asked[0], feather=asked[1])
-        return picture(request, session.image)
+        return self._picture(request, session.image)
 
     def show_directions(
+        self,
         request: gr.Request,
         file: str,
         seed: float = 0,
@@ -218,14 +252,14 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             A picture with a strip for each direction, the first at the top.
         """
-        directions = opened(file, generator)
-        session = opened_face(seed, truncation, generator, class_name)
+        directions = self._opened(file, generator)
+        session = self._session(seed, truncation, generator, class_name)
         directions.check(session.generator)
         sheet = strips_of(session, directions)
-        quota.charge(address_from(request), 3 * sheet.width * sheet.height)
+        self._quota.charge(address_from(request), 3 * sheet.width * sheet.height)
         return sheet
 
-    def describe_directions(request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
+    def describe_directions(self, request: gr.Request, file: str, generator: str = "") -> dict[str, str]:
         """Tell what a direction file holds, and whether it fits a generator.
 
         Args:
@@ -235,79 +269,115 @@ def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota
         Returns:
             Its title, author, licence, what it was made for, the directions' names, and whether it fits.
         """
-        directions = opened(file, generator)
-        fit = about.fit(directions, studio.generator(generator or studio.unnamed))
+        directions = self._opened(file, generator)
+        fit = about.fit(directions, self._generator(generator))
         return dict(about.rows(directions, fitting=fit))
 
-    def link(request: gr.Request, session: Session, generator: str, class_name: str, method: str) -> str:
-        """The address of the page that shows a session."""
-        others = {"class": class_name, "method": "" if method in (OURS, resefa.CONFINED) else method}
-        if generator and generator != studio.unnamed:
-            others["generator"] = generator
-        if method == resefa.CONFINED:
-            others["confine"] = f"{CONFINED_FEATHER:g}"
-        query, _ = links.write(session, True, **others)
-        page = "" if request.request is None else str(request.request.base_url)
-        return f"{page}{query}"
+    def _generator(self, name: str) -> resefa.Generator:
+        return self._studio.generator(name or self._studio.unnamed)
 
-    def picture(request: gr.Request, pixels: Tensor) -> Image.Image:
-        quota.charge(address_from(request), pixels.nbytes)  # more than the file has
-        return resefa.to_pil(pixels)
-
-    def opened_face(seed: object, truncation: object, generator: object, class_name: object) -> Session:
+    def _session(self, seed: object, truncation: object, generator: object, class_name: object) -> Session:
         number = int(payloads.read_number(seed, 0, SEEDS - 1, "seed"))
         psi = payloads.read_number(truncation, 0.0, 1.0, "truncation")
-        return studio.session(str(generator or studio.unnamed), number, psi, str(class_name or ""))
+        name = str(generator or self._studio.unnamed)
+        return self._studio.session(name, number, psi, str(class_name or ""))
 
-    def opened(file: object, generator: str) -> resefa.Directions:
+    def _opened(self, file: object, generator: str) -> resefa.Directions:
         if not isinstance(file, str):
             raise resefa.ParameterError("a direction file was expected")
-        num_layers = studio.generator(generator or studio.unnamed).num_layers
+        num_layers = self._generator(generator).num_layers
         with named(file):
             return resefa.Directions.load(file, num_layers=num_layers)
 
-    def number(label: str, value: float) -> gr.Number:
-        return gr.Number(value, label=label)
+    def _picture(self, request: gr.Request, pixels: Tensor) -> Image.Image:
+        self._quota.charge(address_from(request), pixels.nbytes)  # more than the file has
+        return resefa.to_pil(pixels)
 
-    def text(label: str, value: str = "") -> gr.Textbox:
-        return gr.Textbox(value, label=label)
+    def _link(
+        self,
+        request: gr.Request,
+        session: Session,
+        generator: str,
+        class_name: str,
+        settings: Mapping[str, str],
+    ) -> str:
+        """The address of the page that shows a session."""
+        other = generator if generator != self._studio.unnamed else ""
+        query, _ = links.write(session, True, **{"class": class_name, "generator": other, **settings})
+        page = "" if request.request is None else str(request.request.base_url)
+        return f"{page}{query}"
 
-    def add(
-        endpoint: Callable[..., Outcome],
-        inputs: list[Any],
-        outputs: list[Any],
-    ) -> None:
-        gr.Button(visible=False).click(
-            _plainly(endpoint, presence),
-            inputs,
-            outputs,
-            api_name=endpoint.__name__,
-            concurrency_id="programs",
-            concurrency_limit=_AT_ONCE,
-        )
 
+def add_endpoints(studio: Studio, folder: Path, presence: Presence, quota: Quota) -> None:
+    """Add them to the page, where nothing of them is seen."""
+    endpoints = Endpoints(studio, folder, quota)
     with gr.Row(visible=False):
-        seed, truncation = number("seed", 0), number("truncation", TRUNCATION)
-        generator, class_name = text("generator"), text("class_name")
-        file = _file_field(folder)
-        image, table = gr.Image(label="image", type="pil", format="png"), gr.JSON(label="report")
-        made = gr.File(label="directions")
-        add(draw_face, [seed, truncation, generator, class_name], [image])
-        region, layered = text("region", "mouth"), gr.Checkbox(True, label="layered")
-        count = number("count", NUM_DIRECTIONS)
-        add(
-            find_directions,
-            [seed, truncation, region, layered, count, generator, class_name, text("method", OURS)],
-            [made, table],
-        )
-        confine, feather = gr.Checkbox(False, label="confine"), number("feather", CONFINED_FEATHER)
-        add(
-            apply_directions,
-            [file, text("strengths"), seed, truncation, confine, feather, generator, class_name],
-            [image],
-        )
-        add(show_directions, [file, seed, truncation, generator, class_name], [image])
-        add(describe_directions, [file, generator], [table])
+        fields, outcomes = _fields(folder), _outcomes()
+        _add(endpoints.draw_face, presence, fields, outcomes["image"])
+        _add(endpoints.find_directions, presence, fields, outcomes["made"], outcomes["report"])
+        _add(endpoints.apply_directions, presence, fields, outcomes["image"])
+        _add(endpoints.show_directions, presence, fields, outcomes["image"])
+        _add(endpoints.describe_directions, presence, fields, outcomes["report"])
+
+
+def _fields(folder: Path) -> dict[str, gr.components.Component]:
+    """What endpoints take, by the names of their parameters."""
+    numbers = {"seed": 0, "truncation": TRUNCATION, "count": NUM_DIRECTIONS, "samples": 1}
+    numbers |= {"confine": 0.0, "feather": CONFINED_FEATHER}
+    texts = {"generator": "", "class_name": "", "region": "mouth", "method": "", "parameters": ""}
+    ticks = {"layered": True, "only_good": True}
+    fields: dict[str, gr.components.Component] = {
+        **{name: gr.Number(value, label=name) for name, value in numbers.items()},
+        **{name: gr.Textbox(value, label=name) for name, value in texts.items()},
+        **{name: gr.Checkbox(value, label=name) for name, value in ticks.items()},
+        "strengths": gr.Textbox("", label="strengths"),
+        "file": _file_field(folder),
+    }
+    either = {"anyOf": [{"type": "number"}, {"type": "boolean"}]}  # earlier callers say whether, not how far
+    fields["confine"].api_info = lambda: either  # type: ignore[method-assign]
+    return fields
+
+
+def _outcomes() -> dict[str, gr.components.Component]:
+    """What endpoints give."""
+    return {
+        "image": gr.Image(label="image", type="pil", format="png"),
+        "report": gr.JSON(label="report"),
+        "made": gr.File(label="directions"),
+    }
+
+
+def _add(
+    endpoint: Callable[..., Outcome],
+    presence: Presence,
+    fields: Mapping[str, gr.components.Component],
+    *outcomes: gr.components.Component,
+) -> None:
+    taken = [name for name in inspect.signature(endpoint).parameters if name != "request"]
+    gr.Button(visible=False).click(
+        _plainly(endpoint, presence),
+        [fields[name] for name in taken],
+        list(outcomes),
+        api_name=endpoint.__name__,
+        concurrency_id="programs",
+        concurrency_limit=_AT_ONCE,
+    )
+
+
+def _report(directions: resefa.Directions) -> dict[str, Any]:
+    """What directions do, for programs."""
+    squares = directions.steps.square()
+    changes = (squares * directions.inside, squares * directions.outside)
+    table = [
+        {"name": name, "inside": float(inside), "outside": float(outside)}
+        for name, inside, outside in zip(directions.names, *changes, strict=True)
+    ]
+    return {
+        "space": directions.space,
+        "method": directions.method,
+        "range": list(directions.strength_range),
+        "directions": table,
+    }
 
 
 def _read_strengths(text: object, within: tuple[float, float]) -> dict[int | str, float]:

@@ -112,6 +112,23 @@ def test_inputs_and_outputs_are_only_ever_added_at_the_end(schemas: Schemas) -> 
         assert schemas[name]["output"][: len(known["output"])] == known["output"], name
 
 
+@pytest.mark.parametrize(
+    ("name", "socket", "least", "most"),
+    [
+        ("ReSeFa_FactorizeRegion", "num_directions", 1, 64),
+        ("ReSeFa_FactorizeRegion", "samples", 1, 64),
+        ("ReSeFa_ApplyDirection", "strength", -12, 12),
+        ("ReSeFa_DirectionSweep", "first", -12, 12),
+        ("ReSeFa_DirectionSweep", "last", -12, 12),
+    ],
+)
+def test_ranges_only_ever_widen(schemas: Schemas, name: str, socket: str, least: int, most: int) -> None:
+    inputs = schemas[name]["input"]
+    _, told = {**inputs["required"], **inputs.get("optional", {})}[socket]
+    assert told["min"] <= least
+    assert told["max"] >= most
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_example_workflows_run_to_finished_images(file: Path, comfyui: ComfyUI, schemas: Schemas) -> None:
     prompt = as_prompt(json.loads(file.read_text()), schemas)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip("gradio")
@@ -18,7 +19,7 @@ gradio_client = pytest.importorskip("gradio_client")
 import resefa_core as resefa  # noqa: E402
 from benchmarks.demo_sessions import Server  # noqa: E402
 from gradio_app import endpoints  # noqa: E402
-from resefa_core.defaults import CONFINED_FEATHER  # noqa: E402
+from resefa_core.defaults import CONFINED_FEATHER, NUM_DIRECTIONS  # noqa: E402
 
 ENDPOINTS = {
     "/draw_face": ["seed", "truncation", "generator", "class_name"],
@@ -31,6 +32,10 @@ ENDPOINTS = {
         "generator",
         "class_name",
         "method",
+        "samples",
+        "confine",
+        "parameters",
+        "only_good",
     ],
     "/apply_directions": [
         "file",
@@ -61,7 +66,9 @@ def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def found(client: Any) -> tuple[str, dict[str, Any]]:
     """A direction file, and what its directions do."""
-    return client.predict(seed=13, region="mouth", layered=False, count=3, api_name="/find_directions")
+    return client.predict(
+        seed=13, region="mouth", layered=False, count=3, only_good=False, api_name="/find_directions"
+    )
 
 
 def pixels(picture: str) -> np.ndarray[Any, Any]:
@@ -111,6 +118,47 @@ def test_finding(server: Server, found: tuple[str, dict[str, Any]]) -> None:
     assert dict(parse_qsl(query)) == {"seed": "13", "truncation": "0.7", "part": "part:mouth"}
 
 
+def alike(file: str, found: resefa.Directions) -> None:
+    """That a file holds what a session finds."""
+    directions = resefa.Directions.load(file)
+    assert (directions.names, directions.method) == (found.names, found.method)
+    assert directions.strength_range == found.strength_range
+    torch.testing.assert_close(directions.vectors, found.vectors, rtol=0.0, atol=1e-3)
+
+
+def test_what_is_found_is_what_the_page_and_the_command_line_offer(
+    client: Any, avatars: resefa.Generator
+) -> None:
+    session = resefa.Session(avatars, 13)
+    file, told = client.predict(seed=13, region="mouth", api_name="/find_directions")
+    found = session.find("mouth", only_good=True)
+    alike(file, found)
+    assert len(found) < NUM_DIRECTIONS
+    assert [each["name"] for each in told["directions"]] == list(found.names)
+    assert told["range"] == list(found.strength_range)
+
+
+def test_what_programs_may_ask_for(client: Any, avatars: resefa.Generator) -> None:
+    session = resefa.Session(avatars, 13)
+    asked: dict[str, Any] = {"seed": 13, "layered": False, "api_name": "/find_directions"}
+    file, told = client.predict(region="box:mouth", parameters="regularization=0.5, colour=1", **asked)
+    parameters = {"regularization": 0.5, "colour": 1.0}
+    alike(file, session.find("box:mouth", quick=True, parameters=parameters, only_good=True))
+    query = dict(parse_qsl(told["link"].partition("?")[2]))
+    assert query["parameters"] == "regularization=0.5,colour=1"
+    for confine in (0.5, True):
+        file, told = client.predict(region="box:mouth", confine=confine, **asked)
+        amount = float(confine)
+        alike(file, session.find("box:mouth", quick=True, confine=amount, only_good=True))
+        query = dict(parse_qsl(told["link"].partition("?")[2]))
+        assert (query["confine"], query["feather"]) == (f"{amount:g}", f"{CONFINED_FEATHER:g}")
+        assert "method" not in query
+    file, told = client.predict(region="box:mouth", samples=2, **asked)
+    assert resefa.Directions.load(file).num_samples == 2
+    alike(file, session.find("box:mouth", quick=True, samples=2, only_good=True))
+    assert "edit" in dict(parse_qsl(told["link"].partition("?")[2]))
+
+
 def test_finding_by_another_method(client: Any) -> None:
     file, told = client.predict(seed=13, region="mouth", count=2, method="sefa", api_name="/find_directions")
     assert (told["method"], told["space"]) == ("sefa", "w")
@@ -127,9 +175,9 @@ def test_finding_in_a_box(client: Any) -> None:
     assert region.to_json() == {"box": [0.25, 0.5, 0.5, 0.25]}
 
 
-@pytest.mark.parametrize("confine", [False, True])
+@pytest.mark.parametrize("confine", [False, True, 0.5])
 def test_applying(
-    client: Any, avatars: resefa.Generator, found: tuple[str, dict[str, Any]], confine: bool
+    client: Any, avatars: resefa.Generator, found: tuple[str, dict[str, Any]], confine: float
 ) -> None:
     file = gradio_client.handle_file(found[0])
     edited = client.predict(
@@ -198,6 +246,12 @@ def test_files_are_taken_by_the_address_of_ones_own_alone(tmp_path: Path) -> Non
         ("/find_directions", {"region": "ear"}, "there is no preset 'ear'"),
         ("/find_directions", {"count": 99}, "count 99: expected a number from 1 to 32"),
         ("/find_directions", {"method": "magic"}, "method 'magic' is unknown"),
+        ("/find_directions", {"samples": 9}, "samples 9: expected a number from 1 to 8"),
+        ("/find_directions", {"confine": 2}, "confine 2 is out of range: expected a number from 0 to 1"),
+        ("/find_directions", {"confine": 1, "method": "sefa"}, "can't be combined with the method sefa"),
+        ("/find_directions", {"parameters": "edge"}, "'edge' is not like regularization=0.01"),
+        ("/find_directions", {"parameters": "grid=8"}, "resefa has no parameter 'grid'"),
+        ("/apply_directions", {"strengths": "[1]", "confine": "x"}, "confine 'x' is not a number"),
         ("/apply_directions", {"strengths": "seven"}, "expected a JSON list"),
         ("/apply_directions", {"strengths": "[9]"}, "strength 9: expected a number from -6 to 6"),
         ("/apply_directions", {"strengths": "[1, 1, 1, 1]"}, "direction 3 is out of range"),

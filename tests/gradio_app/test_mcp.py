@@ -74,7 +74,7 @@ def test_a_face_is_drawn(url: str, avatars: resefa.Generator) -> None:
 
 
 def test_directions_are_found_told_and_applied(url: str, tmp_path: Path) -> None:
-    found = call(url, "find_directions", seed=13, region="mouth", layered=False, count=2)
+    found = call(url, "find_directions", seed=13, region="mouth", layered=False, count=2, only_good=False)
     assert not found.isError
     file, report = ast.literal_eval(words(found))
     assert (report["space"], len(report["directions"])) == ("w", 2)
@@ -88,6 +88,9 @@ def test_directions_are_found_told_and_applied(url: str, tmp_path: Path) -> None
     assert "Image URL: http" in shown.content[1].text
     plain = picture(call(url, "draw_face", seed=13))
     moved = picture(call(url, "apply_directions", file=file["url"], strengths="[4, 0]", seed=13))
+    for confine in (True, 1.0):
+        asked = {"file": file["url"], "strengths": "[4, 0]", "seed": 13, "confine": confine}
+        assert np.abs(picture(call(url, "apply_directions", **asked)) - moved).mean() > 0
     assert directions.region is not None
     inside = directions.region.mask(*plain.shape[:2]).numpy() > 0
     change = np.square(moved - plain).mean(axis=2)
