@@ -184,8 +184,8 @@ class Endpoints:
             )
 
         lines = studio.lines
-        line = lines.joint if total > 1 else lines.methods if not ours else lines.layers
-        line = lines.faces if quick and total == 1 else line
+        alone = lines.faces if quick else lines.layers if ours else lines.methods
+        line = lines.joint if total > 1 else alone
         directions = jobs.finished(jobs.run_in_turn(line, address, find))
         self._quota.charge(address, directions.vectors.nbytes)
         file = fresh_folder(self._folder) / "directions.safetensors"
@@ -212,7 +212,7 @@ class Endpoints:
 
         Args:
             file: a direction file; of another project, one that says its space.
-            strengths: JSON: a list of numbers from -6 to 6, one for each direction, or an object from names.
+            strengths: JSON: a list of numbers of the file's range, for all directions, or an object of names.
             seed: of the image, a whole number from 0 to 4294967295.
             truncation: of the image, from 0 to 1.
             confine: how far edits stay inside the region, from 0 to 1; those of resefa-confined always do.

@@ -16,7 +16,7 @@ MODULES = [
     for module in pkgutil.walk_packages(resefa_core.__path__, "resefa_core.")
     if not module.name.endswith("__main__")
 ]
-DEMO = [f"gradio_app.{name}" for name in ("files", "languages", "links", "presence")]
+DEMO = [f"gradio_app.{name}" for name in ("files", "languages", "links", "methods", "presence")]
 
 
 def test_no_module_of_the_demo_with_examples_is_left_out() -> None:

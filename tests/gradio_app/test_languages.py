@@ -355,6 +355,17 @@ def test_texts_are_put_together_of_their_parts(translate: Any) -> None:
     assert dict(zip(expected, translate(list(expected)), strict=True)) == expected
 
 
+def test_what_methods_take_and_why_it_is_refused_is_translated(translate: Any) -> None:
+    parameters = [each for method in resefa.METHODS.values() for each in method.parameters]
+    texts = sorted({each.help for each in parameters})
+    for each in parameters:
+        with pytest.raises(resefa.ParameterError) as refused:
+            each.check("x")
+        texts.append(str(refused.value))
+    assert [text for text, shown in zip(texts, translate(texts), strict=True) if shown == text] == []
+    assert translate(texts[-1:]) == ["overlap 'x' liegt außerhalb: eine ganze Zahl von 0 bis 1 wird erwartet"]
+
+
 def test_texts_of_strangers_stay_as_they_are(translate: Any) -> None:
     texts = ["constructor", "{constructor}", "__proto__", "<b>{name}</b>", "smile +2", "x, y / z", "", " "]
     texts += ["a alone, by b" * 40, "no; such / thing, " * 30 + "7"]
