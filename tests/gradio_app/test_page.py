@@ -114,6 +114,14 @@ class Demo:
             before,
         )
 
+    def starts_over(self, action: Callable[[], object]) -> None:
+        """Do something after which the page loads once more; what that cuts off is no error of its own."""
+        errors = [*self.errors]
+        self.page.evaluate("window.before = true")
+        action()
+        self.wait("() => !window.before && document.querySelectorAll(`" + READY + "`).length > 0")
+        self.errors[:] = errors
+
     def said(self, text: str) -> None:
         self.wait("(t) => document.querySelector('#status .text').textContent.includes(t)", text)
 
@@ -205,6 +213,22 @@ class Demo:
     def chip(self, name: str) -> Any:
         """The button that takes an edit back."""
         return self.page.locator("#history").get_by_role("button", name=f"Take back: {name}")
+
+    def moves(self) -> list[str]:
+        """The edits of the face."""
+        return list(self.page.locator(".moves li").all_text_contents())
+
+    def values(self) -> list[str]:
+        """Where the sliders are."""
+        return list(self.page.eval_on_selector_all(".rows [type=range]", "all => all.map((e) => e.value)"))
+
+    def edited_twice(self) -> np.ndarray:
+        """The picture with an edit of the mouth, and one of the eyes whose slider is there."""
+        self.after(lambda: self.slide(0, 4))
+        self.settle(lambda: self.page.locator("[data-preset=eyes]").click())
+        picture = self.after(lambda: self.slide(1, 3))
+        self.wait("() => document.querySelectorAll('.moves li').length === 2")
+        return picture
 
     def slider(self, index: int = 0) -> Any:
         return self.page.locator(".rows [type=range]").nth(index)
@@ -457,6 +481,14 @@ def test_a_painted_mask_gives_directions_until_all_is_erased(demo: Demo) -> None
     demo.wait("() => document.querySelector('#status .line').dataset.kind === 'problem'")
     assert demo.version == version
     assert "region" in demo.status or "mask" in demo.status
+    refused, values = demo.pixels(), demo.values()
+    cell = demo.page.locator(".rows .cell").first.bounding_box()
+    demo.page.mouse.click(cell["x"] + cell["width"] / 2, cell["y"] + cell["height"] / 2)
+    demo.page.wait_for_timeout(500)
+    assert demo.values() == values  # the strips are of a region that is not there any more
+    assert np.array_equal(demo.pixels(), refused)
+    demo.settle(lambda: demo.page.locator("[data-preset=nose]").click())
+    demo.after(lambda: demo.page.locator(".rows .cell").first.click())
 
 
 def test_strokes_during_answers_stay(demo: Demo) -> None:
@@ -1384,11 +1416,120 @@ def test_a_link_restores_the_state_and_the_address_follows(visit: Callable[..., 
     assert np.abs(second.pixels() - first.pixels()).max() == 0
 
 
-@pytest.mark.parametrize("query", ["?seed=-1&truncation=x&box=1,2", "?box=0,0,0,0&seed=99999999999999"])
-def test_nonsense_in_a_link_is_left_out(visit: Callable[..., Demo], query: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "notes"),
+    [
+        ("?seed=-1&truncation=x&box=1,2", ["link's seed '-1'", "link's truncation 'x'", "link's box '1,2'"]),
+        ("?box=0,0,0,0&seed=99999999999999", ["link's region", "link's seed '99999999999999'"]),
+        ("?edit=x&method=y&region=w", ["link is damaged", "link's method 'y'", "link's region"]),
+    ],
+)
+def test_nonsense_in_a_link_is_left_out_and_said(
+    visit: Callable[..., Demo], query: str, notes: list[str]
+) -> None:
     demo = visit(query)
     assert demo.query["seed"] == str(FIRST_SEED)
     assert len(demo.strips()) == MOST_ROWS
+    assert [note for note in notes if note not in demo.status] == []
+
+
+def test_a_link_opens_alike_with_what_was_painted_and_edited(visit: Callable[..., Demo]) -> None:
+    demo = visit()
+    demo.thorough()
+    demo.page.locator("[data-tool=brush]").click()
+    demo.settle(lambda: demo.drag((0.35, 0.65, 0.3, 0.05)))
+    edited = demo.after(lambda: demo.slide(0, 4))
+    demo.wait("() => new URLSearchParams(location.search).has('edit')")
+    other = visit("?" + urlsplit(demo.page.url).query)
+    assert np.abs(other.pixels() - edited).max() <= 2
+    assert _orange(other.page) == _orange(demo.page) > 0
+    assert (other.moves(), other.values(), other.query) == (demo.moves(), demo.values(), demo.query)
+
+
+def test_edits_and_undo_outlive_a_new_face_and_a_reload(visit: Callable[..., Demo]) -> None:
+    demo = visit()
+    demo.thorough()
+    plain, edited = demo.pixels(), demo.edited_twice()
+    moves, values = demo.moves(), demo.values()
+
+    def press(keys: str, seed: int, number: int) -> None:
+        demo.settle(lambda: demo.page.keyboard.press(keys))
+        assert demo.query["seed"] == demo.page.locator("#seed input").input_value() == str(seed)
+        assert demo.moves() == moves[:number]
+
+    demo.settle(lambda: _type_seed(demo, "11"))
+    assert demo.moves() == []
+    another = demo.pixels()
+    demo.page.locator("#title h1").click()  # keys are the field's own while one types there
+    press("Control+z", FIRST_SEED, 2)
+    assert demo.values() == values
+    assert np.array_equal(demo.pixels(), edited)
+    press("Control+Shift+z", 11, 0)
+    assert np.array_equal(demo.pixels(), another)
+    press("Control+z", FIRST_SEED, 2)
+    demo.starts_over(demo.page.reload)
+    assert (demo.moves(), demo.values()) == (moves, values)
+    assert np.array_equal(demo.pixels(), edited)
+    press("Control+z", FIRST_SEED, 1)
+    press("Control+z", FIRST_SEED, 0)
+    assert np.array_equal(demo.pixels(), plain)
+    press("Control+Shift+z", FIRST_SEED, 1)
+    press("Control+Shift+z", FIRST_SEED, 2)
+    assert np.array_equal(demo.pixels(), edited)
+    press("Control+Shift+z", 11, 0)
+    assert np.array_equal(demo.pixels(), another)
+
+
+def test_the_page_goes_on_with_its_edits_after_a_lost_connection(visit: Callable[..., Demo]) -> None:
+    demo = visit()
+    demo.thorough()
+    edited = demo.edited_twice()
+    moves, values = demo.moves(), demo.values()
+
+    def drop() -> None:
+        demo.page.context.set_offline(True)
+        demo.page.locator("[data-preset=nose]").click()
+        demo.page.wait_for_timeout(6000)
+        demo.page.context.set_offline(False)
+
+    demo.starts_over(drop)
+    assert (demo.moves(), demo.values()) == (moves, values)
+    assert np.array_equal(demo.pixels(), edited)
+    demo.settle(lambda: demo.page.locator("#history [data-go=undo]").click())
+    assert demo.moves() == moves[:1]
+    demo.after(lambda: demo.slide(1, -3))
+
+
+def test_slow_methods_keep_no_newcomer_waiting_and_are_stopped(visit: Callable[..., Demo]) -> None:
+    """By the button, and by choosing something else; the one who waits in line then begins."""
+    first, second = (visit(f"?seed={FIRST_SEED}&region={part}") for part in ("mouth", "eyes"))
+    kind = "() => document.querySelector('#status .line').dataset.kind"
+    begun = "() => document.querySelector('#status progress').hasAttribute('value')"
+
+    def choose(demo: Demo, method: str) -> None:
+        demo.page.locator("#method input").click()
+        demo.page.get_by_role("option", name=method, exact=True).click()
+
+    for demo in (first, second):
+        demo.thorough()
+        demo.page.locator("#advanced button").first.click()
+    versions = first.version, second.version
+    for demo in (first, second):
+        choose(demo, "StyleSpace")
+        demo.wait(f"() => ({kind})() === 'working'")
+    newcomer = visit("?seed=79&region=mouth")
+    assert len(newcomer.strips()) > 0
+    assert [demo.page.evaluate(kind) for demo in (first, second)] == ["working", "working"]
+    assert not second.page.evaluate(begun)
+    first.page.locator("#status .stop").click()
+    second.wait(begun)
+    assert (first.page.evaluate(kind), first.version) == ("done", versions[0])
+    second.settle(lambda: choose(second, "SeFa"))
+    assert second.version == versions[1] + 1
+    assert [demo.page.evaluate("document.querySelector('.rows').inert") for demo in (first, second)] == [
+        True,
+        False,
+    ]
 
 
 def test_other_methods_are_a_choice_and_say_what_they_are(visit: Callable[..., Demo]) -> None:
