@@ -18,7 +18,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,10 @@ from playwright.sync_api import Error, sync_playwright  # noqa: E402
 PATIENCE = 180_000
 FIRST = "?seed=29&region=mouth"
 PARTS = ("mouth", "eyes", "nose", "hair")
+CORNERS = ("0.1,0.1", "0.4,0.1", "0.1,0.5", "0.4,0.5", "0.3,0.3")
 WEIGHTS = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
 _KIND = "document.querySelector('#status .line')?.dataset.kind"
-_DONE = f"() => document.querySelector('.rows')?.dataset.more === 'false' && {_KIND} === 'done'"
+_DONE = f"() => !!document.querySelector('.rows[data-more=false][aria-busy=false]') && {_KIND} === 'done'"
 _SLIDE = """([index, value]) => {
   const slider = document.querySelectorAll(".rows [type=range]")[index];
   slider.value = value;
@@ -79,21 +80,6 @@ class Demo:
             rest(page)
         return page, picture(page)
 
-    def chosen_last(self, choose: Callable[[Any, random.Random], Callable[[dict[str, str]], bool]]) -> str:
-        """How often what is analysed is not what was chosen last; requests are held back for a while."""
-        rng, wrong, page = random.Random(3), 0, self.come()
-
-        def hold(route: Any) -> None:
-            page.wait_for_timeout(rng.uniform(0, 300))
-            route.continue_()
-
-        page.route("**/queue/join**", hold)
-        for _ in range(self.rounds):
-            is_it = choose(page, rng)
-            rest(page)
-            wrong += not is_it(asked(page))
-        return f"{wrong} of {self.rounds} wrong"
-
 
 def rest(page: Any) -> None:
     """Wait until a page is done, and nothing else comes for two seconds."""
@@ -108,6 +94,14 @@ def rest(page: Any) -> None:
 
 def asked(page: Any) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(page.url).query))
+
+
+def analysed(page: Any) -> str:
+    """The part, or the corner of the box, that the server has put into the address bar."""
+    link = asked(page)
+    if "box" in link:
+        return ",".join(f"{float(number):.1f}" for number in link["box"].split(",")[:2])
+    return link.get("region", link.get("part", "")).removeprefix("part:")
 
 
 def picture(page: Any) -> np.ndarray:
@@ -125,13 +119,10 @@ def press(page: Any, selector: str) -> None:
 
 def drag(page: Any, x: float, y: float, width: float, height: float) -> None:
     frame = page.locator(".stage").bounding_box()
-    start, end = (
-        (frame["x"] + across * frame["width"], frame["y"] + down * frame["height"])
-        for across, down in ((x, y), (x + width, y + height))
-    )
-    page.mouse.move(*start)
+    left, top, side = frame["x"], frame["y"], frame["width"]
+    page.mouse.move(left + x * side, top + y * side)
     page.mouse.down()
-    page.mouse.move(*end, steps=2)
+    page.mouse.move(left + (x + width) * side, top + (y + height) * side, steps=2)
     page.mouse.up()
 
 
@@ -142,23 +133,27 @@ def choose_method(page: Any, name: str) -> None:
     page.get_by_role("option", name=name, exact=True).click()
 
 
-def three_boxes(page: Any, rng: random.Random) -> Callable[[dict[str, str]], bool]:
-    for _ in range(3):
-        x, y = rng.uniform(0.05, 0.5), rng.uniform(0.05, 0.5)
-        drag(page, x, y, 0.3, 0.3)
-        page.wait_for_timeout(rng.uniform(100, 600))
-    numbers = [x, y, 0.3, 0.3]
-    return lambda told: bool(
-        np.allclose([float(each) for each in told.get("box", "0").split(",")], numbers, atol=0.02)
-    )
+def chosen_last(demo: Demo, choices: Sequence[str], count: int) -> str:
+    """How often what is analysed is not what was chosen last; requests are held back for a while."""
+    rng, wrong, page = random.Random(3), 0, demo.come()
 
+    def hold(route: Any) -> None:
+        page.wait_for_timeout(rng.uniform(0, 300))
+        route.continue_()
 
-def four_parts(page: Any, rng: random.Random) -> Callable[[dict[str, str]], bool]:
-    names = rng.sample(PARTS, 4)
-    for name in names:
-        press(page, f"[data-preset={name}]")
-        page.wait_for_timeout(rng.uniform(50, 500))
-    return lambda told: names[-1] in (told.get("region"), told.get("part", "").removeprefix("part:"))
+    page.route("**/queue/join**", hold)
+    for _ in range(demo.rounds):
+        chosen = rng.sample(choices, count)
+        for choice in chosen:
+            if choice in PARTS:
+                press(page, f"[data-preset={choice}]")
+            else:
+                x, y = (float(number) for number in choice.split(","))
+                drag(page, x, y, 0.3, 0.3)
+            page.wait_for_timeout(rng.uniform(100, 500))
+        rest(page)
+        wrong += analysed(page) != chosen[-1]
+    return f"{wrong} of {demo.rounds} wrong"
 
 
 def newcomer(demo: Demo) -> str:
@@ -270,8 +265,8 @@ def refused(demo: Demo) -> str:
 
 
 FAULTS: dict[str, tuple[str, Callable[[Demo], str]]] = {
-    "boxes": ("three boxes within 2 s: the one analysed", lambda demo: demo.chosen_last(three_boxes)),
-    "parts": ("four parts within 2 s, the same", lambda demo: demo.chosen_last(four_parts)),
+    "boxes": ("three boxes within 2 s: the one analysed", lambda demo: chosen_last(demo, CORNERS, 3)),
+    "parts": ("four parts within 2 s, the same", lambda demo: chosen_last(demo, PARTS, 4)),
     "newcomer": ("a newcomer, while somebody tries StyleSpace", newcomer),
     "face": ("two edits, then a new face", new_face),
     "reload": ("two edits, then a reload", started_over),
