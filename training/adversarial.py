@@ -71,6 +71,7 @@ class Settings:
     decay_from: float
     mirror: bool
     jitter: bool
+    beside_mirror: bool
     seed: int
 
     def decay(self, share: float) -> float:
@@ -91,13 +92,15 @@ class Run:
         self.device = device
         self.resolution = start.resolution
         self.images = 0
+        self.images_before = 0
         self.steps = 0
         self.seconds = 0.0
         self.generator = start.to(device)
         self.generator.requires_grad_(False)
         for name, parameter in self.generator.synthesis.named_parameters():
             parameter.requires_grad_(not name.endswith("noise_strength"))
-        self.discriminator = Discriminator(_widths(start, settings.discriminator_width)).to(device)
+        widths = _widths(start, settings.discriminator_width)
+        self.discriminator = Discriminator(widths, settings.beside_mirror).to(device)
         for module in (self.generator, self.discriminator):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -138,7 +141,7 @@ class Run:
             logits, seen = self.discriminator.look(fake)
             fooled = F.softplus(-logits).mean()
             features, pixels = self._apart(fake, seen, real)
-        loss = min(1.0, self.images / FIRST_IMAGES) * fooled
+        loss = min(1.0, (self.images + self.images_before) / FIRST_IMAGES) * fooled
         loss = loss + self.settings.feature_weight * features + self.settings.pixel_weight * pixels
         self._descend("generator", loss)
         self.discriminator.requires_grad_(True)
@@ -222,6 +225,11 @@ class Run:
         counters = {name: getattr(self, name) for name in _COUNTERS}
         return {"modules": modules, "optimizers": optimizers, **counters}
 
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """Take over the discriminator of another run's checkpoint."""
+        self.discriminator.take_over(state["modules"]["discriminator"])
+        self.images_before = int(state["images"])
+
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what a checkpoint holds."""
         for name in _MODULES:
@@ -233,7 +241,7 @@ class Run:
 
 
 _MODULES = ("generator", "discriminator", "average")
-_COUNTERS = ("images", "steps", "seconds")
+_COUNTERS = ("images", "images_before", "steps", "seconds")
 
 
 def _widths(generator: StyleGAN2, share: float) -> list[int]:
@@ -311,6 +319,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pixel-weight", type=float, default=1.0, help="(%(default)s)")
     parser.add_argument("--mirror", action="store_true", help="mirror every other batch, drawings included")
     parser.add_argument("--jitter", action="store_true", help="shift each batch's colours, drawings included")
+    parser.add_argument(
+        "--beside-mirror", action="store_true", help="the discriminator sees each image beside its mirror image"
+    )
+    parser.add_argument(
+        "--discriminator", type=Path, help="the checkpoint.pt of another run, to go on from its discriminator"
+    )
     runs.add_common_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -326,6 +340,8 @@ def main(arguments: list[str] | None = None) -> None:
     start, saved = load_start(options.start)
     run = Run(settings, start, layout, device)
     checkpoint = options.folder / runs.CHECKPOINT
+    if options.discriminator and not checkpoint.exists():
+        run.go_on_from(torch.load(options.discriminator, map_location=device, weights_only=True)["run"])
     if checkpoint.exists():
         content = torch.load(checkpoint, map_location=device, weights_only=True)
         run.restore(content["run"])

@@ -1,6 +1,6 @@
 """Train the classifier of the drawings' attributes, whose features the evaluation measures in.
 
-    python training/classifier.py DATA_DIR HELD_OUT_DIR OUTPUT.safetensors [--epochs 5]
+    python training/classifier.py DATA_DIR HELD_OUT_DIR OUTPUT.safetensors [--epochs 5] [--side 128]
 
 Both folders hold `faces.npy` and `labels.json` of `draw_faces.mjs` or `draw_cats.py`. The share of held-out
 drawings of which each attribute is told, by the weights as they are stored, is printed and kept in the file.
@@ -25,11 +25,11 @@ from resefa_core.evaluation.attributes import AttributeClassifier, accuracy, rea
 BATCH = 128
 
 
-def train(folder: Path, epochs: int) -> AttributeClassifier:
-    """A classifier of a folder's drawings."""
+def train(folder: Path, epochs: int, side: int) -> AttributeClassifier:
+    """A classifier of a folder's drawings, that looks at so many pixels on a side."""
     faces = np.load(folder / "faces.npy", mmap_mode="r")
     values, seen_with, labels = read_labels(folder / "labels.json")
-    classifier = AttributeClassifier(values, seen_with)
+    classifier = AttributeClassifier(values, seen_with, side=side)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(faces) // BATCH)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-3, weight_decay=1e-2)
@@ -54,13 +54,14 @@ def main() -> None:
     parser.add_argument("held_out", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--side", type=int, default=64, help="of the pictures it looks at (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    classifier = train(options.data, options.epochs).half().float()
+    classifier = train(options.data, options.epochs, options.side).half().float()
     about = json.loads((options.data / "labels.json").read_text(encoding="utf-8"))["about"]
     faces = np.load(options.held_out / "faces.npy", mmap_mode="r")
     told = accuracy(classifier, faces, read_labels(options.held_out / "labels.json")[2])

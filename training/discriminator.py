@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +31,9 @@ class Convolution(nn.Module):
 class Block(nn.Module):
     """Features and the image of one resolution to features of half of it."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, colours: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.from_rgb = Convolution(3, inputs, 1)
+        self.from_rgb = Convolution(colours, inputs, 1)
         self.conv0 = Convolution(inputs, inputs, 3)
         self.conv1 = Convolution(inputs, outputs, 3)
         self.skip = Convolution(inputs, outputs, 1, active=False)
@@ -50,13 +50,17 @@ class Discriminator(nn.Module):
 
     Args:
         channels: features at each resolution, from the image's down to 4 x 4.
+        beside_mirror: whether it sees each pixel beside the one that mirrors it, so that two eyes which
+            differ show at the finest resolution, not only where features have come to span a face.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], beside_mirror: bool = False) -> None:
         super().__init__()
+        self.beside_mirror = beside_mirror
+        colours = 6 if beside_mirror else 3
         self.resolutions = [4 * 2**i for i in reversed(range(1, len(channels)))]
         for index, resolution in enumerate(self.resolutions):
-            self.add_module(f"b{resolution}", Block(channels[index], channels[index + 1]))
+            self.add_module(f"b{resolution}", Block(colours, channels[index], channels[index + 1]))
         self.conv = Convolution(channels[-1] + 1, channels[-1], 3)
         self.hidden = FullyConnected(16 * channels[-1], channels[-1])
         self.logit = FullyConnected(channels[-1], 1)
@@ -67,6 +71,8 @@ class Discriminator(nn.Module):
     def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The logits, and the features after each block."""
         x, seen = None, []
+        if self.beside_mirror:
+            image = torch.cat([image, image.flip(3)], dim=1)
         for resolution in self.resolutions:
             x = self.get_submodule(f"b{resolution}")(x, image)
             seen.append(x)
@@ -75,6 +81,19 @@ class Discriminator(nn.Module):
         x = self.conv(torch.cat([x, _spread(x)], dim=1))
         hidden = F.leaky_relu(self.hidden(x.flatten(1)), 0.2) * _GAIN
         return self.logit(hidden)[:, 0], seen
+
+    def take_over(self, state: Mapping[str, Tensor]) -> None:
+        """Become another one of these channels, which need not have seen mirror images: then these count
+        nothing at first."""
+        own = self.state_dict()
+        for name, value in state.items():
+            inputs = value.shape[1] if name.endswith("from_rgb.weight") else 0
+            if inputs and inputs < own[name].shape[1]:
+                more = own[name].shape[1] - inputs
+                gain = math.sqrt(own[name].shape[1] / inputs)
+                value = F.pad(value * gain, (0, 0, 0, 0, 0, more))
+            own[name] = value
+        self.load_state_dict(own)
 
 
 def _half(x: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ first. Every drawn face has the same nose; a face's accessories are glasses."""
 _SURE = 0.8
 _PLAIN = ("default", "none")
 _FORMAT = "1"
-_SIDE = 64
-_WIDTHS = (32, 64, 96, 128)
+_WIDTHS = {64: (32, 64, 96, 128), 128: (16, 32, 64, 96, 128)}
+"""The features of each stage, by the side of the pictures in pixels; the last stage has 4 x 4 of them."""
 _NUM_FEATURES = 128
 _MAX_BYTES = 64 << 20
 _MAX_VALUES = 4096
@@ -72,13 +72,17 @@ class Predictor(Protocol):
 class AttributeClassifier(nn.Module):
     """A small convolutional network that tells the attributes of drawn faces.
 
-    Images `(B, 3, H, W)` in [-1, 1], on any device, brought to 64 x 64, to logits `(B, V)` by attribute;
+    Images `(B, 3, H, W)` in [-1, 1], on any device, brought to its own side, to logits `(B, V)` by attribute;
     `features` are what it tells them from.
 
     Args:
         attributes: the values of each attribute.
         seen_with: see `Predictor`.
         about: what is known of it, as texts; kept in its file.
+        side: of the pictures that it looks at, in pixels: 64 or 128.
+
+    Raises:
+        ParameterError: another side.
     """
 
     num_features = _NUM_FEATURES
@@ -88,8 +92,13 @@ class AttributeClassifier(nn.Module):
         attributes: Mapping[str, Sequence[str]],
         seen_with: Mapping[str, tuple[str, Sequence[str]]] | None = None,
         about: Mapping[str, str] | None = None,
+        side: int = 64,
     ) -> None:
         super().__init__()
+        if side not in _WIDTHS:
+            raise ParameterError(f"side={side!r} was given: expected one of {', '.join(map(str, _WIDTHS))}")
+        self.side = side
+        widths = _WIDTHS[side]
         self.attributes = {name: tuple(values) for name, values in attributes.items()}
         self.seen_with = {name: (other, tuple(with_)) for name, (other, with_) in (seen_with or {}).items()}
         self.about = dict(about or {})
@@ -100,18 +109,18 @@ class AttributeClassifier(nn.Module):
                     nn.BatchNorm2d(outputs),
                     nn.ReLU(),
                 )
-                for inputs, outputs in zip((3, *_WIDTHS[:-1]), _WIDTHS, strict=True)
+                for inputs, outputs in zip((3, *widths[:-1]), widths, strict=True)
             )
         )
-        self.hidden = nn.Linear(_WIDTHS[-1] * (_SIDE // 2 ** len(_WIDTHS)) ** 2, _NUM_FEATURES)
+        self.hidden = nn.Linear(widths[-1] * (side // 2 ** len(widths)) ** 2, _NUM_FEATURES)
         heads = {name: nn.Linear(_NUM_FEATURES, len(values)) for name, values in self.attributes.items()}
         self.heads = nn.ModuleDict(heads)
 
     def features(self, images: Tensor) -> Tensor:
         """Features `(B, 128)`, for `frechet_distance` and `kernel_distance`, on the classifier's device."""
         images = images.to(self.hidden.weight.device)
-        if images.shape[2:] != (_SIDE, _SIDE):
-            images = F.adaptive_avg_pool2d(images, _SIDE)
+        if images.shape[2:] != (self.side, self.side):
+            images = F.adaptive_avg_pool2d(images, self.side)
         return F.relu(self.hidden(self.stages(images).flatten(1)))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -132,6 +141,7 @@ class AttributeClassifier(nn.Module):
             "resefa.classifier_version": _FORMAT,
             "resefa.attributes": json.dumps(self.attributes),
             "resefa.seen_with": json.dumps(self.seen_with),
+            "resefa.side": str(self.side),
         }
         write_tensors(path, tensors, metadata, EvaluationError, overwrite, _MAX_BYTES)
 
@@ -155,7 +165,7 @@ class AttributeClassifier(nn.Module):
             )
         try:
             return _from_file(tensors, metadata)
-        except (*DAMAGE, EvaluationError) as error:
+        except (*DAMAGE, EvaluationError, ParameterError) as error:
             raise EvaluationError(f"{file}: damaged attribute classifier: {str(error)[:400]}") from error
 
 
@@ -374,7 +384,7 @@ def _from_file(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Attribut
         if name not in attributes or not set(with_) <= set(attributes[other]) or not with_:
             raise EvaluationError(f"it does not say with which values {name[:80]!r} is seen")
     about = {key: text for key, text in metadata.items() if not key.startswith(("resefa.", "modelspec.hash"))}
-    classifier = AttributeClassifier(attributes, seen_with, about)
+    classifier = AttributeClassifier(attributes, seen_with, about, int(metadata.get("resefa.side", "64")))
     classifier.load_state_dict(tensors)
     return classifier.eval().requires_grad_(False)
 

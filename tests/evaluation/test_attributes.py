@@ -185,22 +185,25 @@ def test_images_and_targets_that_do_not_fit_are_refused(classifier: AttributeCla
         attribute_changes(classifier, face, face, "beak")
 
 
-def test_a_saved_classifier_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [64, 128])
+def test_a_saved_classifier_comes_back(tmp_path: Path, side: int) -> None:
     torch.manual_seed(0)
     written = AttributeClassifier(
         {"hat": ["yes", "no"], "colour": ["red", "blue", "green"]},
         {"colour": ("hat", ["yes"])},
         {"title": "hats"},
+        side,
     ).eval()
     file = tmp_path / "hats.safetensors"
     written.save(file)
     read = AttributeClassifier.load(file)
-    assert (read.attributes, read.seen_with, read.about) == (
+    assert (read.attributes, read.seen_with, read.about, read.side) == (
         written.attributes,
         written.seen_with,
         {"title": "hats"},
+        side,
     )
-    pictures = torch.rand(3, 3, 64, 64)
+    pictures = torch.rand(3, 3, 128, 128)
     for name, logits in written(pictures).items():
         assert torch.allclose(read(pictures)[name], logits, atol=0.01)
     assert not read.training
@@ -223,6 +226,9 @@ def test_a_saved_classifier_comes_back(tmp_path: Path) -> None:
         ({"resefa.seen_with": '{"hat": ["hat", ["maybe"]]}'}, "seen"),
         ({"resefa.seen_with": '{"hat": ["hat", []]}'}, "seen"),
         ({"resefa.seen_with": '{"hat": 3}'}, "damaged"),
+        ({"resefa.side": "72"}, "side=72 was given: expected one of 64, 128"),
+        ({"resefa.side": "wide"}, "damaged"),
+        ({"resefa.side": "128"}, "damaged"),
     ],
 )
 def test_damaged_classifiers_are_refused(tmp_path: Path, changes: dict[str, str], said: str) -> None:
