@@ -320,7 +320,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mirror", action="store_true", help="mirror every other batch, drawings included")
     parser.add_argument("--jitter", action="store_true", help="shift each batch's colours, drawings included")
     parser.add_argument(
-        "--beside-mirror", action="store_true", help="the discriminator sees each image beside its mirror image"
+        "--beside-mirror",
+        action="store_true",
+        help="the discriminator sees each image beside its mirror image",
     )
     parser.add_argument(
         "--discriminator", type=Path, help="the checkpoint.pt of another run, to go on from its discriminator"

@@ -1,9 +1,11 @@
 """How good is a generator of drawn faces, and does it only repeat the drawings?
 
     python training/evaluate.py CLASSIFIER FACES_DIR HELD_OUT_DIR OUTPUT_DIR GENERATOR [GENERATOR ...]
+        [--finer CLASSIFIER]
 
-Fréchet distances in the features of the attribute classifier, to the held-out drawings: of each generator at
-truncation 1, and of as many of the drawings it was trained on, which is what a perfect generator would reach.
+Fréchet distances in the features of the attribute classifier, and of a finer one if there is one, to the
+held-out drawings: of each generator at truncation 1, and of as many of the drawings it was trained on, which
+is what a perfect generator would reach.
 For generators of faces and for the drawings also how fine details are, how far eyes are from their mirror
 image, and how much eyes and mouths stand out by the colour of the skin. For the last generator, sheets of 64
 random faces at truncation 0.7 and 1, how varied its faces are by attribute beside the drawings, and ten of
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("held_out", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("generators", nargs="+")
+    parser.add_argument("--finer", help="a classifier of more pixels, in whose features to measure, too")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
@@ -111,11 +114,16 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
     classifier = AttributeClassifier.load(options.classifier)
+    judges = [classifier] + ([AttributeClassifier.load(options.finer)] if options.finer else [])
     held_out = drawn(options.held_out, options.count)
-    reference = features_of(classifier.features, held_out.split(BATCH))
     training = drawn(options.faces, options.count)
-    known = features_of(classifier.features, training.split(BATCH))
-    distances = {"drawings it was trained on": frechet_distance(known, reference)}
+    references = [features_of(each.features, held_out.split(BATCH)) for each in judges]
+
+    def measured(images: Tensor) -> list[float]:
+        seen = (features_of(each.features, images.split(BATCH)) for each in judges)
+        return [frechet_distance(*pair) for pair in zip(seen, references, strict=True)]
+
+    distances = {"drawings it was trained on": measured(training)}
     detail = json.loads((options.held_out / "labels.json").read_text(encoding="utf-8"))["detail"]
     faces = "skinColor" in classifier.attributes
     seen_first = {"drawings": looks(classifier, held_out, detail)} if faces else {}
@@ -123,17 +131,18 @@ def main() -> None:
     for name in options.generators:
         generator = resefa.load_generator(name)
         images = generated(generator, options.count)
-        seen = features_of(classifier.features, images.split(BATCH))
-        distances[name] = frechet_distance(seen, reference)
+        distances[name] = measured(images)
         if faces:
             seen_first[name] = looks(classifier, images, detail)
-    for name, distance in distances.items():
-        print(f"{name:<40} {distance:.2f}")
+    print(f"{'classifier of':<40} {' '.join(f'{each.side:>4} px' for each in judges)}")
+    for name, found in distances.items():
+        print(f"{name:<40} {' '.join(f'{distance:7.2f}' for distance in found)}")
     for name, told in seen_first.items():
         print(name, json.dumps(told))
     shown = {"drawn": shares(classifier, held_out), "generated": shares(classifier, images)}
     report = {
         "count": options.count,
+        "sides": [each.side for each in judges],
         "distances": distances,
         "looks": seen_first,
         "attributes": classifier.attributes,
@@ -147,6 +156,7 @@ def main() -> None:
         )
     chosen = images[:: max(1, len(images) // 10)][:10]
     own = features_of(classifier.features, [chosen])
+    known = features_of(classifier.features, training.split(BATCH))
     rows = []
     for face, feature in zip(chosen, own, strict=True):
         nearest = (known - feature).norm(dim=1).topk(NEIGHBOURS, largest=False).indices
