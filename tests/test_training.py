@@ -23,6 +23,7 @@ import bundle
 import bundled_directions
 import draw_cats
 import paired
+from discriminator import Discriminator
 from layout import Layout
 
 VALUES = {
@@ -132,6 +133,28 @@ def test_adversarial_training_goes_on_from_pairs(pairs: Path, drawings: Path, tm
     assert all(np.isfinite(list(line.values())).all() for line in told)
     made = resefa.load_generator(tmp_path / "generator.safetensors")
     assert made.fingerprint != resefa.load_generator(start).fingerprint
+
+
+def test_a_discriminator_is_taken_over_and_comes_to_see_mirror_images(
+    pairs: Path, drawings: Path, tmp_path: Path
+) -> None:
+    start = str(pairs / "generator.safetensors")
+    adversarial.main([str(drawings), start, str(tmp_path / "first"), "--images", "80", *SMALL])
+    checkpoint = tmp_path / "first" / "checkpoint.pt"
+    state = torch.load(checkpoint, weights_only=True)["run"]["modules"]["discriminator"]
+    channels = [state[f"b{side}.from_rgb.weight"].shape[0] for side in (16, 8)] + [
+        len(state["logit.weight"][0])
+    ]
+    before, after = Discriminator(channels), Discriminator(channels, beside_mirror=True)
+    before.load_state_dict(state)
+    after.take_over(state)
+    images = torch.randn(8, 3, SIDE, SIDE)
+    torch.testing.assert_close(after(images), before(images), atol=1e-4, rtol=1e-4)
+    further = ("--beside-mirror", "--discriminator", str(checkpoint))
+    adversarial.main([str(drawings), start, str(tmp_path / "second"), "--images", "80", *further, *SMALL])
+    run = torch.load(tmp_path / "second" / "checkpoint.pt", weights_only=True)["run"]
+    assert (run["images"], run["images_before"]) == (80, 80)
+    assert bool(run["modules"]["discriminator"]["b16.from_rgb.weight"][:, 3:].any())
 
 
 def test_a_run_s_generator_is_bundled_under_its_name(pairs: Path, tmp_path: Path) -> None:
