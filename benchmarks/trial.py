@@ -194,7 +194,7 @@ def open_a_mouth(trial: Trial) -> Callable[[], None]:
 
 def lighten_hair(trial: Trial) -> Callable[[], None]:
     trial.hand.click(trial.hand.button("hair", "#picker"))
-    trial.hand.click(trial.hand.button("hair blond", "#one-click"))
+    trial.hand.click(trial.hand.button("hair silver", "#one-click"))
     after = trial.changed(trial.before)
     return lambda: lightened(trial.before, after)
 

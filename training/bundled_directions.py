@@ -73,14 +73,22 @@ SETS: dict[str, dict[str, tuple[Kept, ...]]] = {
     },
     "avatars-128": {
         "mouth": (
-            Kept(3, -5.0, "smiles / frowns"),
+            Kept(4, -4.5, "smiles / frowns"),
             Kept(2, -6.0, "opens / closes"),
-            Kept(0, 6.0, "wider / narrower"),
+            Kept(1, 6.0, "wider / narrower"),
         ),
-        "eyes": (Kept(2, -6.0, "open wide"), Kept(0, 7.0, "grow / shrink")),
-        "eyebrows": (Kept(1, 5.0, "angry / worried"), Kept(0, 6.0, "lower / higher")),
-        "hair": (Kept(3, 2.5, "blond / purple"), Kept(0, -5.0, "red / blue")),
-        "clothes": (Kept(1, 5.0, "light / dark"), Kept(2, -5.0, "purple / green")),
+        "eyes": (Kept(1, -4.5, "open wide / narrow"), Kept(0, 6.0, "grow / shrink")),
+        "eyebrows": (Kept(1, 5.5, "angry / worried"), Kept(0, 6.0, "lower / higher")),
+        "hair": (
+            Kept(4, 2.5, "golden / purple"),
+            Kept(1, 4.5, "red / green"),
+            Kept(0, 4.0, "silver / auburn"),
+        ),
+        "clothes": (
+            Kept(4, 4.5, "blue / red"),
+            Kept(0, 5.0, "pink / green"),
+            Kept(5, 4.5, "purple / yellow"),
+        ),
     },
     "cats": {
         "mouth": (Kept(0, -5.0, "opens / closes"), Kept(2, -5.0, "shows teeth")),
