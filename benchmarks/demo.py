@@ -1,14 +1,15 @@
 """How long do people wait in the demo? From the browser, in a browser.
 
-    python benchmarks/demo.py [--repetitions N] [--faces N] [--other FOLDER]
+    python benchmarks/demo.py [--repetitions N] [--faces N] [--generators NAME ...] [--other FOLDER]
 
 Needs `playwright` and a Chromium (RESEFA_CHROMIUM, or on the path). The demo runs in a process of its own.
 With the face analysed, a box is dragged and let go: the time until the first strip of the new directions is
 decoded in the page. A slider is moved: the time until the edited picture is decoded. Both on the page's own
-clock. New faces: from the press of a key to the first strip, which the quick analysis of W precedes.
+clock. New faces: from the press of a key to the first strip, which the quick analysis of W precedes, and to
+the strips of every layer. Last, what the server's process holds in memory.
 
-With `--other`, the demo of another checkout is measured in turns with this one, so that the ratio holds
-whatever else the machine does.
+Several generators, and with `--other` the demo of another checkout, are measured in turns, each by a server
+of its own, so that ratios hold whatever else the machine does.
 
 The pure work (to factorize, to edit, to make and encode a strip) is timed between the others, in this
 process, so that ratios hold on a machine that others use too.
@@ -31,7 +32,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gradio_app")]
 
-from demo_browser import DESKTOP, READY, launch, serve  # noqa: E402
+from demo_browser import DESKTOP, READY, launch, server  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
@@ -96,6 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--faces", type=int, default=8)
+    parser.add_argument(
+        "--generators", nargs="+", default=["avatars-128"], help="bundled ones (default: avatars-128)"
+    )
     parser.add_argument("--other", type=Path, help="another checkout, to compare with")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -104,17 +108,17 @@ def main() -> None:
     def clock(name: str) -> Clock:
         return clocks.setdefault(name, Clock())
 
-    generator = resefa.load_generator("avatars")
-    studio = Studio({"avatars": generator})
-    session = studio.session("avatars", SEED, TRUNCATION)
-    session.analyse(prepared=True)
-    roots = {"": ROOT} if options.other is None else {"": ROOT, "other: ": options.other.resolve()}
+    roots = {"": ROOT} if options.other is None else {"": ROOT, "other, ": options.other.resolve()}
+    sessions = {name: _analysed(name) for name in options.generators}
     with ExitStack() as stack:
         browser = launch(stack.enter_context(sync_playwright()))
         stack.callback(browser.close)
-        pages = {
-            name: _opened(browser, stack.enter_context(serve(root=root))) for name, root in roots.items()
+        servers = {
+            f"{label}{generator}: ": stack.enter_context(server("--generator", generator, root=root))
+            for label, root in roots.items()
+            for generator in options.generators
         }
+        pages = {name: _opened(browser, each.url) for name, each in servers.items()}
         for index in range(options.repetitions):
             box = (0.3 + 0.002 * index, 0.56 + 0.001 * index, 0.36, 0.2)
             region = resefa.Region.from_box(*box)
@@ -123,26 +127,45 @@ def main() -> None:
                 clock(f"{name}release to first strip").times.append(_release(page, box))
                 clock(f"{name}slider to picture").times.append(_slide(page, 1.0 + 0.05 * index))
                 _slide(page, 0.0)  # else the edit would be kept, and the next ones made on top of it
-            directions = clock("factorize").measure(partial(session.find, region))
-            clock("edit and encode").measure(partial(_edit, session, directions))
-            clock("make and encode a strip").measure(partial(_strip, session, directions))
+            for name, session in sessions.items():
+                directions = clock(f"{name}: factorize").measure(partial(session.find, region))
+                clock(f"{name}: edit and encode").measure(partial(_edit, session, directions))
+                clock(f"{name}: make and encode a strip").measure(partial(_strip, session, directions))
         for index in range(options.faces):
             for name, page in pages.items():
                 page.bring_to_front()
-                clock(f"{name}new face to first strip").times.append(_new_face(page, 5000 + index))
+                first, every = _new_face(page, 5000 + index)
+                clock(f"{name}new face to first strip").times.append(first)
+                clock(f"{name}new face to strips of every layer").times.append(every)
+        held = {name: each.resident_mb() for name, each in servers.items()}
     print("| what | median, ms | 95th percentile, ms |\n| --- | --- | --- |")
     for name, measured in clocks.items():
         print(f"| {name} | {measured.row()} |")
-    pure = sum(statistics.median(clocks[name].times) for name in ("factorize", "make and encode a strip"))
-    print(f"\nrelease / pure: {statistics.median(clocks['release to first strip'].times) / pure:.1f}")
-    edit = statistics.median(clocks["edit and encode"].times)
-    print(f"slider / pure: {statistics.median(clocks['slider to picture'].times) / edit:.1f}")
+    print("\n" + ", ".join(f"{name}{megabytes} MB" for name, megabytes in held.items()))
+    for name in options.generators:
+        middle = {what: statistics.median(clocks[f"{name}: {what}"].times) for what in _WAITS + _PURE}
+        release, slider = (middle[what] for what in _WAITS)
+        factorize, edit, strip = (middle[what] for what in _PURE)
+        print(
+            f"{name}: release / pure {release / (factorize + strip):.1f}, slider / pure {slider / edit:.1f}"
+        )
+
+
+_WAITS = ("release to first strip", "slider to picture")
+_PURE = ("factorize", "edit and encode", "make and encode a strip")
+
+
+def _analysed(name: str) -> resefa.Session:
+    """The face that pages are opened with, in this process."""
+    session = Studio({name: resefa.load_generator(name)}).session(name, SEED, TRUNCATION)
+    session.analyse(prepared=True)
+    return session
 
 
 def _opened(browser: Any, address: str) -> Any:
     """The page with the face analysed, in a context of its own."""
     page = browser.new_context(**DESKTOP).new_page()
-    page.goto(f"{address}?seed={SEED}&truncation={TRUNCATION}", timeout=PATIENCE)
+    page.goto(f"{address}/?seed={SEED}&truncation={TRUNCATION}", timeout=PATIENCE)
     page.wait_for_selector(READY, timeout=PATIENCE)
     _wait_for_status(page, "Move a slider")
     page.evaluate(_TIMERS)
@@ -209,7 +232,8 @@ def _slide(page: Any, value: float) -> float:
     return float(milliseconds)
 
 
-def _new_face(page: Any, seed: int) -> float:
+def _new_face(page: Any, seed: int) -> tuple[float, float]:
+    """Milliseconds to the first strip, of the quick analysis, and to the strips of every layer."""
     page.locator("#seed input").fill(str(seed))
     page.evaluate(
         """(version) => {
@@ -219,10 +243,11 @@ def _new_face(page: Any, seed: int) -> float:
         _version(page),
     )
     page.locator("#seed input").press("Enter")
-    milliseconds = page.evaluate("window.waited.then((then) => then - window.from)")
+    first = page.evaluate("window.waited.then((then) => then - window.from)")
     _wait_for_status(page, "Move a slider")
+    every = page.evaluate("performance.now() - window.from")
     _settle(page)
-    return float(milliseconds)
+    return float(first), float(every)
 
 
 if __name__ == "__main__":

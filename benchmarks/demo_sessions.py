@@ -45,11 +45,6 @@ class Server(serving.Server):
         super().stop()
         self.kept.cleanup()
 
-    def memory(self) -> float:
-        """What the process holds in memory now, in MB; Linux."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1e3
-
     def work(self) -> float:
         """Seconds that processors have worked for the process; Linux."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

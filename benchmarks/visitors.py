@@ -224,12 +224,12 @@ def measure(
         if faces:
             visitors.append(Slow(server, page, findings, until, faces))
         start, worked = time.monotonic(), server.work()
-        memory = [(0.0, server.memory())]
+        memory = [(0.0, server.resident_mb())]
         for visitor in visitors:
             visitor.start()
         while time.monotonic() < until + 4 * LEAVING and any(visitor.is_alive() for visitor in visitors):
             time.sleep(min(2.0, seconds / 20))
-            memory.append((time.monotonic() - start, server.memory()))
+            memory.append((time.monotonic() - start, server.resident_mb()))
         findings.processors = (server.work() - worked) / (time.monotonic() - start)
         if any(visitor.is_alive() for visitor in visitors):
             findings.wrong.append(f"{sum(visitor.is_alive() for visitor in visitors)} visitors got no answer")

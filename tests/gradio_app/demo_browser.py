@@ -60,10 +60,15 @@ def find_axe() -> Path | None:
 @contextmanager
 def serve(*options: str, root: Path = ROOT) -> Iterator[str]:
     """Run the demo without a network to speak of; gives its address."""
+    with server(*options, root=root) as running:
+        yield f"{running.url}/"
+
+
+def server(*options: str, root: Path = ROOT) -> Server:
+    """The same, as a context that gives the server."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     environment.pop("SPACE_ID", None)
-    with Server(*options, environment=environment, root=root) as server:
-        yield f"{server.url}/"
+    return Server(*options, environment=environment, root=root)
 
 
 def launch(playwright: Any) -> Any:

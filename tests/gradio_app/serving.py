@@ -69,6 +69,11 @@ class Server:
                 raise RuntimeError(f"the demo did not start:\n{log[-3000:]}")
             time.sleep(0.2)
 
+    def resident_mb(self) -> int:
+        """The memory that the process holds, in megabytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) // 1000
+
     def stop(self) -> None:
         """End the process, and those that it started."""
         self.process.terminate()
