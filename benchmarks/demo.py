@@ -141,7 +141,7 @@ def main() -> None:
     print("| what | median, ms | 95th percentile, ms |\n| --- | --- | --- |")
     for name, measured in clocks.items():
         print(f"| {name} | {measured.row()} |")
-    print("\n" + ", ".join(f"{name}{megabytes} MB" for name, megabytes in held.items()))
+    print("\n" + ", ".join(f"{name}{megabytes:.0f} MB" for name, megabytes in held.items()))
     for name in options.generators:
         middle = {what: statistics.median(clocks[f"{name}: {what}"].times) for what in _WAITS + _PURE}
         release, slider = (middle[what] for what in _WAITS)

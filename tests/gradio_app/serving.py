@@ -69,10 +69,10 @@ class Server:
                 raise RuntimeError(f"the demo did not start:\n{log[-3000:]}")
             time.sleep(0.2)
 
-    def resident_mb(self) -> int:
+    def resident_mb(self) -> float:
         """The memory that the process holds, in megabytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) // 1000
+        return int(status.split("VmRSS:")[1].split()[0]) / 1e3
 
     def stop(self) -> None:
         """End the process, and those that it started."""
