@@ -366,7 +366,9 @@ def test_training(tmp_path: Path) -> None:
         assert is_there(rows)
         assert is_there(run.step(drawings, rows, 1e-3, autocast, Difference(drawn.detail, symmetry=1.0)))
     run.adopt(copy.deepcopy(run.average))
-    settings = adversarial.Settings(0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, drawn.detail, 0.7, True, True, 0)
+    settings = adversarial.Settings(
+        0.5, 4, 1e-3, 1e-3, 0.5, 5.0, 1.0, 1.0, drawn.detail, 0.7, True, True, True, 0
+    )
     against = adversarial.Run(settings, copy.deepcopy(run.average), layout, device)
     metrics = against.step(drawings, rows, 0.5, autocast)
     assert all(is_there(value) for value in metrics.values())

@@ -1783,7 +1783,7 @@ def test_the_page_is_in_the_visitors_language(visit: Callable[..., Demo], screen
     page = demo.page
     assert page.locator("html").get_attribute("lang") == "de"
     assert "Einen Teil des Bildes wählen" in page.locator("#title").inner_text()
-    assert page.locator("#random").inner_text() == "Zufälliges Gesicht"
+    assert page.locator("#random").inner_text() == "Zufälliges Bild"
     assert page.get_by_label("Nummer des Gesichts").input_value() == str(FIRST_SEED)
     assert f"Gesicht Nummer {FIRST_SEED}" in page.locator(".after").get_attribute("alt")
     assert demo.status.startswith("Mund: ")
