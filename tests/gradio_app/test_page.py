@@ -1784,8 +1784,8 @@ def test_the_page_is_in_the_visitors_language(visit: Callable[..., Demo], screen
     assert page.locator("html").get_attribute("lang") == "de"
     assert "Einen Teil des Bildes wählen" in page.locator("#title").inner_text()
     assert page.locator("#random").inner_text() == "Zufälliges Bild"
-    assert page.get_by_label("Nummer des Gesichts").input_value() == str(FIRST_SEED)
-    assert f"Gesicht Nummer {FIRST_SEED}" in page.locator(".after").get_attribute("alt")
+    assert page.get_by_label("Nummer des Bildes").input_value() == str(FIRST_SEED)
+    assert f"Bild Nummer {FIRST_SEED}" in page.locator(".after").get_attribute("alt")
     assert demo.status.startswith("Mund: ")
     names, titles = page.evaluate("resefa.named.names"), page.locator(".rows .title").all_text_contents()
     assert set(names) & set(titles) == set()
