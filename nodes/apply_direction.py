@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from .core import about, index_of, resefa
-from .latents import foreign_note, latent_outputs, offered, with_image, with_notes
+from .latents import feather_input, foreign_note, latent_outputs, offered, with_image, with_notes
 from .node import Node, schema
 from .pictures import to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output, synthesize
@@ -41,7 +41,6 @@ def direction_inputs() -> list[io.Input]:
 
 def confine_inputs() -> list[io.Input]:
     """What a node that edits latents asks for last."""
-    least, most = resefa.defaults.FEATHERS
     return [
         io.Float.Input(
             "confine",
@@ -53,15 +52,7 @@ def confine_inputs() -> list[io.Input]:
             tooltip="1 moves the codes inside the region only. Directions of the method resefa-confined are "
             "for that, and are confined whatever this says. Needs a convolutional GAN.",
         ),
-        io.Float.Input(
-            "confine_feather",
-            default=resefa.defaults.CONFINED_FEATHER,
-            min=least,
-            max=most,
-            step=0.005,
-            tooltip="Softens the edge of an edit that confine confines; a fraction of the image's height.",
-            advanced=True,
-        ),
+        feather_input("Softens the edge of an edit that confine confines; a fraction of the image's height."),
         GANRegion.Input(
             "region",
             optional=True,

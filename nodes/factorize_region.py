@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from .core import parsing, resefa
-from .latents import chosen_layers, foreign_note, layers_inputs, offered, with_notes
+from .latents import chosen_layers, feather_input, foreign_note, layers_inputs, offered, with_notes
 from .node import Node, schema
 from .pictures import picture_to_comfy
 from .runtime import LoadedGAN, ProgressBar, as_output
@@ -24,7 +24,6 @@ class FactorizeRegion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         share = resefa.defaults.SAMPLES_TO_SHARE
-        least, most = resefa.defaults.FEATHERS
         return schema(
             node_id="ReSeFa_FactorizeRegion",
             display_name="Factorize Region",
@@ -114,16 +113,9 @@ class FactorizeRegion(Node):
                     tooltip="Let a change of the region's mean colour count, as for lipstick or dyed hair; "
                     "off: shapes. For the methods resefa and resefa-confined.",
                 ),
-                io.Float.Input(
-                    "confine_feather",
-                    default=resefa.defaults.CONFINED_FEATHER,
-                    min=least,
-                    max=most,
-                    step=0.005,
+                feather_input(
+                    "Softens the region's edge for resefa-confined; a fraction of the image's height.",
                     optional=True,
-                    tooltip="Softens the region's edge for resefa-confined; a fraction of the image's "
-                    "height.",
-                    advanced=True,
                 ),
             ],
             outputs=[

@@ -59,6 +59,21 @@ def foreign_note(gan: LoadedGAN, latent: resefa.Latent) -> str:
     return f"note: a latent was made with another generator than {gan.generator.name}"
 
 
+def feather_input(tooltip: str, optional: bool = False) -> io.Input:
+    """How soft the edge of confined edits is."""
+    least, most = resefa.defaults.FEATHERS
+    return io.Float.Input(
+        "confine_feather",
+        default=resefa.defaults.CONFINED_FEATHER,
+        min=least,
+        max=most,
+        step=0.005,
+        optional=optional,
+        tooltip=tooltip,
+        advanced=True,
+    )
+
+
 def layers_inputs() -> list[io.Input]:
     """The choice of layers, by group or by list."""
     return [
