@@ -42,6 +42,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if parts and parts[0] not in FAST and parts != ("conftest.py",) else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the demo come first: they wait for a browser, while other processes compute, and would be what
+    is left at the end."""
+    items.sort(key=lambda item: "gradio_app" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def avatars() -> resefa_core.Generator:
     return resefa_core.load_generator("avatars")
