@@ -7,7 +7,7 @@ import contextlib
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +129,7 @@ def float64_rate(device: torch.device) -> float:
     key = str(device)
     if key not in _rates:
         rows = torch.ones(256, 4096, dtype=torch.float64, device=device)
-        seconds = _quickest([lambda: float((rows @ rows.T)[0, 0])])[0]
+        seconds = _quickest(lambda: float((rows @ rows.T)[0, 0]))
         _rates[key] = 2.0 * rows.shape[0] ** 2 * rows.shape[1] / seconds
     return _rates[key]
 
@@ -144,14 +144,12 @@ def _multiplies_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in tells)
 
 
-def _quickest(jobs: Sequence[Callable[[], object]]) -> list[float]:
-    """The seconds of the quickest run of each job, of some in turns; the first runs warm up."""
-    times: list[list[float]] = [[] for _ in jobs]
+def _quickest(job: Callable[[], object]) -> float:
+    """The seconds of the quickest of some runs of a job; a first one warms up."""
+    times = []
     with analysis_mode():
-        for turn in range(_TURNS + 1):
-            for job, own in zip(jobs, times, strict=True):
-                started = time.perf_counter()
-                job()
-                if turn:
-                    own.append(time.perf_counter() - started)
-    return [min(own) for own in times]
+        for _ in range(_TURNS + 1):
+            started = time.perf_counter()
+            job()
+            times.append(time.perf_counter() - started)
+    return min(times[1:])

@@ -181,6 +181,16 @@ def test_progress_rises_to_the_total_and_stops_the_analysis_by_raising(method: s
         resefa.compute_jacobian(generator, latent, space, kind=method, progress=cancel)  # type: ignore[arg-type]
 
 
+def test_kind_is_still_taken_as_method() -> None:
+    generator = tiny_stylegan2(16)
+    latent = generator.sample(1)
+    for name in ("kind", "method"):
+        for kind in ("dense", "matrix-free"):
+            assert resefa.compute_jacobian(generator, latent, "w", **{name: kind}).kind == kind
+        with pytest.raises(resefa.ParameterError, match="kind 'sparse' is unknown: expected 'auto', 'dense'"):
+            resefa.compute_jacobian(generator, latent, "w", **{name: "sparse"})
+
+
 def test_analysis_works_in_inference_mode_with_latents_made_there() -> None:
     generator = tiny_stylegan2(16)
     expected = dense(generator, generator.sample(1), "w").matrix
