@@ -137,22 +137,29 @@ def picture(page: Any, which: str = "#picker .after") -> np.ndarray:
     return np.asarray(image, dtype=np.float64)
 
 
+def part(pixels: np.ndarray, where: tuple[slice, slice]) -> np.ndarray:
+    """What lies in a box that is told in 64ths of the face's sides."""
+    scale = len(pixels) // 64
+    rows, columns = (slice(scale * each.start, scale * each.stop) for each in where)
+    return pixels[rows, columns]
+
+
 def opened(before: np.ndarray, after: np.ndarray) -> None:
     """The mouth takes more of the face than before, and the hair hardly changes."""
     areas = []
     for pixels in (before, after):
-        mouth, skin = pixels[MOUTH], np.median(pixels[CHEEK].reshape(-1, 3), axis=0)
+        mouth, skin = part(pixels, MOUTH), np.median(part(pixels, CHEEK).reshape(-1, 3), axis=0)
         areas.append(int((np.abs(mouth - skin).max(axis=2) > 64).sum()))
     require(areas[1] > 1.2 * areas[0], f"the mouth has {areas} pixels")
-    changes = [float(np.abs(after - before)[where].mean()) for where in (MOUTH, HAIR)]
+    changes = [float(part(np.abs(after - before), where).mean()) for where in (MOUTH, HAIR)]
     require(changes[1] < 0.3 * changes[0], f"the mouth and the hair change by {changes}")
 
 
 def lightened(before: np.ndarray, after: np.ndarray) -> None:
     """The hair is lighter than before, and the mouth hardly changes."""
-    shades = [float(pixels[HAIR].mean()) for pixels in (before, after)]
+    shades = [float(part(pixels, HAIR).mean()) for pixels in (before, after)]
     require(shades[1] > shades[0] + 10.0, f"the hair's shades are {shades}")
-    changes = [float(np.abs(after - before)[where].mean()) for where in (HAIR, MOUTH)]
+    changes = [float(part(np.abs(after - before), where).mean()) for where in (HAIR, MOUTH)]
     require(changes[1] < 0.3 * changes[0], f"the hair and the mouth change by {changes}")
 
 

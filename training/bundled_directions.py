@@ -80,9 +80,9 @@ SETS: dict[str, dict[str, tuple[Kept, ...]]] = {
         "eyes": (Kept(1, -4.5, "open wide / narrow"), Kept(0, 6.0, "grow / shrink")),
         "eyebrows": (Kept(1, 5.5, "angry / worried"), Kept(0, 6.0, "lower / higher")),
         "hair": (
+            Kept(0, 4.0, "silver / auburn"),
             Kept(4, 2.5, "golden / purple"),
             Kept(1, 4.5, "red / green"),
-            Kept(0, 4.0, "silver / auburn"),
         ),
         "clothes": (
             Kept(4, 4.5, "blue / red"),
