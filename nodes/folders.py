@@ -69,8 +69,9 @@ def directions_file(name: str) -> Path:
 
 
 def direction_names() -> list[str]:
-    """The direction files, then the bundled sets."""
-    return [*_model_names(DIRECTIONS), *bundled_sets()]
+    """The direction files, then the bundled sets: first those of the generator that new graphs begin with."""
+    bundled = sorted(bundled_sets(), key=lambda name: name.rpartition("-")[0] != resefa.defaults.SHOWN_FIRST)
+    return [*_model_names(DIRECTIONS), *bundled]
 
 
 def parts_file(name: str) -> Path:

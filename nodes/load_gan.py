@@ -16,7 +16,6 @@ from .sockets import GAN
 class LoadGAN(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = folders.generator_names()
         return schema(
             node_id="ReSeFa_LoadGAN",
             display_name="Load GAN",
@@ -25,8 +24,8 @@ class LoadGAN(Node):
             inputs=[
                 io.Combo.Input(
                     "name",
-                    options=names,
-                    default=names[0],
+                    options=folders.generator_names(),
+                    default=resefa.defaults.SHOWN_FIRST,
                     display_name="generator",
                     tooltip="avatars, avatars-128 and cats come with the pack; the others are files of "
                     "models/stylegan.",

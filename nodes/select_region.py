@@ -14,7 +14,8 @@ from .runtime import LoadedGAN, as_output
 from .selection import COMBINE, NO_PRESET, REPLACE, chosen_part, preset_names, select
 from .sockets import GAN, GANLatent, GANRegion
 
-_MOUTH_OF_AVATARS = {"x": 20, "y": 38, "width": 24, "height": 12}
+_MOUTH = {"x": 40, "y": 76, "width": 48, "height": 24}
+"""Of the faces that Load GAN draws where nobody chooses."""
 
 
 class SelectRegion(Node):
@@ -32,7 +33,7 @@ class SelectRegion(Node):
                 io.BoundingBox.Input(
                     "box",
                     component="ImageCrop",
-                    default=_MOUTH_OF_AVATARS,
+                    default=_MOUTH,
                     tooltip="The part to change, in pixels of the image: drag it.",
                 ),
                 io.Mask.Input(

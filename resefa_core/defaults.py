@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 SHOWN_FIRST = "avatars-128"
-"""The bundled generator that people see first, in the demo and by `resefa demo`. Where a program or a graph
-names none it is the smaller one, `avatars`, as it always was."""
+"""The bundled generator that people see first: in the demo, by `resefa demo` and in new graphs of ComfyUI.
+Where a program names none it is the smaller one, `avatars`, as it always was; graphs name theirs."""
 TRUNCATION = 0.7
 NUM_DIRECTIONS = 6
 MAX_DIRECTIONS = 512

@@ -14,7 +14,8 @@ import torch
 from packs import modules_of_pack
 
 import resefa_core as resefa
-from resefa_core.directions.bundled import bundled_sets
+from resefa_core.defaults import SHOWN_FIRST
+from resefa_core.directions.bundled import bundled_directions, bundled_sets
 
 NOT_NAMES = [None, 7, 10**400, ["x"], "x\0y", "x" * 5000]
 BAD_SAVES = [None, 10**400, "", "..", "a/../../b", "~/b", "<b>", "a\nb", "a\ud800b", "x" * 300, "/tmp/b"]
@@ -105,9 +106,12 @@ def test_a_name_that_is_not_utf8_is_listed_and_found(folders: types.ModuleType, 
 
 
 def test_bundled_directions_stand_after_the_files(folders: types.ModuleType, tmp_path: Path) -> None:
-    assert folders.direction_names() == [*bundled_sets()]
+    names = folders.direction_names()
+    assert sorted(names) == sorted(bundled_sets())
+    fits = bundled_directions(resefa.load_generator(SHOWN_FIRST))
+    assert names[: len(fits)] == list(fits)
     (tmp_path / "models" / "stylegan_directions" / "mine.safetensors").touch()
-    assert folders.direction_names() == ["mine.safetensors", *bundled_sets()]
+    assert folders.direction_names() == ["mine.safetensors", *names]
     found = folders.directions_file("avatars-mouth")
     assert resefa.Directions.load(found).names == bundled_sets()["avatars-mouth"].names
 

@@ -15,6 +15,7 @@ import torch
 from packs import modules_of_pack
 
 import resefa_core as resefa
+from resefa_core.defaults import SHOWN_FIRST
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = json.loads((ROOT / "tests" / "comfyui" / "schemas.json").read_text())
@@ -182,6 +183,30 @@ def test_example_workflows_use_nodes_that_exist_and_give_every_input(file: Path)
     used = {socket["link"] for node in workflow["nodes"] for socket in node.get("inputs", [])} - {None}
     assert used == links
     assert file.with_suffix(".jpg").is_file()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda f: f.stem)
+def test_example_workflows_begin_with_the_faces_that_are_shown_first(file: Path) -> None:
+    nodes = json.loads(file.read_text())["nodes"]
+    values = {node["type"]: node.get("widgets_values", []) for node in nodes}
+    assert values["ReSeFa_LoadGAN"] == [SHOWN_FIRST]
+    side = resefa.load_generator(SHOWN_FIRST).resolution
+    box = values["ReSeFa_SelectRegion"][0]
+    part = "eyes" if file.stem == "build_a_direction_file" else "mouth"
+    covered = selection.region_of_box(box, side, side)[0].mask(side, side)
+    torch.testing.assert_close(covered, resefa.Region.preset(f"avatars/{part}").mask(side, side))
+    for node in nodes:
+        assert list(node.get("widgets_values_named", {}).values()) == node.get("widgets_values", []), node[
+            "type"
+        ]
+
+
+def test_the_face_that_is_finished_has_the_size_that_its_note_says() -> None:
+    nodes = json.loads((ROOT / "example_workflows" / "finish_a_face.json").read_text())["nodes"]
+    side = resefa.load_generator(SHOWN_FIRST).resolution
+    scales = {node["widgets_values"][1] for node in nodes if node["type"] == "ImageScaleBy"}
+    (note,) = (node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
+    assert [f"{side} pixels becomes a picture of {side * scale}" in note for scale in scales] == [True]
 
 
 def test_the_pack_says_the_same_of_itself_everywhere() -> None:

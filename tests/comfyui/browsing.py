@@ -101,7 +101,7 @@ def sent(page: Any, kind: str) -> dict[str, Any]:
     return dict(inputs)
 
 
-def box_of(page: Any) -> dict[str, float]:
+def shown_box(page: Any) -> dict[str, float]:
     return dict(widgets(page, REGION)["box"])
 
 
@@ -113,8 +113,9 @@ def on_canvas(page: Any, x: float, y: float) -> tuple[float, float]:
             const node = graph.nodes.find((each) => each.type === kind);
             const editor = node.widgets.find((widget) => widget.name === "box_editor");
             const rect = canvas.getBoundingClientRect(), height = editor.computedHeight - 8;
-            const scale = Math.min(node.size[0] - 24, height) / 64;
-            const left = (node.size[0] - 64 * scale) / 2, top = editor.y + (height - 64 * scale) / 2;
+            const { naturalWidth: wide, naturalHeight: high } = node.getInputNode(0).imgs[0];
+            const scale = Math.min((node.size[0] - 24) / wide, height / high);
+            const left = (node.size[0] - wide * scale) / 2, top = editor.y + (height - high * scale) / 2;
             return [
               rect.x + (node.pos[0] + left + scale * x + ds.offset[0]) * ds.scale,
               rect.y + (node.pos[1] + top + scale * y + ds.offset[1]) * ds.scale,
@@ -125,9 +126,11 @@ def on_canvas(page: Any, x: float, y: float) -> tuple[float, float]:
     return place[0], place[1]
 
 
-def drag_box(page: Any, rows: int = -14) -> None:
-    """Drag the box of Select Region by its middle, by that many rows of the image."""
-    box = box_of(page)
+def drag_box(page: Any, down: float = -14 / 64) -> None:
+    """Drag the box of Select Region by its middle, by that share of the image's height."""
+    box = shown_box(page)
+    ((_, height),) = picture_sizes(page)
+    rows = down * height
     if page.interface == "nodes2":
         overlay = page.get_by_test_id("crop-overlay").bounding_box()
         start = (overlay["x"] + overlay["width"] / 2, overlay["y"] + overlay["height"] / 2)
@@ -224,12 +227,11 @@ def go_into_subgraph(page: Any) -> None:
     fit(page)
 
 
-def picture_widths(page: Any) -> list[int]:
-    """Of what the box editor shows."""
-    return list(
-        page.evaluate(
-            """(kind) => app.canvas.graph.nodes.find((node) => node.type === kind).getInputNode(0)
-                .imgs.map((image) => image.naturalWidth)""",
-            REGION,
-        )
+def picture_sizes(page: Any) -> list[tuple[int, int]]:
+    """The widths and heights of what the box editor shows."""
+    sizes = page.evaluate(
+        """(kind) => app.canvas.graph.nodes.find((node) => node.type === kind).getInputNode(0)
+            .imgs.map((image) => [image.naturalWidth, image.naturalHeight])""",
+        REGION,
     )
+    return [(width, height) for width, height in sizes]

@@ -15,8 +15,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from places import box_of
+
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED = ROOT / "resefa_core" / "bundled" / "avatars.safetensors"
+GENERATOR = "avatars"
+"""Of the graphs that tests make up: quick, and what graphs of before name. Templates have another one."""
+BUNDLED = ROOT / "resefa_core" / "bundled" / f"{GENERATOR}.safetensors"
 DIRECTORY = os.environ.get("COMFYUI_DIR")
 START_SECONDS = 900
 RUN_SECONDS = 900
@@ -150,16 +154,16 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
 
 
 def graph(**changes: dict[str, Any]) -> Prompt:
-    """Load, sample, select, factorize on two layers (quick), apply; `changes` of inputs by node."""
+    """Load, sample, select the mouth, factorize on two layers (quick), apply; `changes` of inputs by node."""
     prompt = {
-        "load": node("LoadGAN", name="avatars"),
+        "load": node("LoadGAN", name=GENERATOR),
         "sample": node(
             "SampleGANLatent", gan=["load", 0], seed=7, truncation=0.7, batch_size=1, class_index=0
         ),
         "region": node(
             "SelectRegion",
             image=["sample", 1],
-            box={"x": 20, "y": 38, "width": 24, "height": 12},
+            box=box_of("mouth", GENERATOR),
             preset="none",
             combine="replace",
             feather=0.0,

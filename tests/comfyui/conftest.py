@@ -10,6 +10,7 @@ from comfy_server import DIRECTORY, ComfyUI
 from hub_server import HubServer
 
 import resefa_core as resefa
+from resefa_core.defaults import SHOWN_FIRST
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +31,7 @@ def hub() -> Iterator[HubServer]:
 def comfyui(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterator[ComfyUI]:
     base = tmp_path_factory.mktemp("comfyui")
     (base / "input").mkdir()
-    generator = resefa.load_generator("avatars")
+    generator = resefa.load_generator(SHOWN_FIRST)
     face = resefa.to_pil(generator.synthesize(generator.sample(77, 0.7))[0]).resize((256, 256))
     face.save(base / "input" / "example.png")  # what Load Image has in an installation
     server = ComfyUI(base, {"HF_ENDPOINT": hub.url})

@@ -10,65 +10,68 @@ import pytest
 from browsing import (
     REGION,
     RUN_MILLISECONDS,
-    box_of,
     drag_box,
     fit,
     keep,
     load,
     on_canvas,
     open_template,
-    picture_widths,
+    picture_sizes,
     put_between,
     run,
     sent,
     set_widget,
+    shown_box,
     widgets,
 )
 from comfy_server import ROOT, ComfyUI
 from PIL import Image
+from places import side, within
+
+from resefa_core.defaults import SHOWN_FIRST
 
 LOAD, FACTORIZE, APPLY = "ReSeFa_LoadGAN", "ReSeFa_FactorizeRegion", 5
+SIDE = side(SHOWN_FIRST)
 
 
-def mean_change(comfyui: ComfyUI, outputs: dict[str, Any], rows: slice) -> float:
-    """How much Apply Direction has changed the image in some rows."""
+def mean_change(comfyui: ComfyUI, outputs: dict[str, Any], preset: str) -> float:
+    """How much Apply Direction has changed the image in a preset of the faces."""
     pictures = []
     for node in ("2", str(APPLY)):
         with Image.open(comfyui.picture(outputs[node]["images"][0])) as picture:
             pictures.append(np.asarray(picture.convert("RGB")).astype(np.float32))
-    return float(np.abs(pictures[1] - pictures[0])[rows, 16:48].mean())
+    return float(np.abs(pictures[1] - pictures[0])[within(preset, pictures[0])].mean())
 
 
 def test_a_box_is_dragged_and_the_edit_follows(page: Any, comfyui: ComfyUI) -> None:
     open_template(page, "edit_a_face_part")
     fit(page)
     outputs = run(page, comfyui)
-    mouth, eyes = slice(38, 50), slice(22, 36)
-    assert mean_change(comfyui, outputs, mouth) > 2 * mean_change(comfyui, outputs, eyes)
+    assert mean_change(comfyui, outputs, "mouth") > 2 * mean_change(comfyui, outputs, "eyes")
     fit(page)
     keep(page, "mouth")
 
-    before = box_of(page)
+    before = shown_box(page)
     drag_box(page)
-    after = box_of(page)
+    after = shown_box(page)
     assert (after["x"], after["width"], after["height"]) == pytest.approx(
         (before["x"], before["width"], before["height"]), abs=1
     )
-    assert 8 <= before["y"] - after["y"] <= 20
+    assert 8 / 64 <= (before["y"] - after["y"]) / SIDE <= 20 / 64
     if page.interface == "classic":
-        for pixel in ((2.0, 2.0), (after["x"] + 2.0, after["y"] + 2.0), (66.0, 30.0)):
+        for pixel in ((2.0, 2.0), (after["x"] + 2.0, after["y"] + 2.0), (SIDE + 2.0, SIDE / 2)):
             page.mouse.click(*on_canvas(page, *pixel))
             page.wait_for_timeout(200)
-        assert box_of(page) == after
+        assert shown_box(page) == after
     outputs = run(page, comfyui)
-    assert mean_change(comfyui, outputs, eyes) > 2 * mean_change(comfyui, outputs, mouth)
+    assert mean_change(comfyui, outputs, "eyes") > 2 * mean_change(comfyui, outputs, "mouth")
     fit(page)
     keep(page, "eyes")
     assert page.problems == []
 
     saved = page.evaluate("() => JSON.stringify(app.graph.serialize())")
     load(page, saved)
-    assert box_of(page) == after
+    assert shown_box(page) == after
     shown = list(widgets(page, REGION).values())
     assert shown[1:5] == [after["x"], after["y"], after["width"], after["height"]]
 
@@ -93,12 +96,12 @@ def test_the_box_is_drawn_behind_a_reroute_too(page: Any, comfyui: ComfyUI) -> N
     put_between(page, REGION, "image")
     fit(page)
     run(page, comfyui)
-    assert picture_widths(page) == [64]
+    assert picture_sizes(page) == [(SIDE, SIDE)]
     if page.interface == "nodes2":
         page.get_by_test_id("crop-overlay").wait_for(state="visible")
-    before = box_of(page)
+    before = shown_box(page)
     drag_box(page)
-    assert 8 <= before["y"] - box_of(page)["y"] <= 20
+    assert 8 / 64 <= (before["y"] - shown_box(page)["y"]) / SIDE <= 20 / 64
     keep(page, "reroute")
     assert page.problems == []
 
@@ -107,7 +110,12 @@ def test_the_box_is_drawn_behind_a_reroute_too(page: Any, comfyui: ComfyUI) -> N
     ("kind", "name", "value", "words"),
     [
         ("ReSeFa_ApplyDirection", "direction", "99", "direction 99 is out of range"),
-        (REGION, "box", {"x": 80, "y": 9, "width": 4, "height": 4}, "lies outside the image of 64 x 64"),
+        (
+            REGION,
+            "box",
+            {"x": SIDE + 16, "y": 9, "width": 4, "height": 4},
+            f"lies outside the image of {SIDE} x {SIDE}",
+        ),
         (
             LOAD,
             "name",

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfy_server import BUNDLED, ComfyUI, Prompt, graph, node, problem
+from comfy_server import BUNDLED, GENERATOR, ComfyUI, Prompt, graph, node, problem
 from PIL import Image
+from places import side, within
 
 FREE = {"confine": 0.0, "confine_feather": 0.0}
 SLIDERS = {"gan": ["load", 0], "latent": ["sample", 0], "directions": ["factorize", 0], **FREE}
@@ -109,7 +110,7 @@ def test_frames_of_a_walk_are_edited_and_become_a_video(comfyui: ComfyUI) -> Non
         )
     )
     walked, edited = pictures(comfyui, outputs["walked"]), pictures(comfyui, outputs["edited"])
-    assert walked.shape == edited.shape == (frames, 64, 64, 3)
+    assert walked.shape == edited.shape == (frames, side(GENERATOR), side(GENERATOR), 3)
     change = np.abs(edited - walked).mean(axis=(1, 2, 3))
     assert change[0] < 0.5 < change[2]
     assert comfyui.picture(outputs["save"]["images"][0]).stat().st_size > 2000
@@ -182,6 +183,6 @@ def test_a_difference_is_a_mask_and_a_map(comfyui: ComfyUI) -> None:
         )
     )
     seen = pictures(comfyui, outputs["seen"])[0].mean(axis=2)
-    inside = seen[38:50, 20:44].mean()
-    assert inside > 3 * (seen.sum() - seen[38:50, 20:44].sum()) / (64 * 64 - 12 * 24)
+    inside = within("mouth", seen)
+    assert seen[inside].mean() > 3 * seen[~inside].mean()
     assert pictures(comfyui, outputs["map"]).std() > 5

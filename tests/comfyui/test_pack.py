@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comfy_server import BUNDLED, ROOT, ComfyUI, Prompt, as_prompt, graph, node, problem
+from comfy_server import BUNDLED, GENERATOR, ROOT, ComfyUI, Prompt, as_prompt, graph, node, problem
 from hub_server import HubServer, Repo
 from older_gans import save_biggan
 from PIL import Image
+from places import box_of, side, within
 from safetensors import safe_open
 from safetensors.torch import save_file
 from test_shapes import shaped
@@ -25,10 +26,12 @@ from test_shapes import shaped
 import resefa_core as resefa
 from resefa_core import cli
 from resefa_core.atlas import Plan, build_atlas
+from resefa_core.defaults import SHOWN_FIRST
 from resefa_core.generators import PUBLISHED
 
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 SCHEMAS = json.loads((Path(__file__).parent / "schemas.json").read_text())
+SIDE = side(GENERATOR)
 
 Schemas = dict[str, dict[str, Any]]
 
@@ -129,6 +132,13 @@ def test_ranges_only_ever_widen(schemas: Schemas, name: str, socket: str, least:
     assert told["max"] >= most
 
 
+def test_new_nodes_begin_with_the_mouth_of_the_faces_that_are_shown_first(schemas: Schemas) -> None:
+    _, name = schemas["ReSeFa_LoadGAN"]["input"]["required"]["name"]
+    _, box = schemas["ReSeFa_SelectRegion"]["input"]["required"]["box"]
+    assert name["default"] == SHOWN_FIRST
+    assert box["default"] == box_of("mouth", SHOWN_FIRST)
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_example_workflows_run_to_finished_images(file: Path, comfyui: ComfyUI, schemas: Schemas) -> None:
     prompt = as_prompt(json.loads(file.read_text()), schemas)
@@ -145,12 +155,13 @@ def test_example_workflows_run_to_finished_images(file: Path, comfyui: ComfyUI, 
     assert file.with_suffix(".jpg").is_file()
 
 
-def test_an_edit_changes_the_region_and_little_else(comfyui: ComfyUI) -> None:
-    before = comfyui.run(graph(apply={"strength": 0.0}))
-    after = comfyui.run(graph(apply={"strength": 5.0}))
+@pytest.mark.parametrize("generator", [GENERATOR, SHOWN_FIRST])
+def test_an_edit_changes_the_region_and_little_else(generator: str, comfyui: ComfyUI) -> None:
+    chosen = {"load": {"name": generator}, "region": {"box": box_of("mouth", generator)}}
+    before = comfyui.run(graph(**chosen, apply={"strength": 0.0}))
+    after = comfyui.run(graph(**chosen, apply={"strength": 5.0}))
     change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
-    inside = np.zeros_like(change, dtype=bool)
-    inside[38:50, 20:44] = True
+    inside = within("mouth", change)
     assert change[inside].mean() > 10
     assert change[inside].mean() > 4 * change[~inside].mean()
 
@@ -162,7 +173,7 @@ def test_other_methods_edit_as_much_by_a_step(method: str, comfyui: ComfyUI) -> 
     before = comfyui.run(graph(apply={"strength": 0.0}))
     after = comfyui.run(graph(factorize={"method": method, "num_directions": 1}, apply={"strength": 1.0}))
     change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
-    assert 2 < change[38:50, 20:44].mean() < 25
+    assert 2 < change[within("mouth", change)].mean() < 25
 
 
 def test_an_image_that_is_not_square_keeps_its_shape(comfyui: ComfyUI) -> None:
@@ -234,6 +245,7 @@ def test_a_saved_latent_knows_its_edit(comfyui: ComfyUI) -> None:
 
 
 SOFT = {"confine_feather": resefa.defaults.CONFINED_FEATHER}
+WELL_WITHIN_THE_MOUTH = resefa.Region.from_box(22 / 64, 40 / 64, 20 / 64, 8 / 64)
 
 
 def test_directions_for_confined_edits_stay_confined_whatever_confine_says(comfyui: ComfyUI) -> None:
@@ -249,8 +261,8 @@ def test_directions_for_confined_edits_stay_confined_whatever_confine_says(comfy
     assert np.array_equal(images[2], images[3])
     for image in (images[0], images[2]):
         change = np.abs(image - before).mean(axis=2)
-        assert change[40:48, 22:42].mean() > 10
-        assert change[:30].mean() < 0.5
+        assert change[within(WELL_WITHIN_THE_MOUTH, change)].mean() > 10
+        assert change[: 30 * SIDE // 64].mean() < 0.5
 
 
 def test_strengths_chain_and_confine(comfyui: ComfyUI) -> None:
@@ -314,22 +326,23 @@ def test_masks_presets_and_combinations(comfyui: ComfyUI) -> None:
     prompt["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["region", 1]}}
     prompt["image"]["inputs"]["images"] = ["mask", 0]
     mask = pixels(comfyui, comfyui.run(prompt)["image"])[..., 0] > 127
-    expected = np.zeros((64, 64), dtype=bool)
-    expected[38:50, 20:44] = expected[24:36, 16:48] = True
-    np.testing.assert_array_equal(mask, expected)
+    np.testing.assert_array_equal(mask, within("mouth", mask) | within("eyes", mask))
+    assert mask.shape == (SIDE, SIDE)
     painted = graph(region={"preset": "none", "mask": ["solid", 0], "combine": "intersect"})
-    painted["solid"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}}
+    painted["solid"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": SIDE, "height": SIDE}}
     assert "covers the whole image" in refusal(comfyui, painted)
 
 
 def test_parts_are_chosen_and_listed(comfyui: ComfyUI) -> None:
     wired = {"gan": ["load", 0], "latent": ["sample", 0]}
-    prompt = graph(region={**wired, "part": "here", "box": {"x": 0, "y": 0, "width": 8, "height": 8}})
+    corner = SIDE // 8
+    box = {"x": 0, "y": 0, "width": corner, "height": corner}
+    prompt = graph(region={**wired, "part": "here", "box": box})
     prompt["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["region", 1]}}
     prompt["image"]["inputs"]["images"] = ["mask", 0]
     behind = pixels(comfyui, comfyui.run(prompt)["image"])[..., 0] > 127
-    assert behind[:8, :8].mean() > 0.9
-    assert not behind[24:40, 24:40].any()
+    assert behind[:corner, :corner].mean() > 0.9
+    assert not behind[3 * corner : 5 * corner, 3 * corner : 5 * corner].any()
     prompt = graph()
     prompt["parts"] = node("GANParts", **wired, count=0)
     prompt["image"]["inputs"]["images"] = ["parts", 2]
@@ -367,7 +380,7 @@ def test_a_file_of_parts_names_regions_wherever_its_gan_goes(comfyui: ComfyUI) -
     prompt["strips"] = {"class_type": "PreviewImage", "inputs": {"images": ["factorize", 1]}}
     outputs = comfyui.run(prompt)
     mask = pixels(comfyui, outputs["image"])[..., 0] / 255.0
-    expected = resefa.Session(generator, seed=7).part("mouth").mask(64, 64)
+    expected = resefa.Session(generator, seed=7).part("mouth").mask(*mask.shape)
     np.testing.assert_allclose(mask, expected.numpy(), atol=0.02)
     for told in ("named", "parts"):
         names = outputs[told]["text"][0].split("\n")
@@ -383,8 +396,11 @@ def test_a_file_of_parts_names_regions_wherever_its_gan_goes(comfyui: ComfyUI) -
     ("changes", "words"),
     [
         ({"load": {"name": "missing.pkl"}}, ["missing.pkl", "models/stylegan"]),
-        ({"region": {"box": {"x": 80, "y": 10, "width": 4, "height": 4}}}, ["outside the image", "64 x 64"]),
-        ({"region": {"box": {"x": 0, "y": 0, "width": 64, "height": 64}}}, ["whole image"]),
+        (
+            {"region": {"box": {"x": SIDE + 16, "y": 10, "width": 4, "height": 4}}},
+            ["outside the image", f"{SIDE} x {SIDE}"],
+        ),
+        ({"region": {"box": {"x": 0, "y": 0, "width": SIDE, "height": SIDE}}}, ["whole image"]),
         ({"region": {"box": {"left": 3}}}, ["x, y, width and height"]),
         ({"apply": {"direction": "9"}}, ["direction 9 is out of range", "0 to 2"]),
         ({"apply": {"direction": "smile"}}, ["no direction is named 'smile'"]),
@@ -538,7 +554,7 @@ def test_directions_of_other_images_are_adapted_to_one(comfyui: ComfyUI) -> None
     plain = comfyui.run(prompt | {"apply": graph(apply={"directions": ["file", 0]})["apply"]})
     before = pixels(comfyui, comfyui.run(graph(apply={"strength": 0.0}))["image"])
     changes = [pixels(comfyui, outputs["image"]) - before for outputs in (adapted, plain)]
-    inside = resefa.Directions.load(file).region.mask(64, 64).numpy() > 0.5
+    inside = within(resefa.Directions.load(file).region, before)
     ratios = [np.square(each)[inside].mean() / np.square(each)[~inside].mean() for each in changes]
     assert ratios[0] > 1.5 * ratios[1]
     assert np.square(changes[0])[inside].mean() > 20

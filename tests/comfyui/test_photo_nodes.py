@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comfy_server import ComfyUI, Prompt, graph, node, problem
+from comfy_server import GENERATOR, ComfyUI, Prompt, graph, node, problem
 from PIL import Image
+from places import side
 
 import resefa_core as resefa
 
@@ -68,8 +69,9 @@ def test_an_edit_goes_back_into_the_picture(comfyui: ComfyUI, picture: np.ndarra
     left, top, wide, high = BOX
     u = (np.arange(320)[None, :] + 0.5 - left) / wide
     v = (np.arange(240)[:, None] + 0.5 - top) / high
-    slack = 0.06 + 1 / 64
-    near = (u > 20 / 64 - slack) & (u < 44 / 64 + slack) & (v > 38 / 64 - slack) & (v < 50 / 64 + slack)
+    slack = 0.06 + 1 / side(GENERATOR)
+    ((x, y, width, height),) = resefa.PRESETS["avatars"]["mouth"]
+    near = (u > x - slack) & (u < x + width + slack) & (v > y - slack) & (v < y + height + slack)
     assert changed[near].mean() > 0.3
     assert not changed[~near].any()
 
@@ -111,7 +113,8 @@ def test_what_goes_wrong_is_said_in_words(
 
 def test_a_mask_says_what_does_not_count(comfyui: ComfyUI, picture: np.ndarray) -> None:
     alpha = np.full(picture.shape[:2], 255, np.uint8)
-    alpha[126:] = 0
+    _, top, _, high = BOX
+    alpha[top + high // 2 :] = 0
     clear = np.concatenate([picture, alpha[:, :, None]], axis=2)
     Image.fromarray(clear, "RGBA").save(comfyui.base / "input" / "clear.png")
     masked = own_picture(photo={"image": "clear.png"}, invert={"mask": ["photo", 1]})
@@ -120,4 +123,5 @@ def test_a_mask_says_what_does_not_count(comfyui: ComfyUI, picture: np.ndarray) 
     with Image.open(comfyui.picture(comfyui.run(own_picture())["invert"]["images"][0])) as shown:
         plain = np.asarray(shown).astype(int)
     change = np.abs(found - plain).mean(axis=2)
-    assert change[34:].mean() > 2 * change[:30].mean()
+    middle, edge = len(change) // 2, len(change) // 32
+    assert change[middle + edge :].mean() > 2 * change[: middle - edge].mean()

@@ -17,7 +17,7 @@ from browsing import (
     load,
     open_template,
     pack,
-    picture_widths,
+    picture_sizes,
     put_between,
     run,
     sent,
@@ -27,6 +27,11 @@ from browsing import (
     widgets,
 )
 from comfy_server import ComfyUI
+from places import side
+
+from resefa_core.defaults import SHOWN_FIRST
+
+SIDE = side(SHOWN_FIRST)
 
 
 def test_there_is_a_slider_for_each_direction_and_its_value_stays_with_its_name(
@@ -122,7 +127,7 @@ def test_the_box_has_its_picture_before_a_run(page: Any, comfyui: ComfyUI) -> No
     page.wait_for_timeout(2000)
     load(page, saved)
     fit(page)
-    assert picture_widths(page) == [64]
+    assert picture_sizes(page) == [(SIDE, SIDE)]
     if page.interface == "nodes2":
         page.get_by_test_id("crop-overlay").first.wait_for(state="visible")
     keep(page, "opened")
@@ -136,7 +141,9 @@ def numbers(page: Any) -> tuple[dict[str, float], str]:
     assert shown["box"] == box
     if page.interface == "classic":
         assert {edge: shown[edge] for edge in box} == box
-    lines = dict(line.rsplit("=", 1) for line in told.splitlines())
+    names = list(strengths(page))
+    lines = [line.rsplit("=", 1) for line in told.splitlines()]
+    lines = {names[int(name)] if name.isdigit() else name: value for name, value in lines}
     moved = {name: value for name, value in strengths(page).items() if value}
     assert moved == {name: pytest.approx(float(value), abs=0.01) for name, value in lines.items()}
     if page.interface == "nodes2":
@@ -154,7 +161,7 @@ def test_numbers_stay_when_the_interface_is_switched(page: Any, comfyui: ComfyUI
     box, told = numbers(page)
     for step in range(3):
         drag_slider(page, step)
-        drag_box(page, rows=(-14, 6, -3)[step])
+        drag_box(page, down=(-14, 6, -3)[step] / 64)
         assert numbers(page)[0] != box
         assert numbers(page)[1] != told
         box, told = numbers(page)
@@ -171,11 +178,11 @@ def test_box_and_sliders_work_in_a_subgraph(page: Any, comfyui: ComfyUI) -> None
     pack(page, REGION, "ReSeFa_FactorizeRegion", SLIDERS)
     run(page, comfyui)
     go_into_subgraph(page)
-    assert picture_widths(page) == [64]
+    assert picture_sizes(page) == [(SIDE, SIDE)]
     assert len(strengths(page)) >= 4
     box, told = numbers(page)
     drag_slider(page, 1)
-    drag_box(page, rows=-12)
+    drag_box(page, down=-12 / 64)
     keep(page, "subgraph")
     assert numbers(page)[0] != box
     assert numbers(page)[1] != told
