@@ -1,9 +1,10 @@
-"""Photographs the nodes in ComfyUI for their help pages, and the graphs that docs/comfyui.md shows.
+"""Photographs the nodes in ComfyUI for their help pages, the templates, and the graphs of docs/comfyui.md.
 
     COMFYUI_DIR=/path/to/ComfyUI python tests/comfyui/node_pictures.py [NAME ...]
 
-Writes `web/docs/ReSeFa_NAME.jpg`, of all nodes or of those that are named; with all, `docs/comfyui.jpg` and
-`docs/comfyui-classic.jpg` as well.
+Writes `web/docs/ReSeFa_NAME.jpg` of nodes, `example_workflows/NAME.jpg` of templates, and for `comfyui` the
+pictures `docs/comfyui.jpg` and `docs/comfyui-classic.jpg`: all of them, or those that are named. With
+`make_a_video` comes `docs/registry-banner.jpg`. That of `edit_your_own_picture` is not made here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from browsing import (  # noqa: E402
     SETTINGS,
     SIZE,
     WAIT_MILLISECONDS,
+    drag_box,
     fit,
     open_template,
     run,
@@ -32,6 +35,7 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 import resefa_core as resefa  # noqa: E402
 from resefa_core.atlas import Plan, build_atlas  # noqa: E402
+from resefa_core.defaults import SHOWN_FIRST  # noqa: E402
 
 GAN = {"gan": "LoadGAN.0"}
 FACE = GAN | {"latent": "PickLatents.0"}
@@ -68,6 +72,16 @@ NODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 NOT_RUN = ("FromStyleGANLatent", "FromStyleGANDirections")
 """Their inputs come from other packs."""
+GRAPHS = "comfyui"
+SAVED = ("SaveImage",)
+EXAMPLES = {
+    "build_a_direction_file": ("ReSeFa_DirectionSweep", "PreviewImage"),
+    "edit_a_face_part": ("ReSeFa_SelectRegion", "ReSeFa_FactorizeRegion"),
+    "finish_a_face": SAVED,
+    "make_a_video": ("ReSeFa_EditFrames", "CreateVideo", "SaveVideo"),
+    "many_sliders": ("ReSeFa_FactorizeRegion", "ReSeFa_DirectionSliders"),
+}
+"""What is photographed of templates: nodes, or the image that is saved."""
 COLUMNS, WIDTH, HEIGHT = 7, 520, 1400
 NARROW, LOW, MARGIN = 400, 60, 14
 WINDOW = {"width": 1720, "height": 1400}
@@ -94,7 +108,6 @@ async ({ nodes, links, columns, width, height, narrow, low }) => {
     const place = made[to].inputs.findIndex((each) => each.name === input);
     made[from].connect(slot, made[to], place);
   }
-  return Object.fromEntries(Object.entries(made).map(([name, node]) => [name, node.id]));
 }
 """
 ADD_PREVIEWS = """
@@ -109,15 +122,24 @@ ADD_PREVIEWS = """
   }
 }
 """
-FIT_NODE = """
-(name) => {
-  const node = app.graph.nodes.find((each) => each.type === `ReSeFa_${name}`);
-  app.canvas.ds.scale = 1;
-  app.canvas.centerOnNode(node);
+CENTRE = """
+(kinds) => {
+  const nodes = app.graph.nodes.filter((node) => kinds.includes(node.type));
+  const { ds, canvas } = app.canvas, { width, height } = canvas.getBoundingClientRect();
+  const middle = (axis) => {
+    const low = Math.min(...nodes.map((node) => node.pos[axis]));
+    return (low + Math.max(...nodes.map((node) => node.pos[axis] + node.size[axis]))) / 2;
+  };
+  ds.scale = 1;
+  ds.offset[0] = width / 2 - middle(0);
+  ds.offset[1] = height / 2 - middle(1);
   app.canvas.setDirty(true, true);
+  return nodes.map((node) => node.id);
 }
 """
 LARGEST = (428, 800)
+LARGEST_EXAMPLE = (490, 450)
+BANNER, BANNER_FACES, BACKGROUND = (1260, 540), (5, 2), (24, 24, 27)
 QUALITY = 82
 
 
@@ -128,8 +150,14 @@ def main(names: list[str]) -> None:
         comfyui = ComfyUI(base)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            photograph_nodes(browser, comfyui, names or list(NODES))
-            if not names:
+            wanted = names or [*NODES, *EXAMPLES, GRAPHS]
+            nodes = [name for name in wanted if name in NODES]
+            if nodes:
+                photograph_nodes(browser, comfyui, nodes)
+            for name in EXAMPLES:
+                if name in wanted:
+                    photograph_example(browser, comfyui, name)
+            if GRAPHS in wanted:
                 photograph_graph(browser, comfyui, ROOT / "docs" / "comfyui.jpg", nodes2=True)
                 photograph_graph(browser, comfyui, ROOT / "docs" / "comfyui-classic.jpg", nodes2=False)
         finally:
@@ -139,17 +167,17 @@ def main(names: list[str]) -> None:
 
 def write_files(base: Path) -> None:
     """A file for each node that loads one."""
-    session = resefa.Session(resefa.load_generator("avatars"), seed=29)
+    session = resefa.Session(resefa.load_generator(SHOWN_FIRST), seed=29)
     session.find("box:mouth", count=4)
     for name in ("models/stylegan_directions", "models/stylegan_parts", "models/stylegan_atlases", "input"):
         (base / name).mkdir(parents=True)
     session.save(base / "models" / "stylegan_directions" / "mouth.safetensors", title="Mouths")
     parts = resefa.parts_of_generator(session.generator)
     assert parts is not None
-    parts.save(base / "models" / "stylegan_parts" / "avatars.safetensors")
+    parts.save(base / "models" / "stylegan_parts" / f"{SHOWN_FIRST}.safetensors")
     plan = Plan.of(session.generator, range(4), ["mouth", "eyes", "hair"])
     atlas = build_atlas(session.generator, plan, count=4, measured=2)
-    atlas.save(base / "models" / "stylegan_atlases" / "avatars.safetensors")
+    atlas.save(base / "models" / "stylegan_atlases" / f"{SHOWN_FIRST}.safetensors")
     session.generator.sample(29, 0.7).save(base / "input" / "face.safetensors")
 
 
@@ -157,6 +185,7 @@ def opened(browser: Browser, comfyui: ComfyUI, nodes2: bool, size: Any = SIZE) -
     comfyui.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": nodes2})
     page = browser.new_page(viewport=size)
     page.set_default_timeout(WAIT_MILLISECONDS)
+    page.interface = "nodes2" if nodes2 else "classic"
     page.goto(comfyui.url, wait_until="domcontentloaded")
     page.wait_for_function("() => window.app?.canvas && window.app.graph && window.app.extensionManager")
     page.wait_for_timeout(3000)
@@ -173,38 +202,83 @@ def photograph_nodes(browser: Browser, comfyui: ComfyUI, names: list[str]) -> No
     layout = {"columns": COLUMNS, "width": WIDTH, "height": HEIGHT, "narrow": NARROW, "low": LOW}
     values = {name: given for name, (given, _) in NODES.items()}
     links = [[origin, int(slot), name, socket] for origin, slot, name, socket in links]
-    ids = page.evaluate(BUILD, {"nodes": values, "links": links, **layout})
+    page.evaluate(BUILD, {"nodes": values, "links": links, **layout})
     page.evaluate(
         ADD_PREVIEWS, [name for name in NODES if name not in NOT_RUN and not name.startswith("Save")]
     )
     fit(page)
     run(page, comfyui)
     for name in names:
-        page.evaluate(FIT_NODE, name)
-        page.wait_for_timeout(1000)
-        box = page.locator(f'[data-node-id="{ids[name]}"]').first.bounding_box()
-        clip = {edge: box[edge] - MARGIN for edge in ("x", "y")}
-        clip |= {edge: box[edge] + 2 * MARGIN for edge in ("width", "height")}
-        write(page.screenshot(clip=clip), ROOT / "web" / "docs" / f"ReSeFa_{name}.jpg", LARGEST)
+        shot = shot_of(page, [f"ReSeFa_{name}"])
+        write(shot, ROOT / "web" / "docs" / f"ReSeFa_{name}.jpg", LARGEST)
+    page.close()
+
+
+def photograph_example(browser: Browser, comfyui: ComfyUI, name: str) -> None:
+    page = opened(browser, comfyui, nodes2=True, size=WINDOW)
+    outputs = run_template(page, comfyui, name)
+    made = [shown for output in outputs.values() for shown in output.get("images", [])]
+    saved = [Image.open(comfyui.picture(shown)) for shown in made if shown["type"] == "output"]
+    shot = saved[0] if EXAMPLES[name] == SAVED else shot_of(page, EXAMPLES[name])
+    write(shot, ROOT / "example_workflows" / f"{name}.jpg", LARGEST_EXAMPLE)
+    if name == "make_a_video":
+        (film,) = (file for file in saved if getattr(file, "is_animated", False))
+        write(banner(film), ROOT / "docs" / "registry-banner.jpg", BANNER)
     page.close()
 
 
 def photograph_graph(browser: Browser, comfyui: ComfyUI, file: Path, nodes2: bool) -> None:
     page = opened(browser, comfyui, nodes2)
-    open_template(page, "edit_a_face_part")
-    fit(page)
-    run(page, comfyui)
+    run_template(page, comfyui, "edit_a_face_part")
     page.wait_for_timeout(8000)  # until ComfyUI's messages have gone
     fit(page)
-    write(page.screenshot(), file, (SIZE["width"], SIZE["height"]))
+    write(screenshot(page), file, (SIZE["width"], SIZE["height"]))
     page.close()
 
 
-def write(shot: bytes, file: Path, largest: tuple[int, int]) -> None:
-    with Image.open(io.BytesIO(shot)) as picture:
-        small = picture.convert("RGB")
-        small.thumbnail(largest, Image.Resampling.LANCZOS)
-        small.save(file, quality=QUALITY, optimize=True)
+def run_template(page: Any, comfyui: ComfyUI, name: str) -> dict[str, Any]:
+    """Open a template and run it, the first one with its box on the eyes; the outputs by node."""
+    open_template(page, name)
+    fit(page)
+    outputs = run(page, comfyui)
+    if name == "edit_a_face_part":
+        drag_box(page)
+        outputs = run(page, comfyui)
+    return outputs
+
+
+def shot_of(page: Any, kinds: Sequence[str]) -> Image.Image:
+    """Nodes, and what is between them."""
+    ids = page.evaluate(CENTRE, list(kinds))
+    page.wait_for_timeout(1000)
+    boxes = [page.locator(f'[data-node-id="{each}"]').first.bounding_box() for each in ids]
+    left, top = (min(box[edge] for box in boxes) - MARGIN for edge in ("x", "y"))
+    right = max(box["x"] + box["width"] for box in boxes) + MARGIN
+    bottom = max(box["y"] + box["height"] for box in boxes) + MARGIN
+    return screenshot(page, {"x": left, "y": top, "width": right - left, "height": bottom - top})
+
+
+def screenshot(page: Any, clip: dict[str, float] | None = None) -> Image.Image:
+    return Image.open(io.BytesIO(page.screenshot(clip=clip)))
+
+
+def banner(film: Image.Image) -> Image.Image:
+    """Frames of a film, evenly spread, in rows."""
+    columns, rows = BANNER_FACES
+    side = min(BANNER[0] // columns, BANNER[1] // rows)
+    left, top = (BANNER[0] - columns * side) // 2, (BANNER[1] - rows * side) // 2
+    made = Image.new("RGB", BANNER, BACKGROUND)
+    for index in range(columns * rows):
+        film.seek(index * film.n_frames // (columns * rows))
+        face = film.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+        made.paste(face, (left + index % columns * side, top + index // columns * side))
+    return made
+
+
+def write(picture: Image.Image, file: Path, largest: tuple[int, int]) -> None:
+    small = picture.convert("RGB")
+    small.thumbnail(largest, Image.Resampling.LANCZOS)
+    small.save(file, quality=QUALITY, optimize=True)
     print(f"{file.relative_to(ROOT)}: {small.width} x {small.height}, {file.stat().st_size} bytes")
 
 
