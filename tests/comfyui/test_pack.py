@@ -155,11 +155,9 @@ def test_example_workflows_run_to_finished_images(file: Path, comfyui: ComfyUI, 
     assert file.with_suffix(".jpg").is_file()
 
 
-@pytest.mark.parametrize("generator", [GENERATOR, SHOWN_FIRST])
-def test_an_edit_changes_the_region_and_little_else(generator: str, comfyui: ComfyUI) -> None:
-    chosen = {"load": {"name": generator}, "region": {"box": box_of("mouth", generator)}}
-    before = comfyui.run(graph(**chosen, apply={"strength": 0.0}))
-    after = comfyui.run(graph(**chosen, apply={"strength": 5.0}))
+def test_an_edit_changes_the_region_and_little_else(comfyui: ComfyUI) -> None:
+    before = comfyui.run(graph(apply={"strength": 0.0}))
+    after = comfyui.run(graph(apply={"strength": 5.0}))
     change = np.abs(pixels(comfyui, after["image"]) - pixels(comfyui, before["image"])).mean(axis=2)
     inside = within("mouth", change)
     assert change[inside].mean() > 10
