@@ -60,7 +60,7 @@ NODES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "LoadGANParts": ({}, GAN),
     "ImageDifference": ({}, {"before": "PickLatents.1", "after": "ApplyDirection.1"}),
     "SaveDirections": ({"names": "wider\nhigher", "filename": "mouth"}, {"directions": "FactorizeRegion.0"}),
-    "LoadDirections": ({}, {}),
+    "LoadDirections": ({"file": "mouth.safetensors"}, {}),
     "LoadAtlas": ({"region": "eyes"}, {}),
     "SaveGANLatent": ({}, {"latent": "PickLatents.0"}),
     "LoadGANLatent": ({}, GAN),
@@ -100,7 +100,7 @@ async ({ nodes, links, columns, width, height, narrow, low }) => {
       widget.callback?.(value);
     }
     for (const widget of node.widgets ?? []) {
-      const files = widget.name === "file" ? widget.options.values : [];
+      const files = widget.name === "file" && !("file" in values) ? widget.options.values : [];
       if (files.length) widget.value = files.at(-1);
     }
   }
@@ -218,12 +218,12 @@ def photograph_example(browser: Browser, comfyui: ComfyUI, name: str) -> None:
     page = opened(browser, comfyui, nodes2=True, size=WINDOW)
     outputs = run_template(page, comfyui, name)
     made = [shown for output in outputs.values() for shown in output.get("images", [])]
-    saved = [Image.open(comfyui.picture(shown)) for shown in made if shown["type"] == "output"]
-    shot = saved[0] if EXAMPLES[name] == SAVED else shot_of(page, EXAMPLES[name])
+    files = [comfyui.picture(shown) for shown in made if shown["type"] == "output"]
+    saved = {file.suffix: file for file in files}
+    shot = Image.open(saved[".png"]) if EXAMPLES[name] == SAVED else shot_of(page, EXAMPLES[name])
     write(shot, ROOT / "example_workflows" / f"{name}.jpg", LARGEST_EXAMPLE)
-    if name == "make_a_video":
-        (film,) = (file for file in saved if getattr(file, "is_animated", False))
-        write(banner(film), ROOT / "docs" / "registry-banner.jpg", BANNER)
+    if ".webp" in saved:
+        write(banner(Image.open(saved[".webp"])), ROOT / "docs" / "registry-banner.jpg", BANNER)
     page.close()
 
 
