@@ -217,13 +217,12 @@ def photograph_nodes(browser: Browser, comfyui: ComfyUI, names: list[str]) -> No
 def photograph_example(browser: Browser, comfyui: ComfyUI, name: str) -> None:
     page = opened(browser, comfyui, nodes2=True, size=WINDOW)
     outputs = run_template(page, comfyui, name)
-    made = [shown for output in outputs.values() for shown in output.get("images", [])]
-    files = [comfyui.picture(shown) for shown in made if shown["type"] == "output"]
-    saved = {file.suffix: file for file in files}
-    shot = Image.open(saved[".png"]) if EXAMPLES[name] == SAVED else shot_of(page, EXAMPLES[name])
+    ids = page.evaluate(CENTRE, list(EXAMPLES[name]))
+    images = [comfyui.picture(shown) for shown in outputs[str(ids[0])].get("images", [])]
+    shot = Image.open(images[0]) if EXAMPLES[name] == SAVED else shot_of(page, EXAMPLES[name])
     write(shot, ROOT / "example_workflows" / f"{name}.jpg", LARGEST_EXAMPLE)
-    if ".webp" in saved:
-        write(banner(Image.open(saved[".webp"])), ROOT / "docs" / "registry-banner.jpg", BANNER)
+    if name == "make_a_video":
+        write(banner(images), ROOT / "docs" / "registry-banner.jpg", BANNER)
     page.close()
 
 
@@ -262,15 +261,15 @@ def screenshot(page: Any, clip: dict[str, float] | None = None) -> Image.Image:
     return Image.open(io.BytesIO(page.screenshot(clip=clip)))
 
 
-def banner(film: Image.Image) -> Image.Image:
+def banner(frames: Sequence[Path]) -> Image.Image:
     """Frames of a film, evenly spread, in rows."""
     columns, rows = BANNER_FACES
     side = min(BANNER[0] // columns, BANNER[1] // rows)
     left, top = (BANNER[0] - columns * side) // 2, (BANNER[1] - rows * side) // 2
     made = Image.new("RGB", BANNER, BACKGROUND)
     for index in range(columns * rows):
-        film.seek(index * film.n_frames // (columns * rows))
-        face = film.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+        face = Image.open(frames[index * len(frames) // (columns * rows)]).convert("RGB")
+        face = face.resize((side, side), Image.Resampling.LANCZOS)
         made.paste(face, (left + index % columns * side, top + index // columns * side))
     return made
 
