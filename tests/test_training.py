@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import resefa_core as resefa
 from resefa_core.generators.stylegan2_layers import upsample
@@ -192,11 +193,11 @@ def test_minutes_end_a_run(drawings: Path, tmp_path: Path) -> None:
 def test_cats_are_layers_over_a_colour() -> None:
     side = 8
     pixels = {part: np.zeros((2, side, side, 4), np.float32) for part in draw_cats.PARTS}
-    pixels["body"][1, 4:] = (0.5, 0.25, 0.0, 0.5)
+    pixels["body"][1, 4:] = (0.5, 0.5, 0.5, 0.5)
     pixels["eyes"][1, 3, 5] = 1.0
-    values = {part: ["none", part] for part in draw_cats.PARTS} | {
-        "backgroundColor": list(draw_cats.BACKGROUNDS)
-    }
+    colours = {"furColor": draw_cats.FURS, "backgroundColor": draw_cats.BACKGROUNDS}
+    values = {part: ["none", part] for part in draw_cats.PARTS}
+    values |= {name: list(known) for name, known in colours.items()}
     layers = draw_cats.Layers(values, pixels)
     seen = set()
     for index in range(20):
@@ -204,12 +205,44 @@ def test_cats_are_layers_over_a_colour() -> None:
         again, _, _ = draw_cats.draw(index, layers)
         assert (cat == again).all()
         assert all(abs(amount) <= 2.0 for amount in amounts.values())
-        colour = np.array(list(bytes.fromhex(draw_cats.BACKGROUNDS[drawn["backgroundColor"]])), float)
-        colour += 10.0 * amounts["backgroundColorLightness"]
-        colour += np.array([7.0, 0.0, -7.0]) * amounts["backgroundColorWarmth"]
-        assert np.abs(cat[0, 0] - colour.clip(0.0, 255.0)).max() <= 0.51
-        shift = 10.0 * amounts["bodyLightness"] + np.array([7.0, 0.0, -7.0]) * amounts["bodyWarmth"]
-        covered = 0.5 * (colour + shift) + np.array([127.5, 63.75, 0.0]) if drawn["body"] else colour
+        fur, background = (
+            np.array(list(bytes.fromhex(known[drawn[name]])), float)
+            + 10.0 * amounts[f"{name}Lightness"]
+            + np.array([7.0, 0.0, -7.0]) * amounts[f"{name}Warmth"]
+            for name, known in colours.items()
+        )
+        assert np.abs(cat[0, 0] - background.clip(0.0, 255.0)).max() <= 0.51
+        covered = 0.5 * (background + fur) if drawn["body"] else background
         assert np.abs(cat[-1, 0] - covered.clip(0.0, 255.0)).max() <= 0.51
         seen.add((drawn["body"], drawn["eyes"]))
     assert len(seen) == 4
+
+
+def test_bodies_lose_their_colour_and_patterns_gain_strength(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = tmp_path / "robohash" / "sets" / "set4"
+    for number, (part, names) in enumerate(draw_cats.NAMES.items()):
+        (folders / f"{number:02}{part}").mkdir(parents=True)
+        for index, _ in enumerate(names.split()):
+            layer = np.zeros((16, 16, 4), np.uint8)
+            if part == "body":
+                layer[:, 4:] = (200, 100, 50, 255)
+                layer[:4, 4:] = (100, 50, 25, 255)
+            elif part == "fur" and index not in (2, 6):
+                layer[:8] = (255, 255, 255, 40 + 10 * index)
+            Image.fromarray(layer).save(folders / f"{number:02}{part}" / f"{index:02}.png")
+    (tmp_path / "robohash" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    layers = draw_cats.read_layers(8)
+    assert all("-" not in values for values in layers.values.values())
+    assert {part: len(drawn) for part, drawn in layers.pixels.items()} == {
+        part: len(layers.values[part]) for part in draw_cats.PARTS
+    }
+    body = layers.pixels["body"][0]
+    assert np.allclose(body[2:, 2:], 1.0, atol=1e-3)
+    assert np.allclose(body[:2, 2:, :3], 0.5, atol=1e-3)
+    assert not body[:, :2].any()
+    for value, fur in zip(layers.values["fur"], layers.pixels["fur"], strict=True):
+        assert np.allclose(fur[:4], 0.0 if value == "none" else 0.6, atol=1e-3)
+        assert not fur[4:].any()

@@ -4,10 +4,11 @@
     python training/draw_cats.py OUTPUT_DIR [COUNT] [--size 128] [--first 0]
 
 The cats are David Revoy's (CC BY 4.0), as `robohash` packages them. OUTPUT_DIR receives what `draw_faces.mjs`
-writes for faces: `faces.npy`, uint8 of shape (COUNT, SIZE, SIZE, 3), and `labels.json`. A cat is a body, fur,
-eyes, a mouth and an accessory, one layer over the other, on a plain colour. Eyes vary in size and position,
-mouths in width and position, the cat and its background in lightness and warmth. Cat number i is the same on
-every machine.
+writes for faces: `faces.npy`, uint8 of shape (COUNT, SIZE, SIZE, 3), and `labels.json`. A cat is a body, a
+pattern of fur, eyes, a mouth and an accessory, one layer over the other, on a plain colour. Any body comes in
+any colour, and patterns are drawn more strongly than in the originals, so that they show at this size. Eyes
+vary in size and position, mouths in width and position, the cat and its background in lightness and warmth.
+Cat number i is the same on every machine.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from PIL import Image
 from tqdm import tqdm
 
 BACKGROUNDS = ("b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf", "d5f0c8")
+FURS = (
+    *("4c4c50", "828282", "fbf6cb", "885f49", "ffa650", "e1b55d", "f16a98"),
+    *("86b3f2", "a8e95b", "bb98b1", "f26a5d", "8c4750"),
+)
 SHAPES = ("eyeSize", "eyePosition", "mouthWidth", "mouthPosition")
-COLOURS = ("bodyLightness", "bodyWarmth", "backgroundColorLightness", "backgroundColorWarmth")
+COLOURS = ("furColorLightness", "furColorWarmth", "backgroundColorLightness", "backgroundColorWarmth")
 VARIATIONS = (*SHAPES, *COLOURS)
 MIDDLES = {"eyes": (0.70, 0.41), "mouth": (0.74, 0.59)}
 """The middle of their layers, about which they are scaled: x and y, as fractions of the picture."""
@@ -34,15 +39,14 @@ MIDDLES = {"eyes": (0.70, 0.41), "mouth": (0.74, 0.59)}
 DETAIL = (0.26, 0.66, 0.32, 0.98)
 """Where eyes and mouth lie: top, bottom, left, right, as fractions of the picture."""
 NAMES = {
-    "body": "burgundy green black mauve red sand pink brown blue yellow ochre grey tan cream orange",
-    "fur": "striped tiger none swirls darkPatches lightPatches none lightSnout blocks spotted",
-    "eyes": "round narrow dots worried monocle square smiling surprised calm green winged small glasses tall "
-    "lashes",
-    "mouth": "open broadCurl whistling laughing openWide lopsided curl openNarrow teeth singing",
-    "accessories": "redScarf bell redCollar headband redBow blackHat headphones blueScarf barrel tower "
-    "diamond bandana blueBow redHat telephone none",
+    "body": "curly ragged tufted wisp flames - spirals blocks fluffy spiky - hooked - smooth plain",
+    "fur": "striped tiger none swirls darkPatches lightPatches none lightSnout - spotted",
+    "eyes": "round narrow dots worried - square smiling surprised - - winged - glasses tall lashes",
+    "mouth": "open broadCurl whistling laughing openWide - curl - teeth singing",
+    "accessories": "redScarf bell redCollar headband redBow blackHat - blueScarf barrel - "
+    "- bandana blueBow redHat - none",
 }
-"""What the layers of each part show, in the order of the package's files."""
+"""What the layers of each part show, in the order of the package's files; `-` is left out."""
 PARTS = tuple(NAMES)
 SCARVES = ("redScarf", "blueScarf")
 ABOUT = {
@@ -52,6 +56,8 @@ ABOUT = {
     "author": "David Revoy, whose cats robohash packages",
 }
 
+_PATTERN_OPACITY = 0.6
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _LIGHTNESS = np.array([10.0, 10.0, 10.0], np.float32)
 _WARMTH = np.array([7.0, 0.0, -7.0], np.float32)
 
@@ -71,17 +77,34 @@ class Layers(NamedTuple):
 
 
 def read_layers(side: int) -> Layers:
-    """The layers of the installed package, reduced to a side."""
+    """The package's layers, reduced to a side; bodies lose their colour, patterns get stronger."""
     found = importlib.util.find_spec("robohash")
     if found is None or not found.submodule_search_locations:
         raise SystemExit("the cats are in robohash: pip install --no-deps robohash")
     folders = sorted((Path(found.submodule_search_locations[0]) / "sets" / "set4").iterdir())
-    pixels = {
-        part: np.stack([_reduced(file, side) for file in sorted(folder.glob("*.png"))])
-        for part, folder in zip(PARTS, folders, strict=True)
-    }
-    values = {part: names.split() for part, names in NAMES.items()}
-    return Layers(values | {"backgroundColor": list(BACKGROUNDS)}, pixels)
+    values: dict[str, list[str]] = {}
+    pixels: dict[str, Pixels] = {}
+    for (part, names), folder in zip(NAMES.items(), folders, strict=True):
+        files = zip(names.split(), sorted(folder.glob("*.png")), strict=True)
+        shown = [(name, file) for name, file in files if name != "-"]
+        values[part] = [name for name, _ in shown]
+        pixels[part] = np.stack([_reduced(file, side) for _, file in shown])
+    pixels["body"] = np.stack([_colourless(body) for body in pixels["body"]])
+    pixels["fur"] = np.stack([_stronger(fur) for fur in pixels["fur"]])
+    return Layers(values | {"furColor": list(FURS), "backgroundColor": list(BACKGROUNDS)}, pixels)
+
+
+def _colourless(body: Pixels) -> Pixels:
+    """A body whose brightness is a multiple of what most of it has, to be multiplied by a colour."""
+    brightness = body[..., :3] @ _LUMA
+    usual = np.median(brightness[body[..., 3] > 0.95])
+    return np.concatenate([np.repeat((brightness / usual)[..., None], 3, axis=2), body[..., 3:]], axis=2)
+
+
+def _stronger(fur: Pixels) -> Pixels:
+    """A pattern at the opacity that all have here."""
+    opacity = fur[..., 3]
+    return fur if not opacity.any() else fur * (_PATTERN_OPACITY / np.percentile(opacity[opacity > 0.05], 90))
 
 
 def _reduced(file: Path, side: int) -> Pixels:
@@ -118,25 +141,25 @@ def draw(index: int, layers: Layers) -> tuple[NDArray[np.uint8], dict[str, int],
     chosen["eyes"] = moved(chosen["eyes"], "eyes", (size, size), 0.012 * amounts["eyePosition"])
     width = 1.0 + 0.12 * amounts["mouthWidth"]
     chosen["mouth"] = moved(chosen["mouth"], "mouth", (width, 1.0), 0.012 * amounts["mouthPosition"])
-    colour = list(bytes.fromhex(BACKGROUNDS[chosen_layers["backgroundColor"]]))
     side = len(chosen["body"])
-    canvas: Pixels = np.full((side, side, 3), colour, np.float32) / np.float32(255.0)
-    canvas = canvas + _shift(amounts, "backgroundColor")
+    fur, background = (
+        _colour(values[chosen_layers[name]], amounts, name)
+        for name, values in (("furColor", FURS), ("backgroundColor", BACKGROUNDS))
+    )
+    chosen["body"] = np.concatenate([chosen["body"][..., :3] * fur, chosen["body"][..., 3:]], axis=2)
+    canvas: Pixels = np.broadcast_to(background, (side, side, 3))
     for part in PARTS:
-        opacity = chosen[part][..., 3:]
-        shown = chosen[part][..., :3]
-        if part in ("body", "fur"):
-            shown = shown + opacity * _shift(amounts, "body")
-        canvas = canvas * (1.0 - opacity) + shown
+        canvas = canvas * (1.0 - chosen[part][..., 3:]) + chosen[part][..., :3]
     values, named = layers.values, layers.named()
     drawn = {name: named[name].index(values[name][layer]) for name, layer in chosen_layers.items()}
     return (canvas.clip(0.0, 1.0) * 255.0).round().astype(np.uint8), drawn, amounts
 
 
-def _shift(amounts: dict[str, float], what: str) -> Pixels:
-    """What lightness and warmth add to a colour."""
-    lightness, warmth = amounts[f"{what}Lightness"], amounts[f"{what}Warmth"]
-    return (_LIGHTNESS * lightness + _WARMTH * warmth) / np.float32(255.0)
+def _colour(value: str, amounts: dict[str, float], name: str) -> Pixels:
+    """A colour `(3,)` in [0, 1], lighter or darker and warmer or colder by its amounts."""
+    plain = np.array(list(bytes.fromhex(value)), np.float32)
+    lightness, warmth = amounts[f"{name}Lightness"], amounts[f"{name}Warmth"]
+    return (plain + _LIGHTNESS * lightness + _WARMTH * warmth) / np.float32(255.0)
 
 
 def _normal(random: np.random.RandomState) -> float:

@@ -32,9 +32,9 @@ REGION_ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
         "eyes": ("eyes",),
         "mouth": ("mouth",),
         "ears": ("body", "accessories"),
-        "fur": ("fur", "body"),
+        "fur": ("fur", "furColor"),
         "collar": ("accessories",),
-        "tail": ("body", "fur"),
+        "tail": ("body", "fur", "furColor"),
     },
 }
 """What each preset of the drawings shows, by families of presets that a classifier comes along for: its shape
