@@ -219,6 +219,18 @@ def test_published_directions_convert_and_back(tmp_path: Path, capsys: pytest.Ca
     assert "avatars" in message
 
 
+def test_the_bundled_generator_that_a_file_is_of_is_taken_unless_another_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [tmp_path / f"{name}.png" for name in ("unnamed", "named")]
+    move = ("--seed", "5", "--move", "0=2")
+    assert run("edit", "cats-mouth", *move, "-o", pictures[0]) == 0
+    assert run("edit", "cats-mouth", *move, "-g", "cats", "-o", pictures[1]) == 0
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    assert run("edit", "cats-mouth", *move, "-g", "avatars", "-o", tmp_path / "other.png") == 1
+    assert "made for stylegan2 cats" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

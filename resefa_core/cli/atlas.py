@@ -24,6 +24,7 @@ from .options import (
     add_parts,
     add_workers,
     find_class,
+    generator_for,
     open_generator,
     open_parts,
     open_workers,
@@ -41,7 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_build(actions.add_parser("build", help="sum over many images, solve, and measure"))
     show = actions.add_parser("show", help="what is in an atlas: a table, a contact sheet, a page")
     _add_file(show)
-    add_generator(show)
+    add_generator(show, said_by_file=True)
     _add_regions(show)
     show.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="a contact sheet (.png) or a page (.html)"
@@ -168,7 +169,7 @@ def _show(options: argparse.Namespace) -> None:
     if suffix not in (".png", ".html"):
         raise ParameterError(f"{options.output}: expected a name that ends in .png or .html")
     refuse_existing(options, options.output)
-    generator = open_generator(options.generator, options.device)
+    generator = generator_for(options, atlas.generator)
     check_generator(atlas, generator)
     with progress("drawing") as report:
         if suffix == ".png":

@@ -17,9 +17,10 @@ from ..defaults import CONFINED_FEATHER, TRUNCATION
 from ..directions import CONFINED, Directions
 from ..directions.about import reading_note
 from ..directions.bundled import directions_file
-from ..errors import ParameterError, ReSeFaError
+from ..errors import DirectionFileError, ParameterError, ReSeFaError
 from ..evaluation.image_text import ImageText
 from ..generators import Generator
+from ..generators.description import GeneratorDescription
 from ..inversion import FeatureDistance, Photo
 from ..inversion.inverting import PRIOR, STEPS
 from ..latents import Latent
@@ -35,6 +36,7 @@ from ..workers.pool import Pool
 from .terminal import progress, shown
 
 SEED = 13
+_USUAL = "avatars"
 _ANALYSES_BYTES = 4 << 30
 _T = TypeVar("_T")
 
@@ -56,12 +58,19 @@ NUMBERS = typed(parse_numbers)
 CONFINE = typed(parse_confine)
 
 
-def add_generator(parser: argparse.ArgumentParser) -> None:
+def add_generator(parser: argparse.ArgumentParser, said_by_file: bool = False) -> None:
+    """Ask for a generator.
+
+    Args:
+        said_by_file: what the command opens tells its generator, which is taken where it is a bundled one
+            (see `generator_for`).
+    """
+    usual = f"the bundled one that the file is of, or {_USUAL}" if said_by_file else _USUAL
     parser.add_argument(
         "-g",
         "--generator",
-        default="avatars",
-        help=f"a generator's file, or a bundled one: {', '.join(bundled_names())} (default: avatars)",
+        default=None if said_by_file else _USUAL,
+        help=f"a generator's file, or a bundled one: {', '.join(bundled_names())} (default: {usual})",
     )
     add_device(parser)
 
@@ -188,7 +197,7 @@ def add_directions(
     parser: argparse.ArgumentParser, what: str = "a direction file, of this program or another"
 ) -> None:
     parser.add_argument("file", type=Path, help=what)
-    add_generator(parser)
+    add_generator(parser, said_by_file=True)
     add_latent(parser)
     add_imported(parser)
     parser.add_argument(
@@ -271,6 +280,17 @@ def open_generator(name: str, device: str) -> Generator:
     return load_generator(name, place)
 
 
+def generator_for(options: argparse.Namespace, known: GeneratorDescription | None) -> Generator:
+    """The generator that is asked for; without one, the bundled one that a file is of.
+
+    Args:
+        known: what the file says of its generator.
+    """
+    name = None if known is None else known.name
+    said = name if name is not None and name in bundled_names() else _USUAL
+    return open_generator(options.generator or said, options.device)
+
+
 def find_class(options: argparse.Namespace, generator: Generator) -> int | None:
     """The class that `--class` says."""
     return None if options.label is None else generator.find_class(options.label)
@@ -337,11 +357,19 @@ def open_both(options: argparse.Namespace) -> tuple[Directions, Session]:
     """The directions, and the image to apply them to; a note where they are of other weights."""
     if not directions_file(options.file).is_file():
         open_directions(options)  # raises the reason, before the generator is read
-    generator = open_generator(options.generator, options.device)
+    generator = generator_for(options, _made_for(options))
     directions = open_directions(options, generator)
     directions.check(generator)
     note(directions.origin_note(generator))
     return directions, open_session(options, generator)
+
+
+def _made_for(options: argparse.Namespace) -> GeneratorDescription | None:
+    """What a direction file says of its generator, if it can be opened without knowing that."""
+    try:
+        return Directions.load(directions_file(options.file), options.space, options.layers).generator
+    except DirectionFileError:
+        return None
 
 
 def note(text: str) -> None:

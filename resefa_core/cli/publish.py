@@ -13,7 +13,7 @@ from ..kinds import Kind, kind_of_file
 from ..optional import the_hub
 from .command import Command
 from .drawing import sheet
-from .options import add_directions, open_both, open_directions, open_generator
+from .options import add_directions, generator_for, open_both, open_directions
 from .terminal import progress
 
 
@@ -68,7 +68,7 @@ def _publish_atlas(options: argparse.Namespace, hub: ModuleType, token: str) -> 
             raise ParameterError(f"--{name.replace('_', '-')} is for direction files: an atlas has none")
     atlas, picture = Atlas.load(options.file), None
     if not options.no_picture:
-        generator = open_generator(options.generator, options.device)
+        generator = generator_for(options, atlas.generator)
         with progress("drawing") as report:
             picture = atlas_sheet(atlas, atlas.entries, generator, progress=report)
     with progress("publishing"):
