@@ -17,8 +17,9 @@ from resefa_core.evaluation.attributes import (
     probabilities,
 )
 
-MOST_BYTES = 3_000_000
-SEEDS = (13, 5, 21, 29)
+MOST_BYTES = 4_000_000
+SEEDS = (13, 41, 21, 29)
+MANY = range(40, 72)
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +76,33 @@ def test_an_edit_changes_its_part(cats: resefa.Generator, part: str) -> None:
     assert float(changes.target_moved.nanmean()) > 2.0 * float(changes.others_moved.nanmean())
 
 
-def test_a_mouth_that_shows_teeth_is_told_so(cats: resefa.Generator) -> None:
+@pytest.mark.parametrize(
+    ("part", "which", "strength", "attribute", "value"),
+    [
+        ("mouth", "opens / closes", 4.0, "mouth", "openWide"),
+        ("mouth", "smiles / whistles", 4.0, "mouth", "broadCurl"),
+        ("mouth", "smiles / whistles", -4.0, "mouth", "whistling"),
+        ("scarf", "red scarf", 4.0, "accessories", "redScarf"),
+    ],
+)
+def test_directions_do_what_they_are_called(
+    cats: resefa.Generator, part: str, which: str, strength: float, attribute: str, value: str
+) -> None:
     classifier = AttributeClassifier.load("cats")
-    session = resefa.Session(cats, SEEDS[0])
-    shown = [0.0, 0.0]
-    for seed in SEEDS:
-        session.set_image(seed=seed)
-        here = session.here(resefa.bundled_directions(cats)["cats-mouth"])
-        images = (
-            cats.synthesize(session.latent),
-            cats.synthesize(resefa.move(session.latent, here, {"shows teeth": 4.0})),
-        )
-        teeth = classifier.attributes["mouth"].index("teeth")
-        for side, image in enumerate(images):
-            shown[side] += float(probabilities(classifier, image)["mouth"][0, teeth])
-    assert shown[1] > shown[0] + len(SEEDS) / 2
+    latent = cats.sample(list(MANY), 0.7)
+    moved = resefa.move(latent, resefa.bundled_directions(cats)[f"cats-{part}"], {which: strength})
+    index = classifier.attributes[attribute].index(value)
+    before, after = (
+        float(probabilities(classifier, cats.synthesize(each))[attribute][:, index].sum())
+        for each in (latent, moved)
+    )
+    assert after > 1.5 * before
+    assert after > before + len(MANY) / 16
+
+
+def test_a_cat_has_any_fur_and_any_colour(cats: resefa.Generator) -> None:
+    classifier = AttributeClassifier.load("cats")
+    seen = probabilities(classifier, cats.synthesize(cats.sample(list(range(200)), 0.7)))
+    for name in ("fur", "furColor", "eyes", "mouth"):
+        shares = seen[name].mean(dim=0)
+        assert shares.min() > 0.1 / len(shares), (name, classifier.attributes[name], shares)

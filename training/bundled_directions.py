@@ -81,19 +81,20 @@ SETS: dict[str, dict[str, tuple[Kept, ...]]] = {
         "eyebrows": (Kept(1, 5.5, "angry / worried"), Kept(0, 6.0, "lower / higher")),
         "hair": (
             Kept(0, 4.0, "silver / auburn"),
-            Kept(4, 2.5, "golden / purple"),
-            Kept(1, 4.5, "red / green"),
+            Kept(6, 2.5, "yellow / purple"),
+            Kept(1, 3.5, "red / green"),
         ),
-        "clothes": (
-            Kept(4, 4.5, "blue / red"),
-            Kept(0, 5.0, "pink / green"),
-            Kept(5, 4.5, "purple / yellow"),
-        ),
+        "clothes": (Kept(0, 5.0, "red / blue"), Kept(4, 5.0, "purple / yellow")),
     },
     "cats": {
-        "mouth": (Kept(0, -5.0, "opens / closes"), Kept(2, -5.0, "shows teeth")),
-        "eyes": (Kept(0, 5.0, "grow / shrink"), Kept(4, 4.0, "open wide / sly")),
-        "fur": (Kept(3, 3.0, "light / dark"), Kept(4, 3.5, "red / light")),
+        "mouth": (Kept(2, 5.5, "opens / closes"), Kept(4, -4.5, "smiles / whistles")),
+        "eyes": (Kept(2, -5.0, "open wide / narrow"), Kept(0, 5.5, "grow / shrink")),
+        "fur": (
+            Kept(4, -4.0, "yellow / purple"),
+            Kept(6, 3.5, "red / green"),
+        ),
+        "hat": (Kept(0, 6.0, "bow"),),
+        "scarf": (Kept(0, 6.0, "red scarf"),),
     },
 }
 

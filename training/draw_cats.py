@@ -48,6 +48,14 @@ NAMES = {
 }
 """What the layers of each part show, in the order of the package's files; `-` is left out."""
 PARTS = tuple(NAMES)
+WORN = {
+    "hat": "headband redBow blackHat bandana blueBow redHat",
+    "scarf": "redScarf blueScarf",
+    "collar": "bell redCollar barrel",
+}
+"""What accessories are parts of."""
+SEEN = ("background", "fur", "eyes", "mouth", *WORN)
+"""The parts that a cat's picture can have."""
 SCARVES = ("redScarf", "blueScarf")
 ABOUT = {
     "title": "cats",
@@ -131,16 +139,27 @@ def moved(layer: Pixels, part: str, scale: tuple[float, float], down: float) -> 
     return np.stack([np.asarray(change(Image.fromarray(channel))) for channel in layer.transpose(2, 0, 1)], 2)
 
 
+def _eyes(layer: Pixels, amounts: dict[str, float]) -> Pixels:
+    size = 1.0 + 0.06 * amounts["eyeSize"]
+    return moved(layer, "eyes", (size, size), 0.012 * amounts["eyePosition"])
+
+
+def _mouth(layer: Pixels, amounts: dict[str, float]) -> Pixels:
+    width = 1.0 + 0.12 * amounts["mouthWidth"]
+    return moved(layer, "mouth", (width, 1.0), 0.012 * amounts["mouthPosition"])
+
+
+_CHANGES = {"eyes": _eyes, "mouth": _mouth}
+
+
 def draw(index: int, layers: Layers) -> tuple[NDArray[np.uint8], dict[str, int], dict[str, float]]:
     """A cat `(side, side, 3)`, each attribute's value, and each variation's amount in standard deviations."""
     random = np.random.RandomState(index)
     chosen_layers = {name: int(random.randint(len(values))) for name, values in layers.values.items()}
     amounts = {name: round(_normal(random), 3) for name in VARIATIONS}
     chosen = {part: layers.pixels[part][chosen_layers[part]] for part in PARTS}
-    size = 1.0 + 0.06 * amounts["eyeSize"]
-    chosen["eyes"] = moved(chosen["eyes"], "eyes", (size, size), 0.012 * amounts["eyePosition"])
-    width = 1.0 + 0.12 * amounts["mouthWidth"]
-    chosen["mouth"] = moved(chosen["mouth"], "mouth", (width, 1.0), 0.012 * amounts["mouthPosition"])
+    for part, change in _CHANGES.items():
+        chosen[part] = change(chosen[part], amounts)
     side = len(chosen["body"])
     fur, background = (
         _colour(values[chosen_layers[name]], amounts, name)
@@ -153,6 +172,23 @@ def draw(index: int, layers: Layers) -> tuple[NDArray[np.uint8], dict[str, int],
     values, named = layers.values, layers.named()
     drawn = {name: named[name].index(values[name][layer]) for name, layer in chosen_layers.items()}
     return (canvas.clip(0.0, 1.0) * 255.0).round().astype(np.uint8), drawn, amounts
+
+
+def parts_of(index: int, layers: Layers) -> NDArray[np.int64]:
+    """Which of `SEEN` each pixel of a cat shows, `(side, side)`."""
+    _, drawn, amounts = draw(index, layers)
+    named = layers.named()
+    seen = np.zeros(layers.pixels["body"].shape[1:3], np.int64)
+    for part in PARTS:
+        value = named[part][drawn[part]]
+        worn = (name for name, values in WORN.items() if value in values.split())
+        name = {"body": "fur", "accessories": next(worn, "")}.get(part, part)
+        layer = layers.pixels[part][layers.values[part].index(value)]
+        if name in _CHANGES:
+            layer = _CHANGES[name](layer, amounts)
+        if name:
+            seen[layer[..., 3] > 0.5] = SEEN.index(name)
+    return seen
 
 
 def _colour(value: str, amounts: dict[str, float], name: str) -> Pixels:
