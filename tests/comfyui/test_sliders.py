@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -110,6 +111,25 @@ def test_a_direction_is_chosen_by_its_name(page: Any, comfyui: ComfyUI) -> None:
     page.wait_for_timeout(500)
     assert sent(page, apply)["direction"] == offered[1]
     run(page, comfyui)
+    assert page.problems == []
+
+
+def test_a_long_name_leaves_sliders_room(page: Any, comfyui: ComfyUI) -> None:
+    open_template(page, "many_sliders")
+    fit(page)
+    run(page, comfyui)
+    graph = json.loads(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    (node,) = (each for each in graph["nodes"] if each["type"] == SLIDERS)
+    offered = node["properties"]["resefa_directions"]
+    name = offered["names"][0] = "up, lighter in the middle / down, darker in the middle"
+    load(page, json.dumps(graph))
+    fit(page)
+    assert name in strengths(page)
+    if page.interface == "nodes2":
+        slider = page.locator(f'[data-slot=slider][aria-label="strength of {name}"]').bounding_box()
+        assert slider["width"] > 4 * slider["height"]
+    drag_slider(page, 0)
+    assert strengths(page)[name] > 0.4
     assert page.problems == []
 
 

@@ -8,6 +8,7 @@ const SLIDERS = "ReSeFa_DirectionSliders";
 const CHOOSERS = ["ReSeFa_ApplyDirection", "ReSeFa_DirectionSweep"];
 const OFFERED = "resefa_directions";
 const STEP = 0.1;
+const LONGEST = 24; // letters of a label, beside which Nodes 2.0 leaves a slider room
 
 app.registerExtension({
   name: "ReSeFa.Directions",
@@ -149,7 +150,8 @@ function addSlider(node, text, index, name, [min, max]) {
   const changed = (strength) => write(text, name, index, strength);
   const options = { min, max, step: 10 * STEP, step2: STEP, precision: 1, round: STEP, serialize: false };
   const slider = node.addWidget("slider", `strength of ${name}`, value, changed, options);
-  slider.label = name;
+  slider.label = name.length > LONGEST ? `${name.slice(0, LONGEST - 1).trimEnd()}…` : name;
+  slider.tooltip = name;
   slider.value = value;
   slider.serialize = false;
   slider.resefaDirection = name;
